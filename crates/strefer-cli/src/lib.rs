@@ -1,0 +1,1 @@
+//! The programs strefer and strefer-infer.

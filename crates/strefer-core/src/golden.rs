@@ -1,0 +1,21 @@
+//! Where parity tests find recorded reference numbers. Compiled for tests only (feature `testing`).
+
+use std::path::{Path, PathBuf};
+
+/// The folders that hold cases of `family`: the project's own goldens, and besides them `$STREFER_FIXTURES` or the
+/// fixtures that lie beside the project.
+///
+/// # Panics
+/// When no folder is found: a parity test without a case must fail.
+pub fn dirs(family: &str) -> Vec<PathBuf> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let extra = std::env::var_os("STREFER_FIXTURES")
+        .map_or_else(|| project.join("../shared/fixtures"), PathBuf::from);
+    let dirs: Vec<PathBuf> = [project.join("tests/goldens"), extra]
+        .into_iter()
+        .map(|root| root.join(family))
+        .filter(|dir| dir.is_dir())
+        .collect();
+    assert!(!dirs.is_empty(), "no golden folder of family {family:?}");
+    dirs
+}

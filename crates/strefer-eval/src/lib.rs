@@ -1,0 +1,1 @@
+//! Benchmarks: prompts, runs, metrics, reports.

@@ -1,0 +1,1 @@
+//! Language backbone, tokenizer, chat template, sampling.

@@ -1,0 +1,1 @@
+//! The Video LLM: connector, region tokens, time tokens, splicing, generation.

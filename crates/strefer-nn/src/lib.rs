@@ -1,0 +1,1 @@
+//! Differentiable building blocks on candle, LoRA, optimiser, weights loading.

@@ -1,0 +1,1 @@
+//! A synthetic world rendered to video files, with exact ground truth.

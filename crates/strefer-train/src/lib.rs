@@ -1,0 +1,1 @@
+//! Mixture to batches to fine-tuned checkpoint.
