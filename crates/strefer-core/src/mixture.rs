@@ -1,0 +1,200 @@
+//! Which sample is seen when: a pure function of the sources' lengths, the seed and the position.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::records::{LineRecord, Record};
+use crate::rng::Rng;
+use crate::sample::Sample;
+
+/// One file of samples in a mixture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Its name in logs.
+    pub name: String,
+    /// JSON Lines of samples.
+    pub path: PathBuf,
+    /// The folder that media paths are relative to; the file's own folder when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_root: Option<PathBuf>,
+    /// How often every sample is seen in an epoch; 0.5 draws half of them anew each time.
+    #[serde(default = "once")]
+    pub weight: f64,
+    /// Only the first so many samples of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<usize>,
+}
+
+fn once() -> f64 {
+    1.0
+}
+
+/// Files of samples and their shares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MixtureConfig {
+    /// The files.
+    pub sources: Vec<SourceConfig>,
+}
+
+impl MixtureConfig {
+    /// Rejects what parses but cannot be meant.
+    pub fn validate(&self) -> Result<()> {
+        if self.sources.is_empty() {
+            return Err(Error::Mixture("no source is named".to_owned()));
+        }
+        for source in &self.sources {
+            if !(source.weight.is_finite() && source.weight > 0.0 && source.weight <= 1000.0) {
+                return Err(Error::Mixture(format!(
+                    "source {:?}: the weight {} is not between 0 and 1000",
+                    source.name, source.weight
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The place of a sample: which source, which line of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Position in the mixture's list of sources.
+    pub source: usize,
+    /// Position among the source's samples.
+    pub index: usize,
+}
+
+/// The order in which a mixture is seen.
+#[derive(Debug, Clone)]
+pub struct MixtureOrder {
+    sources: Vec<(usize, f64)>,
+    rng: Rng,
+}
+
+impl MixtureOrder {
+    /// An order over sources of the given lengths and weights.
+    pub fn new(sources: Vec<(usize, f64)>, seed: u64) -> Self {
+        Self { sources, rng: Rng::new(seed, "mixture order") }
+    }
+
+    /// Number of samples in every epoch.
+    pub fn epoch_len(&self) -> usize {
+        self.sources.iter().map(|&(len, weight)| (len as f64 * weight).round() as usize).sum()
+    }
+
+    /// Everything that is seen in an epoch, in order.
+    pub fn epoch(&self, epoch: usize) -> Vec<Place> {
+        let rng = self.rng.at(epoch as u64);
+        let mut places = Vec::with_capacity(self.epoch_len());
+        for (source, &(len, weight)) in self.sources.iter().enumerate() {
+            let wanted = (len as f64 * weight).round() as usize;
+            let whole = wanted / len.max(1);
+            places.extend((0..whole).flat_map(|_| (0..len).map(|index| Place { source, index })));
+            let rest = wanted - whole * len;
+            let drawn = rng.named("fraction").at(source as u64).permutation(len);
+            places.extend(drawn.into_iter().take(rest).map(|index| Place { source, index }));
+        }
+        rng.named("shuffle").shuffle(&mut places);
+        places
+    }
+}
+
+/// Samples of one file, read one at a time by the positions of their lines.
+#[derive(Debug)]
+pub struct SampleFile {
+    path: PathBuf,
+    file: File,
+    /// Start and length of every line that is not blank, with its number counted from 1.
+    lines: Vec<(u64, usize, usize)>,
+}
+
+impl SampleFile {
+    /// Finds the lines of a plain `.jsonl` file, at most `cap` of them.
+    pub fn open(path: impl AsRef<Path>, cap: Option<usize>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        let io = |source| Error::Io { path: path.clone(), source };
+        let file = File::open(&path).map_err(io)?;
+        let mut input = BufReader::with_capacity(1 << 20, &file);
+        let (mut lines, mut at, mut buffer) = (Vec::new(), 0u64, Vec::new());
+        for number in 1.. {
+            buffer.clear();
+            let read = input.read_until(b'\n', &mut buffer).map_err(io)?;
+            if read == 0 || cap.is_some_and(|cap| lines.len() >= cap) {
+                break;
+            }
+            if !buffer.trim_ascii().is_empty() {
+                lines.push((at, read, number));
+            }
+            at += read as u64;
+        }
+        drop(input);
+        Ok(Self { path, file, lines })
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Reads the sample at a position below [`SampleFile::len`].
+    pub fn get(&self, index: usize) -> Result<Sample> {
+        let (at, len, line) = self.lines[index];
+        let mut bytes = vec![0; len];
+        let io = |source| Error::Io { path: self.path.clone(), source };
+        self.file.read_exact_at(&mut bytes, at).map_err(io)?;
+        let json = |source| Error::Json { path: self.path.clone(), line, source };
+        let record: Record = serde_json::from_slice(&bytes).map_err(json)?;
+        Sample::from_record(record).map_err(|other| Error::RecordType {
+            path: self.path.clone(),
+            line,
+            expected: Sample::TYPE,
+            found: other.type_name(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn weights_say_how_often_a_sample_is_seen() {
+        let order = MixtureOrder::new(vec![(10, 2.0), (8, 0.5), (3, 1.0)], 1);
+        let mut seen: BTreeMap<Place, usize> = BTreeMap::new();
+        for place in order.epoch(0) {
+            *seen.entry(place).or_default() += 1;
+        }
+        assert_eq!(order.epoch(0).len(), order.epoch_len());
+        let of = |source| seen.iter().filter(move |(place, _)| place.source == source).map(|(_, &n)| n);
+        assert!(of(0).count() == 10 && of(0).all(|n| n == 2));
+        assert!(of(1).count() == 4 && of(1).all(|n| n == 1));
+        assert!(of(2).count() == 3 && of(2).all(|n| n == 1));
+    }
+
+    #[test]
+    fn an_epoch_depends_on_seed_and_number_only() {
+        let order = MixtureOrder::new(vec![(100, 1.0)], 4);
+        assert_eq!(order.epoch(3), order.clone().epoch(3));
+        assert_ne!(order.epoch(3), order.epoch(4));
+        assert_ne!(order.epoch(3), MixtureOrder::new(vec![(100, 1.0)], 5).epoch(3));
+    }
+
+    #[test]
+    fn the_final_recipe_of_strefer_adds_up() {
+        let order = MixtureOrder::new(vec![(1_254_656, 1.0), (694_023, 1.0), (560_043, 1.0)], 0);
+        assert_eq!(order.epoch_len(), 2_508_722);
+    }
+}
