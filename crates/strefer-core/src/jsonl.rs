@@ -94,11 +94,11 @@ pub fn read_records<T: LineRecord>(path: impl AsRef<Path>) -> Result<impl Iterat
     Ok(std::iter::from_fn(move || {
         let record = reader.next()?;
         Some(record.and_then(|record| {
-            T::from_record(record).map_err(|other| Error::RecordType {
+            T::from_record(record).map_err(|found| Error::RecordType {
                 path: path.clone(),
                 line: reader.line(),
                 expected: T::TYPE,
-                found: other.type_name(),
+                found,
             })
         }))
     }))

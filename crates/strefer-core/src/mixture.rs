@@ -155,11 +155,11 @@ impl SampleFile {
         self.file.read_exact_at(&mut bytes, at).map_err(io)?;
         let json = |source| Error::Json { path: self.path.clone(), line, source };
         let record: Record = serde_json::from_slice(&bytes).map_err(json)?;
-        Sample::from_record(record).map_err(|other| Error::RecordType {
+        Sample::from_record(record).map_err(|found| Error::RecordType {
             path: self.path.clone(),
             line,
             expected: Sample::TYPE,
-            found: other.type_name(),
+            found,
         })
     }
 }

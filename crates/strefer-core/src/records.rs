@@ -42,8 +42,8 @@ impl Record {
 pub trait LineRecord: Sized {
     /// The value of `type`.
     const TYPE: &'static str;
-    /// The record, if it is of this type.
-    fn from_record(record: Record) -> Result<Self, Record>;
+    /// The record, if it is of this type; otherwise the name of its type.
+    fn from_record(record: Record) -> Result<Self, &'static str>;
     /// As a record.
     fn into_record(self) -> Record;
 }
@@ -53,10 +53,10 @@ macro_rules! line_record {
         impl LineRecord for $type {
             const TYPE: &'static str = $name;
 
-            fn from_record(record: Record) -> Result<Self, Record> {
+            fn from_record(record: Record) -> Result<Self, &'static str> {
                 match record {
                     Record::$type(inner) => Ok($unwrap(inner)),
-                    other => Err(other),
+                    other => Err(other.type_name()),
                 }
             }
 

@@ -94,7 +94,7 @@ impl Rle {
             if polygon.len() < 6 || polygon.len() % 2 != 0 {
                 return Err(bad(height, width, format!("a polygon of {} numbers", polygon.len())));
             }
-            if let Some(number) = polygon.iter().find(|number| !(number.abs() <= far)) {
+            if let Some(number) = polygon.iter().find(|number| number.is_nan() || number.abs() > far) {
                 return Err(bad(height, width, format!("a polygon with the coordinate {number}")));
             }
         }
