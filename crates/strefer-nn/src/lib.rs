@@ -1,1 +1,34 @@
-//! Differentiable building blocks on candle, LoRA, optimiser, weights loading.
+//! Differentiable building blocks on candle: operations that keep their gradients, layers that can carry LoRA,
+//! parameters with seeded initialisation, AdamW with schedules and clipping, weights on disk.
+//!
+//! ```
+//! use candle_core::{DType, Device, Module, Tensor};
+//! use strefer_nn::{ParamStore, linear};
+//!
+//! let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|name| name.starts_with("head"));
+//! let head = linear(4, 2, store.var_builder().pp("head"))?;
+//! let ys = head.forward(&Tensor::ones((3, 4), DType::F32, &Device::Cpu)?)?;
+//! let grads = ys.sum_all()?.backward()?;
+//! assert!(store.vars().values().all(|var| grads.get(var).is_some()));
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+mod embedding;
+mod error;
+mod linear;
+mod norm;
+pub mod ops;
+pub mod optim;
+mod params;
+mod schedule;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod weights;
+
+pub use embedding::Embedding;
+pub use error::{Error, Result};
+pub use linear::{Linear, LoraConfig, linear, linear_init, linear_no_bias};
+pub use norm::{LayerNorm, RmsNorm};
+pub use params::ParamStore;
+pub use schedule::{Schedule, Shape, WarmUp};
+pub use weights::{Weights, save_safetensors};

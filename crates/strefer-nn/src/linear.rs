@@ -1,0 +1,111 @@
+//! Linear layers, plain or with a low-rank update.
+
+use candle_core::{Module, Result, Tensor};
+use candle_nn::VarBuilder;
+use candle_nn::init::Init;
+use serde::{Deserialize, Serialize};
+
+use crate::ops;
+
+/// A low-rank update of a frozen weight (LoRA, arXiv 2106.09685).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the update.
+    pub rank: usize,
+    /// The update is scaled by `alpha / rank`.
+    pub alpha: f64,
+}
+
+/// `y = x Wᵀ + b`, and with LoRA `+ alpha / rank · (x Aᵀ) Bᵀ`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    lora: Option<Lora>,
+}
+
+#[derive(Debug, Clone)]
+struct Lora {
+    /// `(rank, d)`
+    lora_a: Tensor,
+    /// `(o, rank)`, zeros at first, so that the layer starts as it was
+    lora_b: Tensor,
+    scale: f64,
+}
+
+/// Spread of fresh weights: the usual uniform one for layers read with [`linear`].
+fn fresh_weight(input: usize) -> Init {
+    let bound = 1.0 / (input.max(1) as f64).sqrt();
+    Init::Uniform { lo: -bound, up: bound }
+}
+
+/// A linear layer with bias.
+pub fn linear(input: usize, output: usize, vb: VarBuilder) -> Result<Linear> {
+    linear_init(input, output, true, fresh_weight(input), vb)
+}
+
+/// A linear layer without bias.
+pub fn linear_no_bias(input: usize, output: usize, vb: VarBuilder) -> Result<Linear> {
+    linear_init(input, output, false, fresh_weight(input), vb)
+}
+
+/// A linear layer whose fresh weight follows `init`; a fresh bias is zero.
+pub fn linear_init(input: usize, output: usize, bias: bool, init: Init, vb: VarBuilder) -> Result<Linear> {
+    let weight = vb.get_with_hints((output, input), "weight", init)?;
+    let bias = if bias { Some(vb.get_with_hints(output, "bias", Init::Const(0.))?) } else { None };
+    Ok(Linear::new(weight, bias))
+}
+
+impl Linear {
+    /// A layer of given weights: `weight` is `(o, d)`, `bias` is `(o)`.
+    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, lora: None }
+    }
+
+    /// Adds a low-rank update, whose matrices are `lora_A.weight` and `lora_B.weight` below `vb`.
+    pub fn with_lora(mut self, cfg: &LoraConfig, vb: VarBuilder) -> Result<Self> {
+        let (output, input) = self.weight.dims2()?;
+        let lora_a = vb.get_with_hints((cfg.rank, input), "lora_A.weight", fresh_weight(input))?;
+        let lora_b = vb.get_with_hints((output, cfg.rank), "lora_B.weight", Init::Const(0.))?;
+        self.lora = Some(Lora { lora_a, lora_b, scale: cfg.alpha / cfg.rank.max(1) as f64 });
+        Ok(self)
+    }
+
+    /// The layer with its update folded into the weight.
+    pub fn merge(&self) -> Result<Self> {
+        Ok(Self { weight: self.effective_weight()?, bias: self.bias.clone(), lora: None })
+    }
+
+    /// The weight with the update, if there is one: `(o, d)`.
+    pub fn effective_weight(&self) -> Result<Tensor> {
+        match &self.lora {
+            Some(lora) => &self.weight + (lora.lora_b.matmul(&lora.lora_a)? * lora.scale)?,
+            None => Ok(self.weight.clone()),
+        }
+    }
+
+    /// `(o, d)`, without the update.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// `(o)`
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+}
+
+impl Module for Linear {
+    /// `xs`: `(.., d)` → `(.., o)`
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let ys = ops::linear(xs, &self.weight, self.bias.as_ref())?;
+        match &self.lora {
+            None => Ok(ys),
+            Some(lora) => {
+                let low = ops::linear(xs, &lora.lora_a, None)?;
+                ys + (ops::linear(&low, &lora.lora_b, None)? * lora.scale)?
+            }
+        }
+    }
+}

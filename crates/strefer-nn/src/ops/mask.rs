@@ -1,0 +1,211 @@
+//! Which keys a query may see.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{Device, Result, Tensor, bail};
+
+/// The id of a column that nobody may see.
+const HIDDEN: i32 = -1;
+
+/// Visibility of `t` key columns for `s` queries, which are the last `s` columns when the mask is causal or packed.
+///
+/// Causal, window and packing compare columns, so they are the same for left- and right-padded batches.
+#[derive(Debug, Clone, Default)]
+pub struct AttentionMask {
+    causal: bool,
+    window: Option<usize>,
+    packed: bool,
+    columns: Option<Columns>,
+    cache: Arc<Mutex<Option<(usize, usize, Tensor)>>>,
+}
+
+/// Per batch row and key column: the segment it belongs to, or [`HIDDEN`].
+#[derive(Debug, Clone)]
+struct Columns {
+    b: usize,
+    t: usize,
+    ids: Arc<Vec<i32>>,
+}
+
+impl AttentionMask {
+    /// Every query sees every key.
+    pub fn bidirectional() -> Self {
+        Self::default()
+    }
+
+    /// A query sees its own column and those before it.
+    pub fn causal() -> Self {
+        Self { causal: true, ..Self::default() }
+    }
+
+    /// Hides columns: `valid` holds `(b, t)` flags, row by row.
+    pub fn with_padding(mut self, b: usize, valid: &[bool]) -> Result<Self> {
+        let ids = valid.iter().map(|&valid| if valid { 0 } else { HIDDEN }).collect();
+        self.columns = Some(Columns::new(b, ids)?);
+        self.packed = false;
+        self.cache = Arc::default();
+        Ok(self)
+    }
+
+    /// Several sequences in one row: a query sees only columns with its own id. `segments` holds `(b, t)` ids, row by
+    /// row; a negative id is padding.
+    pub fn with_segments(mut self, b: usize, segments: &[i32]) -> Result<Self> {
+        let ids = segments.iter().map(|&id| id.max(HIDDEN)).collect();
+        self.columns = Some(Columns::new(b, ids)?);
+        self.packed = true;
+        self.cache = Arc::default();
+        Ok(self)
+    }
+
+    /// A query sees its own column and the `window - 1` before it.
+    #[must_use]
+    pub fn with_window(mut self, window: Option<usize>) -> Self {
+        self.window = window;
+        self.cache = Arc::default();
+        self
+    }
+
+    /// The mask one decoding step later: `new` more columns at the end, visible, in the segment of the last one.
+    #[must_use]
+    pub fn extended(&self, new: usize) -> Self {
+        let columns = self.columns.as_ref().map(|old| {
+            let mut ids = Vec::with_capacity(old.b * (old.t + new));
+            for row in old.ids.chunks_exact(old.t.max(1)) {
+                ids.extend_from_slice(row);
+                let id = if self.packed { row.last().copied().unwrap_or(0) } else { 0 };
+                ids.extend(std::iter::repeat_n(id, new));
+            }
+            Columns { b: old.b, t: old.t + new, ids: Arc::new(ids) }
+        });
+        Self { columns, cache: Arc::default(), ..self.clone() }
+    }
+
+    /// Whether queries see earlier columns only.
+    pub fn is_causal(&self) -> bool {
+        self.causal
+    }
+
+    /// The sliding window, if there is one.
+    pub fn window(&self) -> Option<usize> {
+        self.window
+    }
+
+    /// Fails unless the mask fits `b` rows, `s` queries and `t` keys.
+    pub(crate) fn check(&self, b: usize, s: usize, t: usize) -> Result<()> {
+        if let Some(columns) = &self.columns
+            && ((columns.b != b && columns.b != 1) || columns.t != t)
+        {
+            bail!("attention mask is for {} rows of {} keys, got {b} rows of {t}", columns.b, columns.t);
+        }
+        if s > t && (self.causal || self.packed || self.window.is_some()) {
+            bail!("attention with {s} queries needs at least as many keys, got {t}");
+        }
+        Ok(())
+    }
+
+    /// The keys `lo..hi` among which query `i` of `s` finds what it sees; [`AttentionMask::row`] may hide some.
+    #[inline]
+    pub(crate) fn range(&self, i: usize, s: usize, t: usize) -> (usize, usize) {
+        let column = (t + i).saturating_sub(s);
+        let hi = if self.causal { (column + 1).min(t) } else { t };
+        let lo = self.window.map_or(0, |window| (column + 1).saturating_sub(window));
+        (lo.min(hi), hi)
+    }
+
+    /// Column ids of batch row `b`, and the id that a query of column `column` looks for (`None`: any visible one).
+    #[inline]
+    pub(crate) fn row(&self, b: usize) -> Option<&[i32]> {
+        let columns = self.columns.as_ref()?;
+        let at = if columns.b == 1 { 0 } else { b };
+        Some(&columns.ids[at * columns.t..(at + 1) * columns.t])
+    }
+
+    /// Whether a query sees only the columns of its own segment.
+    #[inline]
+    pub(crate) fn is_packed(&self) -> bool {
+        self.packed
+    }
+
+    /// Whether every query sees every key.
+    pub(crate) fn sees_all(&self) -> bool {
+        !self.causal && self.window.is_none() && self.columns.is_none()
+    }
+
+    fn visible(&self, b: usize, i: usize, j: usize, s: usize, t: usize) -> bool {
+        let (lo, hi) = self.range(i, s, t);
+        let shown = self
+            .row(b)
+            .is_none_or(|row| row[j] != HIDDEN && (!self.packed || row[j] == row[(t + i).saturating_sub(s)]));
+        (lo..hi).contains(&j) && shown
+    }
+
+    /// Flags `(b|1, 1, s, t)`, 1 where a query sees a key. Kept, since all layers ask for the same ones.
+    pub(crate) fn to_tensor(&self, s: usize, t: usize, device: &Device) -> Result<Tensor> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((kept_s, kept_t, tensor)) = &*cache
+            && (*kept_s, *kept_t) == (s, t)
+            && tensor.device().same_device(device)
+        {
+            return Ok(tensor.clone());
+        }
+        let b = self.columns.as_ref().map_or(1, |columns| columns.b);
+        let mut flags = Vec::with_capacity(b * s * t);
+        for row in 0..b {
+            for i in 0..s {
+                flags.extend((0..t).map(|j| u8::from(self.visible(row, i, j, s, t))));
+            }
+        }
+        let tensor = Tensor::from_vec(flags, (b, 1, s, t), device)?;
+        *cache = Some((s, t, tensor.clone()));
+        Ok(tensor)
+    }
+}
+
+impl Columns {
+    fn new(b: usize, ids: Vec<i32>) -> Result<Self> {
+        if b == 0 || !ids.len().is_multiple_of(b) {
+            bail!("an attention mask of {} columns cannot have {b} rows", ids.len());
+        }
+        Ok(Self { b, t: ids.len() / b, ids: Arc::new(ids) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(mask: &AttentionMask, s: usize, t: usize) -> Vec<Vec<u8>> {
+        let flags = mask.to_tensor(s, t, &Device::Cpu).unwrap();
+        flags.flatten(0, 2).unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn a_causal_mask_lets_cached_columns_be_seen() {
+        assert_eq!(rows(&AttentionMask::causal(), 2, 4), [[1, 1, 1, 0], [1, 1, 1, 1]]);
+    }
+
+    #[test]
+    fn a_window_counts_the_query_itself() {
+        let mask = AttentionMask::causal().with_window(Some(2));
+        assert_eq!(rows(&mask, 3, 3), [[1, 0, 0], [1, 1, 0], [0, 1, 1]]);
+    }
+
+    #[test]
+    fn packed_sequences_do_not_see_each_other_and_padding_is_seen_by_nobody() {
+        let mask = AttentionMask::causal().with_segments(1, &[3, 3, 5, -1]).unwrap();
+        assert_eq!(rows(&mask, 4, 4), [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]);
+    }
+
+    #[test]
+    fn an_extended_mask_shows_the_new_column() {
+        let mask = AttentionMask::causal().with_padding(2, &[false, true, true, true]).unwrap().extended(1);
+        assert_eq!(rows(&mask, 1, 3), [[0, 1, 1], [1, 1, 1]]);
+    }
+
+    #[test]
+    fn a_mask_of_another_size_is_refused() {
+        let mask = AttentionMask::causal().with_padding(2, &[true; 6]).unwrap();
+        assert!(mask.check(2, 3, 3).is_ok());
+        assert!(mask.check(2, 4, 4).is_err() && mask.check(3, 3, 3).is_err());
+    }
+}

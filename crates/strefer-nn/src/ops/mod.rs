@@ -1,0 +1,182 @@
+//! The operations models are built from. Every one carries gradients to all its float inputs.
+//!
+//! Each function has a version composed of candle's differentiable operations, for any device and float type
+//! ([`composed`]), and a fused one for f32 on the CPU, which is taken where it applies.
+
+pub mod composed;
+mod mask;
+pub(crate) mod simd;
+
+pub use mask::AttentionMask;
+
+use candle_core::{DType, Result, Tensor, bail};
+
+/// Head counts and score scale of an attention layer over flattened heads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heads {
+    /// Query heads.
+    pub query: usize,
+    /// Key and value heads; each serves `query / key` query heads.
+    pub key: usize,
+    /// What scores are multiplied with, usually one over the root of the head width.
+    pub scale: f64,
+}
+
+/// Rotation angles of every position of a sequence.
+#[derive(Debug, Clone)]
+pub struct Rotary {
+    /// `(b|1, s, hd/2)` or `(b|1, s, hd)` with equal halves.
+    pub cos: Tensor,
+    /// As `cos`.
+    pub sin: Tensor,
+}
+
+/// Divides each vector by its root mean square, then multiplies by `weight`.
+///
+/// # Shapes
+/// - `xs`: `(.., d)`, `weight`: `(d)` → `(.., d)`
+pub fn rms_norm(xs: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    composed::rms_norm(xs, weight, eps)
+}
+
+/// Centres each vector, divides it by its standard deviation, then applies `weight` and `bias`.
+///
+/// # Shapes
+/// - `xs`: `(.., d)`, `weight` and `bias`: `(d)` → `(.., d)`
+pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    composed::layer_norm(xs, weight, bias, eps)
+}
+
+/// Softmax over the last dimension.
+pub fn softmax_last(xs: &Tensor) -> Result<Tensor> {
+    composed::softmax_last(xs)
+}
+
+/// `x Φ(x)` with the exact normal distribution.
+pub fn gelu_erf(xs: &Tensor) -> Result<Tensor> {
+    composed::gelu_erf(xs)
+}
+
+/// The approximation of GELU by a hyperbolic tangent.
+pub fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
+    composed::gelu_tanh(xs)
+}
+
+/// `x σ(x)`.
+pub fn silu(xs: &Tensor) -> Result<Tensor> {
+    composed::silu(xs)
+}
+
+/// `silu(gate) * up`.
+pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    composed::swiglu(gate, up)
+}
+
+/// Rotates the pair of entries `i` and `i + hd/2` of each head by its position's angle.
+///
+/// # Shapes
+/// - `xs`: `(b, nh, s, hd)`
+/// - `cos`, `sin`: `(b|1, s, hd/2)` or `(b|1, s, hd)` with equal halves
+/// - returns: `(b, nh, s, hd)`
+pub fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    composed::rotary(xs, cos, sin)
+}
+
+/// Attention with grouped heads. A query that sees no key gives zeros. With more keys than queries (a cache), the
+/// queries are the last columns.
+///
+/// # Shapes
+/// - `q`: `(b, nh, s, hd)`
+/// - `k`, `v`: `(b, nkv, t, hd)`
+/// - returns: `(b, nh, s, hd)`
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: &AttentionMask) -> Result<Tensor> {
+    composed::attention(q, k, v, scale, mask)
+}
+
+/// [`attention`] on heads that lie side by side, as linear layers leave them, with an optional rotation of queries and
+/// keys. Saves the copies between the two layouts.
+///
+/// # Shapes
+/// - `q`: `(b, s, nh*hd)`
+/// - `k`, `v`: `(b, t, nkv*hd)`
+/// - returns: `(b, s, nh*hd)`
+pub fn multi_head_attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: Heads,
+    rotary: Option<&Rotary>,
+    mask: &AttentionMask,
+) -> Result<Tensor> {
+    composed::multi_head_attention(q, k, v, heads, rotary, mask)
+}
+
+/// `xs · weightᵀ + bias` as one product of two matrices, however many dimensions lie before the last.
+///
+/// # Shapes
+/// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)` → `(.., o)`
+pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    composed::linear(xs, weight, bias)
+}
+
+/// Cross-entropy of `hidden · weightᵀ + bias` against `labels`, summed, and the number of labels that counted.
+/// Never more than `chunk` rows of logits exist at a time; rows with `ignore_index` are skipped altogether.
+///
+/// # Shapes
+/// - `hidden`: `(n, d)`
+/// - `weight`: `(v, d)`, `bias`: `(v)`
+/// - `labels`: `(n)`, i64
+/// - returns: a number in f32
+pub fn linear_cross_entropy(
+    hidden: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    labels: &Tensor,
+    ignore_index: i64,
+    chunk: usize,
+) -> Result<(Tensor, usize)> {
+    let (n, _d) = hidden.dims2()?;
+    let vocabulary = weight.dim(0)?;
+    let labels = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    if labels.len() != n {
+        bail!("{} labels for {n} rows", labels.len());
+    }
+    let mut rows = Vec::new();
+    let mut kept = Vec::new();
+    for (row, &label) in labels.iter().enumerate() {
+        if label == ignore_index {
+            continue;
+        }
+        match u32::try_from(label) {
+            Ok(label) if (label as usize) < vocabulary => kept.push(label),
+            _ => bail!("label {label} of row {row} is outside the vocabulary of {vocabulary}"),
+        }
+        rows.push(row as u32);
+    }
+    let count = rows.len();
+    if count == 0 {
+        return Ok((Tensor::zeros((), DType::F32, hidden.device())?, 0));
+    }
+    let hidden = if count == n {
+        hidden.clone()
+    } else {
+        hidden.contiguous()?.index_select(&Tensor::from_vec(rows, count, hidden.device())?, 0)?
+    };
+    let labels = Tensor::from_vec(kept, count, hidden.device())?;
+    let loss = composed::linear_cross_entropy(&hidden, weight, bias, &labels, chunk)?;
+    Ok((loss, count))
+}
+
+/// Averages the features of each frame under that frame's mask: `sum(feat * mask / (sum(mask) + 1e-8))`. An empty mask
+/// pools to zeros.
+///
+/// # Shapes
+/// - `feats`: `(f, n, d)`
+/// - `grid_masks`: `(f, n)`
+/// - returns: `(f, d)`
+pub fn mask_pool(feats: &Tensor, grid_masks: &Tensor) -> Result<Tensor> {
+    let (f, n, _d) = feats.dims3()?;
+    let masks = grid_masks.to_dtype(feats.dtype())?;
+    let shares = masks.broadcast_div(&(masks.sum_keepdim(1)? + 1e-8)?)?; // (f, n)
+    shares.reshape((f, 1, n))?.matmul(&feats.contiguous()?)?.squeeze(1)
+}

@@ -1,0 +1,279 @@
+//! AdamW (arXiv 1711.05101) with decoupled decay, f32 moments and a state that can be saved.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var, bail};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::Gradients;
+use crate::error::{Error, Result};
+use crate::ops::simd;
+
+/// Settings of the optimiser, with the usual defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamWConfig {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Keeps the division finite.
+    pub eps: f64,
+    /// Decoupled weight decay of parameters that no group speaks for.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 }
+    }
+}
+
+/// Parameters that are treated alike.
+pub struct Group {
+    /// Which names belong to it. The first group that takes a name has it.
+    pub matches: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Multiplies the learning rate.
+    pub lr_scale: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+/// Moments of one parameter, on the host where the update is one pass over slices, else as tensors.
+enum Moments {
+    Host { first: Vec<f32>, second: Vec<f32> },
+    Device { first: Tensor, second: Tensor, master: Option<Tensor> },
+}
+
+struct Slot {
+    var: Var,
+    lr_scale: f64,
+    weight_decay: f64,
+    step: u64,
+    moments: Moments,
+}
+
+/// The optimiser of a set of variables. A variable without gradient is left alone in that step.
+pub struct AdamW {
+    cfg: AdamWConfig,
+    slots: BTreeMap<String, Slot>,
+}
+
+/// Everything one update needs, worked out once per parameter.
+#[derive(Clone, Copy)]
+struct Update {
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    /// `1 - lr * weight_decay`
+    keep: f32,
+    /// `lr / (1 - beta1^step)`
+    rate: f32,
+    /// `1 / sqrt(1 - beta2^step)`
+    second_scale: f32,
+}
+
+impl AdamW {
+    /// An optimiser with zero moments for `vars`.
+    pub fn new(
+        vars: &BTreeMap<String, Var>,
+        cfg: AdamWConfig,
+        groups: &[Group],
+    ) -> candle_core::Result<Self> {
+        let mut slots = BTreeMap::new();
+        for (name, var) in vars {
+            let group = groups.iter().find(|group| (group.matches)(name));
+            let host = var.dtype() == DType::F32 && var.device().is_cpu() && var.is_contiguous();
+            let count = var.elem_count();
+            let moments = if host {
+                Moments::Host { first: vec![0.0; count], second: vec![0.0; count] }
+            } else {
+                let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
+                let narrow = var.dtype() != DType::F32;
+                let master = if narrow { Some(var.as_detached_tensor().to_dtype(DType::F32)?) } else { None };
+                Moments::Device { first: zeros.clone(), second: zeros, master }
+            };
+            let slot = Slot {
+                var: var.clone(),
+                lr_scale: group.map_or(1.0, |group| group.lr_scale),
+                weight_decay: group.map_or(cfg.weight_decay, |group| group.weight_decay),
+                step: 0,
+                moments,
+            };
+            slots.insert(name.clone(), slot);
+        }
+        Ok(Self { cfg, slots })
+    }
+
+    /// One update with learning rate `lr`.
+    pub fn step(&mut self, grads: &Gradients, lr: f64) -> candle_core::Result<()> {
+        let cfg = self.cfg;
+        for (name, slot) in &mut self.slots {
+            let Some(grad) = grads.get(name) else { continue };
+            if grad.shape() != slot.var.shape() {
+                bail!("gradient of {name:?} has shape {:?}, not {:?}", grad.shape(), slot.var.shape());
+            }
+            slot.step += 1;
+            let lr = lr * slot.lr_scale;
+            let exponent = slot.step.min(i32::MAX as u64) as i32;
+            let update = Update {
+                beta1: cfg.beta1 as f32,
+                beta2: cfg.beta2 as f32,
+                eps: cfg.eps as f32,
+                keep: (1.0 - lr * slot.weight_decay) as f32,
+                rate: (lr / (1.0 - cfg.beta1.powi(exponent))) as f32,
+                second_scale: (1.0 / (1.0 - cfg.beta2.powi(exponent)).sqrt()) as f32,
+            };
+            slot.update(&grad.detach(), update)?;
+        }
+        Ok(())
+    }
+
+    /// Moments and step counts by name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`, and `NAME.master` for
+    /// parameters narrower than f32.
+    pub fn state_dict(&self) -> candle_core::Result<BTreeMap<String, Tensor>> {
+        let mut state = BTreeMap::new();
+        for (name, slot) in &self.slots {
+            let (first, second) = match &slot.moments {
+                Moments::Host { first, second } => {
+                    let tensor = |values: &[f32]| Tensor::from_slice(values, slot.var.shape(), &Device::Cpu);
+                    (tensor(first)?, tensor(second)?)
+                }
+                Moments::Device { first, second, master } => {
+                    if let Some(master) = master {
+                        state.insert(format!("{name}.master"), master.clone());
+                    }
+                    (first.clone(), second.clone())
+                }
+            };
+            state.insert(format!("{name}.exp_avg"), first);
+            state.insert(format!("{name}.exp_avg_sq"), second);
+            state.insert(format!("{name}.step"), Tensor::new(slot.step as i64, &Device::Cpu)?);
+        }
+        Ok(state)
+    }
+
+    /// Continues from what [`AdamW::state_dict`] returned. Every parameter's state must be there, with its shape.
+    pub fn load_state_dict(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        const ORIGIN: &str = "optimiser state";
+        for (name, slot) in &mut self.slots {
+            let shape = slot.var.shape().clone();
+            let device = slot.var.device().clone();
+            let find = |kind: &str, wanted: &[usize], dtype: DType| {
+                let name = format!("{name}.{kind}");
+                let Some(tensor) = state.get(&name) else {
+                    return Err(Error::MissingTensor { origin: ORIGIN.into(), name });
+                };
+                if tensor.dims() != wanted {
+                    let (found, wanted) = (tensor.dims().to_vec(), wanted.to_vec());
+                    return Err(Error::Shape { origin: ORIGIN.into(), name, found, wanted });
+                }
+                Ok(tensor.to_dtype(dtype)?.to_device(&device)?.contiguous()?)
+            };
+            let new_first = find("exp_avg", shape.dims(), DType::F32)?;
+            let new_second = find("exp_avg_sq", shape.dims(), DType::F32)?;
+            slot.step = find("step", &[], DType::I64)?.to_scalar::<i64>()?.max(0) as u64;
+            match &mut slot.moments {
+                Moments::Host { first, second } => {
+                    *first = new_first.flatten_all()?.to_vec1()?;
+                    *second = new_second.flatten_all()?.to_vec1()?;
+                }
+                Moments::Device { first, second, master } => {
+                    if let Some(master) = master {
+                        *master = find("master", shape.dims(), DType::F32)?;
+                    }
+                    (*first, *second) = (new_first, new_second);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn update(&mut self, grad: &Tensor, update: Update) -> candle_core::Result<()> {
+        match &mut self.moments {
+            Moments::Host { first, second } => {
+                let grad = grad.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
+                let pass = HostPass { update, moments: Mutex::new((first, second)) };
+                self.var.as_tensor().inplace_op2(&grad, &pass)
+            }
+            Moments::Device { first, second, master } => {
+                let grad = grad.to_dtype(DType::F32)?;
+                let u = update;
+                let next_first = ((&*first * f64::from(u.beta1))? + (&grad * f64::from(1.0 - u.beta1))?)?;
+                let next_second =
+                    ((&*second * f64::from(u.beta2))? + (grad.sqr()? * f64::from(1.0 - u.beta2))?)?;
+                let scale = ((next_second.sqrt()? * f64::from(u.second_scale))? + f64::from(u.eps))?;
+                let old = master
+                    .clone()
+                    .map_or_else(|| Ok(self.var.as_detached_tensor()), Ok::<_, candle_core::Error>)?;
+                let moved = ((old * f64::from(u.keep))? - ((&next_first / scale)? * f64::from(u.rate))?)?;
+                self.var.set(&moved.to_dtype(self.var.dtype())?)?;
+                if master.is_some() {
+                    *master = Some(moved);
+                }
+                (*first, *second) = (next_first, next_second);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// One pass over parameter, gradient and both moments.
+struct HostPass<'a> {
+    update: Update,
+    moments: Mutex<(&'a mut Vec<f32>, &'a mut Vec<f32>)>,
+}
+
+impl InplaceOp2 for HostPass<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(
+        &self,
+        values: &mut CpuStorage,
+        layout: &Layout,
+        grads: &CpuStorage,
+        grads_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        const BLOCK: usize = 1 << 14;
+        let (CpuStorage::F32(values), CpuStorage::F32(grads)) = (values, grads) else {
+            bail!("adamw: not f32");
+        };
+        let (Some((v0, v1)), Some((g0, g1))) =
+            (layout.contiguous_offsets(), grads_layout.contiguous_offsets())
+        else {
+            bail!("adamw: not contiguous");
+        };
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, second) = &mut *moments;
+        let update = self.update;
+        values[v0..v1]
+            .par_chunks_mut(BLOCK)
+            .zip(grads[g0..g1].par_chunks(BLOCK))
+            .zip(first.par_chunks_mut(BLOCK).zip(second.par_chunks_mut(BLOCK)))
+            .for_each(|((values, grads), (first, second))| {
+                simd::run(
+                    #[inline(always)]
+                    || update.apply(values, grads, first, second),
+                );
+            });
+        Ok(())
+    }
+}
+
+impl Update {
+    #[inline(always)]
+    fn apply(self, values: &mut [f32], grads: &[f32], first: &mut [f32], second: &mut [f32]) {
+        for (((value, &grad), first), second) in values.iter_mut().zip(grads).zip(first).zip(second) {
+            *first = self.beta1 * *first + (1.0 - self.beta1) * grad;
+            *second = self.beta2 * *second + (1.0 - self.beta2) * grad * grad;
+            let scale = second.sqrt() * self.second_scale + self.eps;
+            *value = *value * self.keep - self.rate * *first / scale;
+        }
+    }
+}

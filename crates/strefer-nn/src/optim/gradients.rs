@@ -1,0 +1,82 @@
+//! Gradients by parameter name, always summed in the order of the names.
+
+use std::collections::BTreeMap;
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Result, Tensor, Var};
+
+/// Detached gradients of the parameters that got one.
+#[derive(Debug, Clone, Default)]
+pub struct Gradients(BTreeMap<String, Tensor>);
+
+impl Gradients {
+    /// Picks the gradients of `vars` out of what `backward` returned.
+    pub fn collect(vars: &BTreeMap<String, Var>, store: &GradStore) -> Self {
+        let pick = |(name, var): (&String, &Var)| Some((name.clone(), store.get(var)?.detach()));
+        Self(vars.iter().filter_map(pick).collect())
+    }
+
+    /// Adds another set, for gradient accumulation.
+    pub fn add(&mut self, other: Self) -> Result<()> {
+        for (name, grad) in other.0 {
+            let sum = match self.0.get(&name) {
+                Some(sum) => (sum + grad)?,
+                None => grad,
+            };
+            self.0.insert(name, sum);
+        }
+        Ok(())
+    }
+
+    /// Multiplies every gradient.
+    pub fn scale(&mut self, factor: f64) -> Result<()> {
+        for grad in self.0.values_mut() {
+            *grad = (&*grad * factor)?;
+        }
+        Ok(())
+    }
+
+    /// The root of the sum of all squares.
+    pub fn norm(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for grad in self.0.values() {
+            sum += f64::from(grad.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?);
+        }
+        Ok(sum.sqrt())
+    }
+
+    /// Shrinks the gradients to norm `max_norm` if theirs is larger, and returns the norm they had. The factor is
+    /// `max_norm / (norm + 1e-6)`. A norm that is not finite leaves them alone: the caller decides.
+    pub fn clip(&mut self, max_norm: f64) -> Result<f64> {
+        let norm = self.norm()?;
+        if norm.is_finite() && norm > max_norm {
+            self.scale(max_norm / (norm + 1e-6))?;
+        }
+        Ok(norm)
+    }
+
+    /// The gradient of one parameter.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.get(name)
+    }
+
+    /// Sets the gradient of one parameter.
+    pub fn insert(&mut self, name: impl Into<String>, grad: Tensor) {
+        self.0.insert(name.into(), grad.detach());
+    }
+
+    /// All of them, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, grad)| (name.as_str(), grad))
+    }
+
+    /// How many parameters have a gradient.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no parameter has a gradient.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

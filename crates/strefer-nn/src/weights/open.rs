@@ -1,0 +1,238 @@
+//! Opens a folder of safetensors, a single file, or a torch pickle, and hands out tensors by name.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::pickle::PthTensors;
+use candle_core::safetensors::{Load, MmapedSafetensors};
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::{Error, Result};
+
+/// Where one tensor's values lie.
+#[derive(Clone)]
+enum Source {
+    Safetensors(Arc<MmapedSafetensors>),
+    Pickle(Arc<PthTensors>),
+    Memory(Tensor),
+}
+
+#[derive(Clone)]
+struct Entry {
+    source: Source,
+    /// The name inside the source, which renaming leaves alone.
+    stored_name: String,
+    shape: Vec<usize>,
+    dtype: DType,
+}
+
+/// Named tensors, most of them not read yet. Safetensors are mapped into memory, so opening is cheap.
+#[derive(Clone)]
+pub struct Weights {
+    origin: String,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl std::fmt::Debug for Weights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Weights({}, {} tensors)", self.origin, self.entries.len())
+    }
+}
+
+impl Weights {
+    /// Opens a folder (an index, `model*.safetensors` or `pytorch_model*.bin`), a `.safetensors` file, or a torch
+    /// `.bin`, `.pt` or `.pth` file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let meta = std::fs::metadata(path).map_err(Error::io(path))?;
+        let files = if meta.is_dir() { weight_files(path)? } else { vec![path.to_path_buf()] };
+        let mut entries = BTreeMap::new();
+        for file in &files {
+            let pickled = file.extension().is_some_and(|e| ["bin", "pt", "pth"].iter().any(|x| e == *x));
+            for (name, entry) in if pickled { open_pickle(file)? } else { open_safetensors(file)? } {
+                if entries.insert(name.clone(), entry).is_some() {
+                    return Err(Error::DuplicateTensor { origin: path.display().to_string(), name });
+                }
+            }
+        }
+        Ok(Self { origin: path.display().to_string(), entries })
+    }
+
+    /// Weights that are in memory already.
+    pub fn from_tensors(origin: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
+        let entry = |(name, tensor): (String, Tensor)| {
+            let (shape, dtype) = (tensor.dims().to_vec(), tensor.dtype());
+            let source = Source::Memory(tensor.detach());
+            (name.clone(), Entry { source, stored_name: name, shape, dtype })
+        };
+        Self { origin: origin.into(), entries: tensors.into_iter().map(entry).collect() }
+    }
+
+    /// Where the weights come from, for messages.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// All names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Whether `name` is there.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// The shape of `name`, read from the header alone.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|entry| entry.shape.as_slice())
+    }
+
+    /// The type in which `name` is stored.
+    pub fn dtype(&self, name: &str) -> Option<DType> {
+        self.entries.get(name).map(|entry| entry.dtype)
+    }
+
+    /// Renames every tensor; `None` leaves it out. Two tensors may not get the same name.
+    pub fn renamed(self, rename: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut entries = BTreeMap::new();
+        for (name, entry) in self.entries {
+            let Some(name) = rename(&name) else { continue };
+            if entries.insert(name.clone(), entry).is_some() {
+                return Err(Error::DuplicateTensor { origin: self.origin, name });
+            }
+        }
+        Ok(Self { origin: self.origin, entries })
+    }
+
+    /// Both sets together, for a model whose parts come from several places. A name may occur only once.
+    pub fn joined(mut self, other: Self) -> Result<Self> {
+        self.origin = format!("{} + {}", self.origin, other.origin);
+        for (name, entry) in other.entries {
+            if self.entries.insert(name.clone(), entry).is_some() {
+                return Err(Error::DuplicateTensor { origin: self.origin, name });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Reads one tensor, converted to `dtype` on `device`.
+    pub fn load(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let entry = self
+            .entries
+            .get(name)
+            .ok_or_else(|| Error::MissingTensor { origin: self.origin.clone(), name: name.to_string() })?;
+        let tensor = match &entry.source {
+            Source::Safetensors(file) => file.get(&entry.stored_name)?.load(&Device::Cpu)?,
+            Source::Pickle(file) => file.get(&entry.stored_name)?.ok_or_else(|| Error::MissingTensor {
+                origin: self.origin.clone(),
+                name: name.to_string(),
+            })?,
+            Source::Memory(tensor) => tensor.clone(),
+        };
+        Ok(tensor.to_dtype(dtype)?.to_device(device)?.contiguous()?)
+    }
+
+    /// Reads one tensor that must have the shape `wanted`.
+    pub fn load_shaped(&self, name: &str, wanted: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        let found = self.shape(name).unwrap_or(wanted);
+        if found != wanted {
+            return Err(Error::Shape {
+                origin: self.origin.clone(),
+                name: name.to_string(),
+                found: found.to_vec(),
+                wanted: wanted.to_vec(),
+            });
+        }
+        self.load(name, dtype, device)
+    }
+}
+
+/// The files of a folder that together hold a model.
+fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    for index_name in ["model.safetensors.index.json", "pytorch_model.bin.index.json"] {
+        let index = dir.join(index_name);
+        if index.is_file() {
+            return indexed_files(dir, &index);
+        }
+    }
+    let mut safetensors = Vec::new();
+    let mut pickles = Vec::new();
+    for item in std::fs::read_dir(dir).map_err(Error::io(dir))? {
+        let path = item.map_err(Error::io(dir))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("model") && name.ends_with(".safetensors") {
+            safetensors.push(path);
+        } else if name.starts_with("pytorch_model") && name.ends_with(".bin") {
+            pickles.push(path);
+        }
+    }
+    let mut files = if safetensors.is_empty() { pickles } else { safetensors };
+    files.sort();
+    // A whole file beside shards without an index would hold everything twice.
+    if let Some(whole) = files.iter().find(|f| f.ends_with("model.safetensors")).cloned() {
+        files = vec![whole];
+    }
+    if files.is_empty() { Err(Error::NoWeights { path: dir.to_path_buf() }) } else { Ok(files) }
+}
+
+fn indexed_files(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let text = std::fs::read_to_string(index).map_err(Error::io(index))?;
+    let index: Index = serde_json::from_str(&text)
+        .map_err(|error| Error::Malformed { path: index.to_path_buf(), reason: error.to_string() })?;
+    let mut names: Vec<&String> = index.weight_map.values().collect();
+    names.sort();
+    names.dedup();
+    Ok(names.into_iter().map(|name| dir.join(name)).collect())
+}
+
+fn open_safetensors(path: &Path) -> Result<Vec<(String, Entry)>> {
+    std::fs::metadata(path).map_err(Error::io(path))?;
+    // SAFETY: the map is read-only; like every reader of mapped weights we rely on nobody truncating the file
+    // while it is open. Our own writer replaces files by renaming, which leaves old maps intact.
+    let file = unsafe { MmapedSafetensors::new(path) }
+        .map_err(|error| Error::Malformed { path: path.to_path_buf(), reason: error.to_string() })?;
+    let file = Arc::new(file);
+    let entry = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+        let dtype = DType::try_from(view.dtype()).map_err(|error| Error::Malformed {
+            path: path.to_path_buf(),
+            reason: format!("{name}: {error}"),
+        })?;
+        let source = Source::Safetensors(file.clone());
+        Ok((name.clone(), Entry { source, stored_name: name, shape: view.shape().to_vec(), dtype }))
+    };
+    file.tensors().into_iter().map(entry).collect()
+}
+
+fn open_pickle(path: &Path) -> Result<Vec<(String, Entry)>> {
+    let malformed = |error: candle_core::Error| Error::Malformed {
+        path: path.to_path_buf(),
+        reason: format!("not a torch file: {error}"),
+    };
+    std::fs::metadata(path).map_err(Error::io(path))?;
+    let mut file = PthTensors::new(path, None).map_err(malformed)?;
+    // Training scripts wrap the weights in a dictionary.
+    for key in ["model_state_dict", "state_dict", "model"] {
+        if !file.tensor_infos().is_empty() {
+            break;
+        }
+        if let Ok(inner) = PthTensors::new(path, Some(key)) {
+            file = inner;
+        }
+    }
+    if file.tensor_infos().is_empty() {
+        return Err(Error::Malformed { path: path.to_path_buf(), reason: "holds no tensors".into() });
+    }
+    let file = Arc::new(file);
+    let entry = |(name, info): (&String, &candle_core::pickle::TensorInfo)| {
+        let source = Source::Pickle(file.clone());
+        let shape = info.layout.dims().to_vec();
+        (name.clone(), Entry { source, stored_name: name.clone(), shape, dtype: info.dtype })
+    };
+    Ok(file.tensor_infos().iter().map(entry).collect())
+}

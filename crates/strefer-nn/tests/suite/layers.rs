@@ -1,0 +1,46 @@
+//! Layers built from parameters.
+
+use candle_core::{DType, Device, Module, Tensor};
+use strefer_nn::testing::{assert_all_grads, assert_close, randn};
+use strefer_nn::{Embedding, LayerNorm, Linear, LoraConfig, ParamStore, RmsNorm, linear};
+
+fn store() -> ParamStore {
+    ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true)
+}
+
+#[test]
+fn every_parameter_of_every_layer_gets_a_gradient() {
+    let store = store();
+    let vb = store.var_builder();
+    let embedding = Embedding::new(10, 8, vb.pp("embedding")).unwrap();
+    let rms = RmsNorm::new(8, 1e-6, vb.pp("rms")).unwrap();
+    let norm = LayerNorm::new(8, 1e-6, vb.pp("norm")).unwrap();
+    let head = linear(8, 5, vb.pp("head")).unwrap();
+    let ids = Tensor::new(&[[1u32, 2, 9], [0, 1, 1]], &Device::Cpu).unwrap();
+    let xs = embedding.forward(&ids).unwrap();
+    assert_eq!(xs.dims(), [2, 3, 8]);
+    let ys = xs.apply(&rms).unwrap().apply(&norm).unwrap().apply(&head).unwrap();
+    let grads = (ys * randn(3, &[2, 3, 5])).unwrap().sum_all().unwrap().backward().unwrap();
+    assert_all_grads(&store.vars(), &grads);
+}
+
+#[test]
+fn a_fresh_lora_changes_nothing_and_a_merged_one_equals_the_update() {
+    let (weight, xs) = (randn(1, &[6, 4]), randn(2, &[3, 4]));
+    let plain = Linear::new(weight.clone(), Some(randn(3, &[6])));
+    let cfg = LoraConfig { rank: 2, alpha: 4.0 };
+    let fresh = plain.clone().with_lora(&cfg, store().var_builder()).unwrap();
+    assert_close(&fresh.forward(&xs).unwrap(), &plain.forward(&xs).unwrap(), 0.0);
+
+    let trained = [("lora_A.weight", randn(4, &[2, 4])), ("lora_B.weight", randn(5, &[6, 2]))];
+    let tensors = trained.iter().map(|(name, xs)| (name.to_string(), xs.clone())).collect();
+    let store = store().with_weights(strefer_nn::Weights::from_tensors("lora", tensors));
+    let lora = plain.with_lora(&cfg, store.var_builder()).unwrap();
+    let merged = lora.merge().unwrap();
+    assert_close(&merged.forward(&xs).unwrap(), &lora.forward(&xs).unwrap(), 1e-6);
+    let update = trained[1].1.matmul(&trained[0].1).unwrap();
+    assert_close(merged.weight(), &(weight + (update * 2.0).unwrap()).unwrap(), 1e-6);
+    let grads = lora.forward(&xs).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
+    assert_eq!(store.vars().len(), 2, "the weight itself stays frozen");
+    assert_all_grads(&store.vars(), &grads);
+}

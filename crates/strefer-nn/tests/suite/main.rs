@@ -1,0 +1,9 @@
+//! Tests of the crate through its public functions.
+
+mod attention;
+mod cross_entropy;
+mod layers;
+mod ops;
+mod optim;
+mod params;
+mod weights;
