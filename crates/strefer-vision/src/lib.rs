@@ -1,1 +1,17 @@
-//! Models that look at pixels.
+//! Models that look at pixels. So far: the SigLIP vision tower.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use strefer_nn::ParamStore;
+//! use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
+//!
+//! let cfg = SiglipConfig { image_size: 32, patch_size: 8, ..SiglipConfig::tiny() };
+//! let store = ParamStore::new(1, &Device::Cpu, DType::F32);
+//! let tower = SiglipVision::new(&cfg, store.var_builder().pp("vision_model"))?;
+//! let pixels = Tensor::zeros((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+//! let feats = tower.forward(&pixels, FeatureLayer::Hidden(-2))?;
+//! assert_eq!(feats.dims(), [2, 16, cfg.hidden_size]);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+pub mod siglip;

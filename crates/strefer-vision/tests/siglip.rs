@@ -1,0 +1,158 @@
+//! The SigLIP tower against recorded numbers, and its gradients.
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor, Var};
+use strefer_nn::testing::{Golden, assert_all_grads, assert_close, max_abs_diff, randn, relative_diff};
+use strefer_nn::{ParamStore, Weights};
+use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
+
+const SELECTED: FeatureLayer = FeatureLayer::Hidden(-2);
+
+fn cases() -> Vec<PathBuf> {
+    let dirs = strefer_core::golden::dirs("siglip_vision");
+    assert!(!dirs.is_empty());
+    dirs
+}
+
+fn config(dir: &std::path::Path) -> SiglipConfig {
+    Golden::open(dir, "weights").config("config.json")
+}
+
+fn store(dir: &std::path::Path) -> ParamStore {
+    let weights = Golden::open(dir, "weights").weights();
+    ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights).trainable(|_| true)
+}
+
+fn tower(dir: &std::path::Path, store: &ParamStore) -> SiglipVision {
+    SiglipVision::new(&config(dir), store.var_builder().pp("vision_model")).unwrap()
+}
+
+#[test]
+fn every_state_matches_the_reference() {
+    for dir in cases() {
+        let store = store(&dir);
+        let tower = tower(&dir, &store);
+        store.check_complete().unwrap();
+        let golden = Golden::open(&dir, "forward");
+        let pixels = golden.tensor("in.pixel_values");
+        let states = tower.hidden_states(&pixels).unwrap();
+        for (at, state) in states.iter().enumerate() {
+            assert_close(state, &golden.tensor(&format!("out.hidden_states.{at}")), 1e-5);
+        }
+        assert!(!golden.contains(&format!("out.hidden_states.{}", states.len())));
+        let selected = tower.forward(&pixels, SELECTED).unwrap();
+        assert_close(&selected, &golden.tensor("out.select_layer_-2"), 1e-5);
+        let last = tower.forward(&pixels, FeatureLayer::LastNormed).unwrap();
+        assert_close(&last, &golden.tensor("out.last_hidden_state"), 1e-5);
+        assert_close(&tower.pool(&last).unwrap(), &golden.tensor("out.pooler_output"), 1e-5);
+    }
+}
+
+#[test]
+fn positions_of_other_sizes_match_the_reference() {
+    for dir in cases() {
+        let store = store(&dir);
+        let tower = tower(&dir, &store);
+        let golden = Golden::open(&dir, "interpolate_pos");
+        let pixels = golden.tensor("in.pixel_values");
+        let embeddings = tower.forward(&pixels, FeatureLayer::Hidden(0)).unwrap();
+        assert_close(&embeddings, &golden.tensor("out.embeddings"), 1e-5);
+        let selected = tower.forward(&pixels, SELECTED).unwrap();
+        assert_close(&selected, &golden.tensor("out.select_layer_-2"), 1e-5);
+        let last = tower.forward(&pixels, FeatureLayer::LastNormed).unwrap();
+        assert_close(&last, &golden.tensor("out.last_hidden_state"), 1e-5);
+    }
+}
+
+#[test]
+fn all_gradients_match_the_reference() {
+    for dir in cases() {
+        let store = store(&dir);
+        let tower = tower(&dir, &store);
+        let golden = Golden::open(&dir, "gradients_select_layer_-2");
+        let pixels = Var::from_tensor(&golden.tensor("in.pixel_values")).unwrap();
+        let selected = tower.forward(&pixels, SELECTED).unwrap();
+        let loss = (selected * golden.tensor("in.coef")).unwrap().sum_all().unwrap();
+        assert!(max_abs_diff(&loss, &golden.tensor("loss")) < 1e-3);
+        let grads = loss.backward().unwrap();
+        let mut compared = 0;
+        for name in golden.names() {
+            let Some(weight) = name.strip_prefix("grad.") else { continue };
+            let vars = store.vars();
+            let var = if weight == "pixel_values" { &pixels } else { &vars[weight] };
+            let wanted = golden.tensor(&name);
+            // A key's bias shifts all scores alike: its gradient is zero but for rounding.
+            if weight.ends_with("k_proj.bias") {
+                assert!(max_abs_diff(grads.get(var).unwrap(), &wanted) < 1e-4, "{name}");
+            } else {
+                let diff = relative_diff(grads.get(var).unwrap(), &wanted);
+                assert!(diff < 1e-4, "{name}: {diff:e}");
+            }
+            compared += 1;
+        }
+        let with_gradient = store.vars().values().filter(|var| grads.get(var).is_some()).count() + 1;
+        assert_eq!(compared, with_gradient, "the reference has as many gradients as we");
+    }
+}
+
+#[test]
+fn one_disturbed_weight_breaks_the_agreement() {
+    for dir in cases() {
+        let store = store(&dir);
+        let tower = tower(&dir, &store);
+        let golden = Golden::open(&dir, "forward");
+        let name = "vision_model.encoder.layers.0.self_attn.q_proj.weight";
+        let var = &store.vars()[name];
+        let shift = (randn(1, var.dims()) * 0.05).unwrap();
+        var.set(&(var.as_detached_tensor() + shift).unwrap()).unwrap();
+        let selected = tower.forward(&golden.tensor("in.pixel_values"), SELECTED).unwrap();
+        assert!(relative_diff(&selected, &golden.tensor("out.select_layer_-2")) > 1e-3);
+    }
+}
+
+#[test]
+fn a_tower_for_one_feature_needs_no_more_weights() {
+    for dir in cases() {
+        let cfg = config(&dir);
+        let last = format!("vision_model.encoder.layers.{}.", cfg.num_hidden_layers - 1);
+        let unused = |name: &str| {
+            name.starts_with(&last) || name.contains("post_layernorm") || name.contains(".head.")
+        };
+        let weights = Golden::open(&dir, "weights").weights();
+        let weights: Weights = weights.renamed(|name| (!unused(name)).then(|| name.to_string())).unwrap();
+        let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights);
+        let vb = store.var_builder().pp("vision_model");
+        let tower = SiglipVision::for_feature(&cfg, SELECTED, vb).unwrap();
+        store.check_complete().unwrap();
+        let golden = Golden::open(&dir, "forward");
+        let pixels = golden.tensor("in.pixel_values");
+        let selected = tower.forward(&pixels, SELECTED).unwrap();
+        assert_close(&selected, &golden.tensor("out.select_layer_-2"), 1e-5);
+        let error = tower.forward(&pixels, FeatureLayer::LastNormed).unwrap_err().to_string();
+        assert!(error.contains("built with"), "{error}");
+    }
+}
+
+#[test]
+fn every_weight_of_the_whole_tower_gets_a_gradient() {
+    let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
+    let cfg = SiglipConfig { num_hidden_layers: 2, image_size: 24, ..SiglipConfig::tiny() };
+    let tower = SiglipVision::new(&cfg, store.var_builder()).unwrap();
+    let last = tower.forward(&randn(1, &[2, 3, 24, 24]), FeatureLayer::LastNormed).unwrap();
+    let pooled = tower.pool(&last).unwrap();
+    let loss = (pooled * randn(2, &[2, cfg.hidden_size])).unwrap().sum_all().unwrap();
+    assert_all_grads(&store.vars(), &loss.backward().unwrap());
+}
+
+#[test]
+fn a_batch_equals_its_images() {
+    let store = ParamStore::new(1, &Device::Cpu, DType::F32);
+    let tower = SiglipVision::new(&SiglipConfig::tiny(), store.var_builder()).unwrap();
+    let pixels = randn(1, &[3, 3, 64, 64]);
+    let together = tower.forward(&pixels, FeatureLayer::LastNormed).unwrap();
+    let alone: Vec<Tensor> = (0..3)
+        .map(|at| tower.forward(&pixels.narrow(0, at, 1).unwrap(), FeatureLayer::LastNormed).unwrap())
+        .collect();
+    assert_close(&together, &Tensor::cat(&alone, 0).unwrap(), 1e-5);
+}
