@@ -1,0 +1,176 @@
+//! Drafts become samples: conversations about one video, or single questions with what is needed to score them.
+
+use strefer_core::masklet::FrameMap;
+use strefer_core::placeholder::{Piece, render};
+use strefer_core::records::VideoKind;
+use strefer_core::sample::{Media, MediaKind, Mix, Provenance, Region, RegionMode, Role, Task, TimeRef};
+use strefer_core::scoring::Scoring;
+use strefer_core::{FrameMask, Rle, Sample};
+
+use crate::instruct::context::Context;
+use crate::instruct::draft::{Draft, Fact};
+
+/// Samples of many turns. No turn asks for what an earlier turn of the same conversation has told.
+pub fn conversations(cx: &Context<'_>, mut drafts: Vec<Draft>, config_hash: &str) -> Vec<Sample> {
+    cx.rng("pack").shuffle(&mut drafts);
+    let mut open: Vec<Vec<Draft>> = Vec::new();
+    // What tells much would close a conversation for everything else: it comes last.
+    drafts.sort_by_key(|draft| draft.tells.len() > 4);
+    for draft in drafts {
+        match open.iter_mut().find(|turns| fits(cx, turns, &draft)) {
+            Some(turns) => turns.push(draft),
+            None => open.push(vec![draft]),
+        }
+    }
+    let samples = open.iter().enumerate();
+    samples
+        .map(|(number, turns)| {
+            let mut sample = empty(cx, format!("{}-c{number:02}", cx.facts.video.video_id), config_hash);
+            turns.iter().for_each(|draft| add_turns(cx, &mut sample, draft));
+            if let [only] = turns.as_slice() {
+                describe(&mut sample, only);
+            }
+            sample
+        })
+        .collect()
+}
+
+fn fits(cx: &Context<'_>, turns: &[Draft], draft: &Draft) -> bool {
+    let told = |fact: &Fact| turns.iter().any(|turn| turn.tells.contains(fact));
+    let mut regions: Vec<usize> = turns.iter().flat_map(|turn| turn.regions.clone()).collect();
+    regions.extend(&draft.regions);
+    regions.sort_unstable();
+    regions.dedup();
+    turns.len() < cx.cfg.turns_per_sample
+        && regions.len() <= cx.cfg.regions_per_sample
+        && !draft.asks.iter().any(told)
+        && turns.iter().all(|turn| turn.question != draft.question || turn.regions != draft.regions)
+}
+
+/// One sample a question, with its scoring.
+pub fn singles(cx: &Context<'_>, drafts: &[Draft], config_hash: &str) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let mut number = std::collections::BTreeMap::new();
+    for draft in drafts {
+        let nth = number.entry(draft.task).and_modify(|nth| *nth += 1).or_insert(0);
+        let id = format!("{}-{}-{nth:02}", cx.facts.video.video_id, draft.task.name());
+        let mut sample = empty(cx, id, config_hash);
+        add_turns(cx, &mut sample, draft);
+        sample.regions.iter_mut().for_each(fix_largest);
+        describe(&mut sample, draft);
+        let other_region = draft.other.as_ref().map(|(at, _)| {
+            let mut other = region(cx, 0, *at);
+            fix_largest(&mut other);
+            other
+        });
+        let scoring = Scoring {
+            kind: draft.kind.clone(),
+            answer: draft.key.clone(),
+            other_answer: draft.other.as_ref().map(|(_, answer)| answer.clone()),
+            other_region,
+            held_out: draft.held_out,
+        };
+        sample.eval =
+            Some(serde_json::to_value(scoring).expect("a scoring has only string keys and finite numbers"));
+        samples.push(sample);
+    }
+    samples
+}
+
+fn empty(cx: &Context<'_>, id: String, config_hash: &str) -> Sample {
+    let video = &cx.facts.video;
+    let kind = match video.kind {
+        VideoKind::File => MediaKind::Video,
+        VideoKind::FramesDir => MediaKind::Frames,
+    };
+    let size = Some((video.height, video.width));
+    let mut sample = Sample::new(
+        id,
+        video.video_id.clone(),
+        vec![Media { kind, uri: video.uri.clone(), segment: None, size }],
+    );
+    sample.provenance = Some(Provenance {
+        dataset: cx.cfg.dataset.clone(),
+        stage: Some("instruct".to_owned()),
+        config_hash: Some(config_hash.to_owned()),
+        ..Provenance::default()
+    });
+    sample.mix = Some(Mix { source: cx.cfg.dataset.clone(), weight: 1.0 });
+    sample.split = Some(cx.cfg.split);
+    sample
+}
+
+fn describe(sample: &mut Sample, draft: &Draft) {
+    let (group, name) = (draft.task.group().to_owned(), draft.task.name().to_owned());
+    sample.task = Some(Task { group, name, negative: draft.negative });
+    sample.answer_format = Some(draft.format);
+    sample.choices.clone_from(&draft.choices);
+}
+
+/// Appends question and answer; the draft's references become the sample's.
+fn add_turns(cx: &Context<'_>, sample: &mut Sample, draft: &Draft) {
+    let regions: Vec<usize> = draft.regions.iter().map(|&at| place_region(cx, sample, at)).collect();
+    let first_time = sample.times.len();
+    for &at_s in &draft.times_s {
+        let tid = sample.times.len();
+        sample.times.push(TimeRef { tid, s: at_s, rel_to: "media:0".to_owned(), style: draft.style });
+    }
+    let indexed = |text: &str| {
+        render(text, |piece| match piece {
+            Piece::Region(Some(index)) => format!("<region:{}>", regions[*index]),
+            Piece::Time(index) => format!("<time:{}>", first_time + index),
+            Piece::Visual => "<video>".to_owned(),
+            Piece::Text(text) | Piece::Unknown(text) => (*text).to_owned(),
+            Piece::Region(None) => "<region>".to_owned(),
+        })
+    };
+    let head = if sample.conversations.is_empty() { "<video>\n" } else { "" };
+    let (question, answer) = (format!("{head}{}", indexed(&draft.question)), indexed(&draft.answer));
+    sample.say(Role::User, question);
+    sample.say(Role::Assistant, answer);
+}
+
+/// The index of an entity's region in the sample, which is added when it is not there yet.
+fn place_region(cx: &Context<'_>, sample: &mut Sample, at: usize) -> usize {
+    let eid = &cx.entity(at).entity.eid;
+    if let Some(known) = sample.regions.iter().position(|region| region.eid.as_ref() == Some(eid)) {
+        return known;
+    }
+    let rid = sample.regions.len();
+    sample.regions.push(region(cx, rid, at));
+    rid
+}
+
+/// Masks of an entity that are large enough to point at it, spread evenly over the video.
+fn region(cx: &Context<'_>, rid: usize, at: usize) -> Region {
+    let pointers = cx.pointers(at);
+    let wanted = cx.cfg.masks_per_region.min(pointers.len());
+    let spread =
+        |nth: usize| if wanted < 2 { pointers.len() / 2 } else { nth * (pointers.len() - 1) / (wanted - 1) };
+    let masks: FrameMap<FrameMask> = (0..wanted)
+        .map(|nth| pointers[spread(nth)])
+        .map(|seen| (seen.key, FrameMask::Rle(seen.frame.rle.clone())))
+        .collect();
+    Region {
+        rid,
+        eid: Some(cx.entity(at).entity.eid.clone()),
+        masks,
+        index_space: cx.facts.index_space,
+        mode: cx.cfg.region_mode,
+        fixed_key: None,
+    }
+}
+
+/// Where one mask is drawn in training, scoring uses the largest.
+fn fix_largest(region: &mut Region) {
+    if region.mode != RegionMode::SingleRandom {
+        return;
+    }
+    let area = |mask: &FrameMask| match mask {
+        FrameMask::Rle(record) => Rle::try_from(record.clone()).map_or(0, |rle| rle.area()),
+        _ => 0,
+    };
+    let largest = region.masks.iter().max_by_key(|(key, mask)| (area(mask), std::cmp::Reverse(**key)));
+    region.fixed_key = largest.map(|(key, _)| *key);
+    region.mode = RegionMode::SingleFixed;
+}
