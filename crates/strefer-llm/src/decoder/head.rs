@@ -1,0 +1,90 @@
+//! States become logits, or a loss without all logits at once.
+
+use candle_core::{DType, Module, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use candle_nn::init::Init;
+use strefer_nn::ops::linear_cross_entropy;
+use strefer_nn::{Linear, linear_init};
+
+use super::DecoderConfig;
+
+/// Labels with this value do not count.
+const IGNORE: i64 = -100;
+
+/// About this many logits exist at a time while the loss is computed.
+const LOGITS_AT_A_TIME: usize = 1 << 25;
+
+/// The output matrix, and the one of added rows.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    lm_head: Linear,
+    additional: Option<Additional>,
+}
+
+#[derive(Debug, Clone)]
+struct Additional {
+    additional_fc: Linear,
+    first_id: usize,
+}
+
+impl Head {
+    /// `table` is the embedding's matrix, which a tied head is.
+    pub(super) fn new(cfg: &DecoderConfig, table: &Tensor, vb: VarBuilder) -> Result<Self> {
+        if cfg.tie_word_embeddings {
+            return Ok(Self { lm_head: Linear::new(table.clone(), None), additional: None });
+        }
+        let init = Init::Randn { mean: 0.0, stdev: 0.02 };
+        let d = cfg.hidden_size;
+        match &cfg.extra_rows {
+            None => Ok(Self { lm_head: linear_init(d, cfg.vocab_size, false, init, vb)?, additional: None }),
+            Some(extra) => {
+                let lm_head = linear_init(d, cfg.vocab_size, true, init, vb.clone())?;
+                let additional_fc = linear_init(d, extra.count, true, init, vb.pp("additional_fc"))?;
+                Ok(Self { lm_head, additional: Some(Additional { additional_fc, first_id: extra.first_id }) })
+            }
+        }
+    }
+
+    /// The rows in use: `(v, d)` and `(v)`.
+    fn rows(&self) -> Result<(Tensor, Option<Tensor>)> {
+        let Some(Additional { additional_fc, first_id }) = &self.additional else {
+            return Ok((self.lm_head.weight().clone(), self.lm_head.bias().cloned()));
+        };
+        let old = self.lm_head.weight().narrow(0, 0, *first_id)?;
+        let weight = Tensor::cat(&[&old, additional_fc.weight()], 0)?;
+        let bias = match (self.lm_head.bias(), additional_fc.bias()) {
+            (Some(old), Some(new)) => Some(Tensor::cat(&[&old.narrow(0, 0, *first_id)?, new], 0)?),
+            _ => None,
+        };
+        Ok((weight, bias))
+    }
+
+    /// `hidden`: `(b, s, d)` → `(b, s, v)`
+    pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        let logits = self.lm_head.forward(hidden)?;
+        let Some(Additional { additional_fc, first_id }) = &self.additional else { return Ok(logits) };
+        let last = logits.rank() - 1;
+        Tensor::cat(&[logits.narrow(last, 0, *first_id)?, additional_fc.forward(hidden)?], last)
+    }
+
+    /// Loss of predicting each label from the state before it, summed, and the number of labels.
+    ///
+    /// # Shapes
+    /// - `hidden`: `(b, s, d)`
+    /// - `labels`: `(b, s)`, i64
+    pub(super) fn loss(&self, hidden: &Tensor, labels: &Tensor) -> Result<(Tensor, usize)> {
+        let (b, s, d) = hidden.dims3()?;
+        if labels.dims() != [b, s] {
+            bail!("labels have shape {:?}, the states {:?}", labels.dims(), hidden.dims());
+        }
+        let mut next: Vec<i64> = Vec::with_capacity(b * s);
+        for row in labels.to_dtype(DType::I64)?.to_vec2::<i64>()? {
+            next.extend(row.iter().skip(1));
+            next.extend((s > 0).then_some(IGNORE));
+        }
+        let next = Tensor::from_vec(next, b * s, hidden.device())?;
+        let (weight, bias) = self.rows()?;
+        let chunk = (LOGITS_AT_A_TIME / weight.dim(0)?.max(1)).clamp(16, 4096);
+        linear_cross_entropy(&hidden.reshape((b * s, d))?, &weight, bias.as_ref(), &next, IGNORE, chunk)
+    }
+}

@@ -1,0 +1,52 @@
+//! The gated MLP in either layout.
+
+use candle_core::{Module, Result, Tensor};
+use candle_nn::VarBuilder;
+use strefer_nn::{Linear, ops};
+
+use super::attention::projection;
+use super::{DecoderConfig, Layout};
+
+#[derive(Debug, Clone)]
+enum Gate {
+    Split { gate_proj: Linear, up_proj: Linear },
+    Fused { gate_up_proj: Linear },
+}
+
+/// `down(silu(gate(x)) * up(x))`.
+#[derive(Debug, Clone)]
+pub(super) struct Mlp {
+    gate: Gate,
+    down_proj: Linear,
+}
+
+impl Mlp {
+    pub(super) fn new(cfg: &DecoderConfig, vb: VarBuilder) -> Result<Self> {
+        let (d, inner) = (cfg.hidden_size, cfg.intermediate_size);
+        let gate = match cfg.layout {
+            Layout::Split => Gate::Split {
+                gate_proj: projection(cfg, d, inner, false, "gate_proj", &vb)?,
+                up_proj: projection(cfg, d, inner, false, "up_proj", &vb)?,
+            },
+            Layout::Fused => {
+                Gate::Fused { gate_up_proj: projection(cfg, d, 2 * inner, false, "gate_up_proj", &vb)? }
+            }
+        };
+        Ok(Self { gate, down_proj: projection(cfg, inner, d, false, "down_proj", &vb)? })
+    }
+}
+
+impl Module for Mlp {
+    /// `(b, s, d)` → `(b, s, d)`
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let inner = match &self.gate {
+            Gate::Split { gate_proj, up_proj } => ops::swiglu(&xs.apply(gate_proj)?, &xs.apply(up_proj)?)?,
+            Gate::Fused { gate_up_proj } => {
+                let both = xs.apply(gate_up_proj)?;
+                let width = both.dim(2)? / 2;
+                ops::swiglu(&both.narrow(2, 0, width)?, &both.narrow(2, width, width)?)?
+            }
+        };
+        inner.apply(&self.down_proj)
+    }
+}

@@ -1,0 +1,176 @@
+//! Layers in order, and the model around them.
+
+use candle_core::{Module, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use strefer_nn::RmsNorm;
+use strefer_nn::ops::{AttentionMask, Rotary};
+
+use super::attention::Attention;
+use super::embedding::TokenEmbedding;
+use super::head::Head;
+use super::mlp::Mlp;
+use super::rotary::Frequencies;
+use super::{DecoderConfig, KvCache};
+
+#[derive(Debug, Clone)]
+struct Layer {
+    input_layernorm: RmsNorm,
+    self_attn: Attention,
+    post_attention_layernorm: RmsNorm,
+    mlp: Mlp,
+}
+
+impl Layer {
+    fn new(cfg: &DecoderConfig, at: usize, vb: VarBuilder) -> Result<Self> {
+        let (d, eps) = (cfg.hidden_size, cfg.rms_norm_eps);
+        Ok(Self {
+            input_layernorm: RmsNorm::new(d, eps, vb.pp("input_layernorm"))?,
+            self_attn: Attention::new(cfg, at, vb.pp("self_attn"))?,
+            post_attention_layernorm: RmsNorm::new(d, eps, vb.pp("post_attention_layernorm"))?,
+            mlp: Mlp::new(cfg, vb.pp("mlp"))?,
+        })
+    }
+
+    /// `(b, s, d)` → `(b, s, d)`
+    fn forward(
+        &self,
+        xs: &Tensor,
+        rotary: &Rotary,
+        mask: &AttentionMask,
+        cache: Option<&mut KvCache>,
+    ) -> Result<Tensor> {
+        let ys = self.self_attn.forward(&xs.apply(&self.input_layernorm)?, rotary, mask, cache)?;
+        let xs = (xs + ys)?;
+        &xs + xs.apply(&self.post_attention_layernorm)?.apply(&self.mlp)?
+    }
+}
+
+/// The language model.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    embed_tokens: TokenEmbedding,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    lm_head: Head,
+    frequencies: Frequencies,
+    cfg: DecoderConfig,
+}
+
+impl Decoder {
+    /// Names below `vb` are the published ones: `model.embed_tokens`, `model.layers.N`, `model.norm`, `lm_head`.
+    pub fn new(cfg: &DecoderConfig, vb: VarBuilder) -> Result<Self> {
+        cfg.validate().map_err(candle_core::Error::wrap)?;
+        let model = vb.pp("model");
+        let embed_tokens = TokenEmbedding::new(cfg, model.pp("embed_tokens"))?;
+        let layers = (0..cfg.num_hidden_layers).map(|at| Layer::new(cfg, at, model.pp("layers").pp(at)));
+        Ok(Self {
+            layers: layers.collect::<Result<Vec<_>>>()?,
+            norm: RmsNorm::new(cfg.hidden_size, cfg.rms_norm_eps, model.pp("norm"))?,
+            lm_head: Head::new(cfg, embed_tokens.weight(), vb.pp("lm_head"))?,
+            embed_tokens,
+            frequencies: Frequencies::new(cfg, vb.device())?,
+            cfg: cfg.clone(),
+        })
+    }
+
+    /// The configuration it was built from.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.cfg
+    }
+
+    /// `ids`: `(b, s)` → `(b, s, d)`
+    pub fn embed(&self, ids: &Tensor) -> Result<Tensor> {
+        self.embed_tokens.forward(ids)
+    }
+
+    /// States after the final norm. With a cache, `mask` covers the cached columns too, and no gradient is kept.
+    ///
+    /// # Shapes
+    /// - `embeds`: `(b, s, d)`
+    /// - `positions`: `(b|1, s)`
+    /// - returns: `(b, s, d)`
+    pub fn forward(
+        &self,
+        embeds: &Tensor,
+        positions: &Tensor,
+        mask: &AttentionMask,
+        cache: Option<&mut KvCache>,
+    ) -> Result<Tensor> {
+        self.run(embeds, positions, mask, cache, |_| ())
+    }
+
+    /// All states: the embeddings, the output of each layer but the last, and the last one after the final norm.
+    pub fn hidden_states(
+        &self,
+        embeds: &Tensor,
+        positions: &Tensor,
+        mask: &AttentionMask,
+    ) -> Result<Vec<Tensor>> {
+        let mut states = vec![embeds.clone()];
+        let last = self.run(embeds, positions, mask, None, |state| states.push(state.clone()))?;
+        states.pop();
+        states.push(last);
+        Ok(states)
+    }
+
+    fn run(
+        &self,
+        embeds: &Tensor,
+        positions: &Tensor,
+        mask: &AttentionMask,
+        mut cache: Option<&mut KvCache>,
+        mut see: impl FnMut(&Tensor),
+    ) -> Result<Tensor> {
+        let (_b, s, _d) = embeds.dims3()?;
+        let columns = s + cache.as_ref().map_or(0, |cache| cache.len());
+        if columns > self.cfg.max_position_embeddings {
+            bail!("{columns} columns do not fit the model's {} positions", self.cfg.max_position_embeddings);
+        }
+        let rotary = self.frequencies.at(positions, embeds.dtype())?;
+        // One mask object for all layers with a window, so that what it works out is worked out once.
+        let windowed = mask.clone().with_window(self.cfg.sliding_window);
+        let mut xs = if cache.is_some() { embeds.detach() } else { embeds.clone() };
+        for (at, layer) in self.layers.iter().enumerate() {
+            let mask = if self.cfg.window_of(at).is_some() { &windowed } else { mask };
+            xs = layer.forward(&xs, &rotary, mask, cache.as_deref_mut())?;
+            if cache.is_some() {
+                xs = xs.detach();
+            }
+            see(&xs);
+        }
+        self.norm.forward(&xs)
+    }
+
+    /// `hidden`: `(b, s, d)` → `(b, s, v)`
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.lm_head.logits(hidden)
+    }
+
+    /// Cross-entropy of predicting each label from the state before it, summed over the labels that are not -100, and
+    /// their number. Divide by the number for the mean.
+    ///
+    /// # Shapes
+    /// - `hidden`: `(b, s, d)`, after the final norm
+    /// - `labels`: `(b, s)`, i64, not shifted
+    pub fn loss(&self, hidden: &Tensor, labels: &Tensor) -> Result<(Tensor, usize)> {
+        self.lm_head.loss(hidden, labels)
+    }
+}
+
+/// Positions of a padded batch, `(b, s)`: how many valid columns lie before each; 0 on padding before the first.
+/// `valid` holds `b` rows of flags.
+pub fn positions_of(b: usize, valid: &[bool], device: &candle_core::Device) -> Result<Tensor> {
+    if b == 0 || !valid.len().is_multiple_of(b) {
+        bail!("{} flags cannot have {b} rows", valid.len());
+    }
+    let s = valid.len() / b;
+    let mut positions = Vec::with_capacity(valid.len());
+    for row in valid.chunks(s.max(1)) {
+        let mut seen = 0u32;
+        for &valid in row {
+            positions.push(if valid { seen } else { 0 });
+            seen += u32::from(valid);
+        }
+    }
+    Tensor::from_vec(positions, (b, s), device)
+}

@@ -1,0 +1,115 @@
+//! Generation as callers see it.
+
+use std::ops::ControlFlow;
+
+use candle_core::{DType, Device, Tensor};
+use strefer_llm::{
+    Decoder, DecoderConfig, Error, GenerationConfig, Tokenizer, generate, generate_text, train_bpe,
+};
+use strefer_nn::ParamStore;
+use strefer_nn::testing::randn;
+
+use crate::{cases, padding};
+
+fn go_on(_: u32) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn tokenizer() -> Tokenizer {
+    train_bpe(["the red ball rolls, the blue box stays".to_string()], 300, &["<end>"]).unwrap()
+}
+
+fn decoder(vocab: usize) -> Decoder {
+    let cfg =
+        DecoderConfig { num_hidden_layers: 1, max_position_embeddings: 64, ..DecoderConfig::tiny(vocab) };
+    let store = ParamStore::new(5, &Device::Cpu, DType::F32);
+    Decoder::new(&cfg, store.var_builder()).unwrap()
+}
+
+#[test]
+fn each_row_alone_generates_the_recorded_tokens() {
+    for case in cases() {
+        let (decoder, _) = case.build();
+        let golden = case.golden("greedy_12");
+        let ids: Vec<Vec<i64>> = golden.tensor("in.input_ids").to_vec2().unwrap();
+        let wanted: Vec<Vec<i64>> = golden.tensor("out.tokens").to_vec2().unwrap();
+        let (valid, _) = padding(&golden.tensor("in.attention_mask"));
+        for (row, ids) in ids.iter().enumerate() {
+            let valid = &valid[row * ids.len()..][..ids.len()];
+            let ids: Vec<u32> =
+                ids.iter().zip(valid).filter(|(_, valid)| **valid).map(|(id, _)| *id as u32).collect();
+            let prompt =
+                decoder.embed(&Tensor::new(ids, &Device::Cpu).unwrap().unsqueeze(0).unwrap()).unwrap();
+            let cfg = GenerationConfig { max_new_tokens: wanted[row].len(), ..GenerationConfig::default() };
+            let mut seen = Vec::new();
+            let tokens = generate(&decoder, &prompt, &cfg, |token| {
+                seen.push(token);
+                ControlFlow::Continue(())
+            });
+            assert_eq!(tokens.unwrap().into_iter().map(i64::from).collect::<Vec<_>>(), wanted[row]);
+            assert_eq!(seen.len(), wanted[row].len());
+        }
+    }
+}
+
+#[test]
+fn generation_stops_at_an_end_token_at_the_callers_wish_and_at_the_limit() {
+    let decoder = decoder(40);
+    let prompt = randn(1, &[1, 5, 128]);
+    let free =
+        GenerationConfig { max_new_tokens: 8, temperature: 1.0, seed: 4, ..GenerationConfig::default() };
+    let tokens = generate(&decoder, &prompt, &free, go_on).unwrap();
+    assert_eq!(tokens.len(), 8);
+    assert_eq!(tokens, generate(&decoder, &prompt, &free, go_on).unwrap(), "a seed gives one answer");
+    let end = tokens[3];
+    let first = tokens.iter().position(|token| *token == end).unwrap();
+    let stopping = GenerationConfig { eos_ids: vec![end], ..free.clone() };
+    assert_eq!(generate(&decoder, &prompt, &stopping, go_on).unwrap(), tokens[..=first]);
+    let mut left = 2;
+    let broken = generate(&decoder, &prompt, &free, |_| {
+        left -= 1;
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!(broken.unwrap(), tokens[..2]);
+    let long = GenerationConfig { max_new_tokens: 1000, ..free };
+    assert!(matches!(generate(&decoder, &prompt, &long, go_on), Err(Error::TooLong { limit: 64, .. })));
+    let too_long = randn(1, &[1, 65, 128]);
+    assert!(matches!(generate(&decoder, &too_long, &long, go_on), Err(Error::TooLong { wanted: 65, .. })));
+}
+
+#[test]
+fn streamed_text_is_the_text_and_ends_before_a_stop_string() {
+    let tokenizer = tokenizer();
+    let decoder = decoder(tokenizer.vocab_size());
+    let prompt = randn(2, &[1, 4, 128]);
+    let free =
+        GenerationConfig { max_new_tokens: 40, temperature: 3.0, seed: 9, ..GenerationConfig::default() };
+    let mut streamed = String::new();
+    let whole = generate_text(&decoder, &tokenizer, &prompt, &free, |piece| {
+        streamed.push_str(piece);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(streamed, whole.text);
+    assert_eq!(whole.text, tokenizer.decode(&whole.tokens, true).unwrap());
+    let middle: Vec<char> = whole.text.chars().filter(|c| *c != '\u{FFFD}').collect();
+    let stop = middle[middle.len() / 2].to_string();
+    let stopping = GenerationConfig { stop: vec![stop.clone()], ..free };
+    streamed.clear();
+    let cut = generate_text(&decoder, &tokenizer, &prompt, &stopping, |piece| {
+        streamed.push_str(piece);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(cut.text, whole.text.split(&stop).next().unwrap());
+    assert_eq!(streamed, cut.text);
+    assert!(cut.tokens.len() < whole.tokens.len());
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_an_error_not_an_answer() {
+    let decoder = decoder(40);
+    let prompt = (randn(1, &[1, 3, 128]) * f64::NAN).unwrap();
+    let error = generate(&decoder, &prompt, &GenerationConfig::default(), go_on).unwrap_err();
+    assert!(matches!(error, Error::NonFiniteLogits { step: 0 }));
+}
