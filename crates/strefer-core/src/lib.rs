@@ -26,7 +26,6 @@ pub mod records;
 pub mod rle;
 pub mod rng;
 pub mod sample;
-pub mod scoring;
 pub mod segmentation;
 pub mod time;
 pub mod validate;
