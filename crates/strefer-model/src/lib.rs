@@ -1,1 +1,41 @@
-//! The Video LLM: connector, region tokens, time tokens, splicing, generation.
+//! The Video LLM: vision tower, video connector, region-language connector with mask pooling, timestamp tokens,
+//! splicing and generation.
+//!
+//! A model is a [`VideoLlmConfig`] that names one of each part. [`Processor`] turns a
+//! [`Sample`](strefer_core::Sample) into [`Inputs`]; [`VideoLlm`] turns inputs into a loss or an answer.
+//!
+//! ```no_run
+//! use candle_core::{DType, Device};
+//! use strefer_core::Sample;
+//! use strefer_llm::GenerationConfig;
+//! use strefer_model::{Checkpoint, ProcessorOptions, Purpose};
+//!
+//! # fn answer(sample: &Sample) -> strefer_model::Result<String> {
+//! let checkpoint = Checkpoint::open("checkpoints/strefer-tiny")?;
+//! let loaded = checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default())?;
+//! let inputs = loaded.processor.process(sample, &Purpose::Infer)?;
+//! let ids = loaded.model.generate(&inputs, &GenerationConfig::default(), |_| std::ops::ControlFlow::Continue(()))?;
+//! loaded.processor.decode(&ids)
+//! # }
+//! ```
+
+pub mod checkpoint;
+pub mod config;
+pub mod connector;
+mod error;
+mod inputs;
+pub mod preset;
+mod processor;
+pub mod question;
+pub mod region;
+mod splice;
+pub mod time;
+mod video_llm;
+
+pub use checkpoint::{Checkpoint, Loaded};
+pub use config::VideoLlmConfig;
+pub use error::{Error, Result};
+pub use inputs::{IGNORE, Inputs, PromptToken};
+pub use processor::{Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN};
+pub use splice::{SplicePlan, SpliceRow};
+pub use video_llm::{Spliced, VideoLlm, prefix};

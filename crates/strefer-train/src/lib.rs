@@ -1,1 +1,39 @@
 //! Mixture to batches to fine-tuned checkpoint.
+//!
+//! A run is a [`TrainConfig`]; a [`Trainer`] does it. Everything that a step computes is a pure function of the
+//! configuration, the step and the checkpoint before it, so a run that was killed and resumed ends with the same
+//! weights, bit for bit.
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//! use strefer_train::{LogLine, Observer, TrainConfig, Trainer};
+//!
+//! struct Print;
+//! impl Observer for Print {
+//!     fn line(&mut self, line: &LogLine, total: usize) {
+//!         eprintln!("{line:?} of {total}");
+//!     }
+//! }
+//!
+//! # fn main() -> strefer_train::Result<()> {
+//! let config = TrainConfig::load("configs/train/tiny-sft.toml".as_ref(), &[])?;
+//! let mut trainer = Trainer::new(config, false, &candle_core::Device::Cpu)?;
+//! trainer.run(&mut Print, &AtomicBool::new(false))?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod config;
+mod error;
+mod log;
+mod reader;
+mod state;
+mod tensorboard;
+mod trainer;
+
+pub use config::TrainConfig;
+pub use error::{Error, Result};
+pub use log::{EvalReport, LogLine, StepReport, read_log};
+pub use reader::{Batch, Reader, Source};
+pub use state::Progress;
+pub use trainer::{Observer, Outcome, Trainer};

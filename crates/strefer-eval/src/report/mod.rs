@@ -1,0 +1,7 @@
+//! A run as one HTML file that opens without a network: curves, tables, pictures with masks, questions and answers.
+
+mod chart;
+mod page;
+
+pub use chart::{Curve, line_chart};
+pub use page::{Example, Report, Section};

@@ -1,0 +1,149 @@
+//! A Video LLM as data: which of each part, and how frames, masks, times and text reach it.
+
+use serde::{Deserialize, Serialize};
+use strefer_core::UniformRule;
+use strefer_llm::{ChatTemplate, DecoderConfig};
+use strefer_vision::siglip::{FeatureLayer, SiglipConfig};
+
+use crate::connector::ConnectorConfig;
+use crate::region::RegionConfig;
+use crate::time::TimeConfig;
+
+/// What `model_type` says in our own `config.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ModelType {
+    /// The only one so far.
+    #[default]
+    #[serde(rename = "strefer")]
+    Strefer,
+}
+
+/// The text around turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatPreset {
+    /// ChatML with Qwen2's default system line.
+    Qwen2,
+    /// Phi-3's role tokens.
+    Phi3,
+}
+
+impl ChatPreset {
+    /// The template.
+    pub fn template(self) -> ChatTemplate {
+        match self {
+            Self::Qwen2 => ChatTemplate::qwen2(),
+            Self::Phi3 => ChatTemplate::phi3(),
+        }
+    }
+}
+
+/// How a frame of any shape becomes a square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// Stretched.
+    Stretch,
+    /// Centred on a square of the mean colour.
+    Pad,
+}
+
+/// Which frames are shown, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FramesConfig {
+    /// Number of frames.
+    pub count: usize,
+    /// How they are laid over the segment.
+    pub rule: UniformRule,
+    /// How frames become squares.
+    pub fit: Fit,
+    /// How frames that carry masks become squares.
+    pub region_fit: Fit,
+}
+
+/// The vision tower and the features taken from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VisionConfig {
+    /// The tower.
+    pub siglip: SiglipConfig,
+    /// The layer whose output is used.
+    pub feature: FeatureLayer,
+}
+
+/// Ids of the tokens that are replaced or that end an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenIds {
+    /// `<video>`, replaced by the connector's tokens.
+    pub video: u32,
+    /// `<region>`, replaced by an object's tokens.
+    pub region: u32,
+    /// `<0>`, the first temporal token, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_time: Option<u32>,
+    /// Fills short rows of a batch.
+    pub pad: u32,
+    /// Tokens that end an answer.
+    pub eos: Vec<u32>,
+}
+
+/// A Video LLM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VideoLlmConfig {
+    /// Says that the file is one of ours.
+    pub model_type: ModelType,
+    /// Which frames are shown.
+    pub frames: FramesConfig,
+    /// The vision tower.
+    pub vision: VisionConfig,
+    /// The video connector.
+    pub connector: ConnectorConfig,
+    /// The region connector, where there is one.
+    pub region: Option<RegionConfig>,
+    /// How moments are written.
+    pub time: TimeConfig,
+    /// The language model.
+    pub llm: DecoderConfig,
+    /// The chat template.
+    pub chat: ChatPreset,
+    /// Ids of special tokens.
+    pub tokens: TokenIds,
+    /// The most text tokens of a sample; longer ones are refused.
+    pub max_text_tokens: usize,
+}
+
+impl VideoLlmConfig {
+    /// Side of the square that frames become, in pixels.
+    pub fn image_size(&self) -> usize {
+        self.vision.siglip.image_size
+    }
+
+    /// Patches along one side of a frame.
+    pub fn grid_side(&self) -> usize {
+        self.vision.siglip.image_size / self.vision.siglip.patch_size
+    }
+
+    /// Rejects what parses but cannot be meant.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.frames.count == 0 {
+            return Err("frames.count is zero".to_owned());
+        }
+        if self.grid_side() == 0 {
+            return Err("vision.siglip: the patch is larger than the image".to_owned());
+        }
+        if self.connector.pooled_side == 0 || self.connector.pooled_side > self.grid_side() {
+            return Err(format!("connector.pooled_side is not between 1 and {}", self.grid_side()));
+        }
+        if self.region.is_some_and(|region| region.max_tokens == 0) {
+            return Err("region.max_tokens is zero".to_owned());
+        }
+        match (self.time, self.tokens.first_time) {
+            (TimeConfig::Tokens(tokens), _) if tokens.count < 2 => Err("time.count is below two".to_owned()),
+            (TimeConfig::Tokens(_), None) => Err("tokens.first_time is missing".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}

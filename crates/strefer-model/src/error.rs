@@ -1,0 +1,85 @@
+//! What keeps a sample from becoming model input, or a folder from becoming a model.
+
+use std::path::PathBuf;
+
+/// Result of everything in this crate that touches files and samples.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A sample, a medium or a checkpoint that cannot be used, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The video cannot be read.
+    #[error(transparent)]
+    Video(#[from] strefer_video::Error),
+    /// The sample contradicts itself.
+    #[error(transparent)]
+    Record(#[from] strefer_core::Error),
+    /// Text cannot be tokenised, or the template does not render.
+    #[error(transparent)]
+    Text(#[from] strefer_llm::Error),
+    /// Weights cannot be read or do not fit.
+    #[error(transparent)]
+    Weights(#[from] strefer_nn::Error),
+    /// A computation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// A sample asks for what this model cannot do.
+    #[error("sample {id}: {reason}")]
+    Unsupported {
+        /// The sample.
+        id: String,
+        /// What it asks for.
+        reason: String,
+    },
+    /// A mask of another size than its frame.
+    #[error(
+        "sample {id}, region {region}: the mask is {mask_height}x{mask_width} (height x width), the frames of \
+         {video} are {height}x{width}"
+    )]
+    MaskSize {
+        /// The sample.
+        id: String,
+        /// The region's index.
+        region: usize,
+        /// Height of the mask.
+        mask_height: usize,
+        /// Width of the mask.
+        mask_width: usize,
+        /// The video.
+        video: PathBuf,
+        /// Height of its frames.
+        height: u32,
+        /// Width of its frames.
+        width: u32,
+    },
+    /// A mask for a frame that the video does not have.
+    #[error("sample {id}, region {region}: frame {key} does not exist, {video} has {n_frames} frames")]
+    MaskFrame {
+        /// The sample.
+        id: String,
+        /// The region's index.
+        region: usize,
+        /// The key of the mask.
+        key: u32,
+        /// The video.
+        video: PathBuf,
+        /// Frames that are there.
+        n_frames: usize,
+    },
+    /// A file of a checkpoint folder cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A `config.json` that is not one of ours.
+    #[error("{path}: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}

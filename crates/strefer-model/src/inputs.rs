@@ -1,0 +1,47 @@
+//! What a sample is for the model.
+
+use candle_core::Tensor;
+
+use crate::region::RegionRows;
+
+/// The label of positions that are not learnt.
+pub const IGNORE: i64 = -100;
+
+/// One position of the prompt before splicing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptToken {
+    /// A token of the vocabulary.
+    Text(u32),
+    /// All tokens of the video.
+    Video,
+    /// All tokens of a region.
+    Region(usize),
+}
+
+/// One sample, ready for the model.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The sample's id.
+    pub id: String,
+    /// `(t + extra, 3, h, w)`: the frames shown, then frames that carry masks and are not among them.
+    pub frames: Tensor,
+    /// How many of `frames` the video connector sees.
+    pub shown: usize,
+    /// Regions; rows count in `frames`.
+    pub regions: Vec<RegionRows>,
+    /// The prompt.
+    pub tokens: Vec<PromptToken>,
+    /// One label a position of `tokens`: the token to be learnt at that position, or [`IGNORE`].
+    pub labels: Vec<i64>,
+    /// Source frames behind the first `shown` rows of `frames`.
+    pub frame_indices: Vec<usize>,
+    /// Length of what is shown, in seconds.
+    pub duration_s: f64,
+}
+
+impl Inputs {
+    /// Number of positions that are learnt.
+    pub fn supervised(&self) -> usize {
+        self.labels.iter().filter(|&&label| label != IGNORE).count()
+    }
+}

@@ -1,0 +1,80 @@
+//! Configurations that are known by name, and fresh checkpoints of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use strefer_core::UniformRule;
+use strefer_llm::{DecoderConfig, Tokenizer, train_bpe};
+use strefer_nn::ParamStore;
+use strefer_vision::siglip::{FeatureLayer, SiglipConfig};
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{ChatPreset, Fit, FramesConfig, ModelType, TokenIds, VideoLlmConfig, VisionConfig};
+use crate::connector::{ConnectorConfig, Newline};
+use crate::error::Result;
+use crate::processor::{REGION_TOKEN, VIDEO_TOKEN};
+use crate::region::RegionConfig;
+use crate::time::{Rounding, TimeConfig, TimeTokens};
+use crate::video_llm::VideoLlm;
+
+/// Temporal tokens of the tiny model.
+const TINY_TIME: TimeTokens = TimeTokens { count: 32, rounding: Rounding::HalfEven, supervise: true };
+
+/// Special tokens of the tiny model, in the order of their ids.
+fn tiny_specials() -> Vec<String> {
+    let named = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", VIDEO_TOKEN, REGION_TOKEN];
+    named.into_iter().map(str::to_owned).chain(TINY_TIME.texts()).collect()
+}
+
+/// The tiny model: every part of the family `strefer` that fits in two million parameters.
+fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
+    let id = |token: &str| tokenizer.token_id(token).unwrap_or_default();
+    VideoLlmConfig {
+        model_type: ModelType::Strefer,
+        frames: FramesConfig {
+            count: 8,
+            rule: UniformRule::LinspaceTrunc,
+            fit: Fit::Stretch,
+            region_fit: Fit::Stretch,
+        },
+        vision: VisionConfig { siglip: SiglipConfig::tiny(), feature: FeatureLayer::LastNormed },
+        connector: ConnectorConfig { pooled_side: 4, newline: Newline::NoToken },
+        region: Some(RegionConfig::default()),
+        time: TimeConfig::Tokens(TINY_TIME),
+        llm: DecoderConfig::tiny(tokenizer.vocab_size()),
+        chat: ChatPreset::Phi3,
+        tokens: TokenIds {
+            video: id(VIDEO_TOKEN),
+            region: id(REGION_TOKEN),
+            first_time: Some(id("<0>")),
+            pad: id("<|endoftext|>"),
+            eos: vec![id("<|end|>"), id("<|endoftext|>")],
+        },
+        max_text_tokens: 1024,
+    }
+}
+
+/// Writes a fresh tiny model: its tokenizer is learnt from `texts`, its weights are drawn from `seed`.
+///
+/// # Errors
+/// The folder exists or cannot be written; the vocabulary is too small for bytes and special tokens.
+pub fn init_tiny<I>(dir: &Path, texts: I, vocab_size: usize, seed: u64) -> Result<VideoLlmConfig>
+where
+    I: IntoIterator<Item = String>,
+    I::IntoIter: Send,
+{
+    let specials = tiny_specials();
+    let specials: Vec<&str> = specials.iter().map(String::as_str).collect();
+    let tokenizer = train_bpe(texts, vocab_size, &specials)?;
+    let config = tiny(&tokenizer);
+    Checkpoint::save(dir, &config, &tokenizer, &fresh_weights(&config, seed)?, DType::F32)?;
+    Ok(config)
+}
+
+/// Weights of a model that has learnt nothing, a pure function of configuration and seed.
+pub fn fresh_weights(config: &VideoLlmConfig, seed: u64) -> Result<BTreeMap<String, Tensor>> {
+    let store = ParamStore::new(seed, &Device::Cpu, DType::F32);
+    VideoLlm::new(config, store.var_builder())?;
+    Ok(store.tensors())
+}

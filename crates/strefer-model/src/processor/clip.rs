@@ -1,0 +1,180 @@
+//! The part of a video that a sample shows, and its frames as pixels.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
+use strefer_core::sample::Media;
+use strefer_core::{FrameKey, IndexSpace, UniformRule};
+use strefer_video::transform::{Resize, to_square};
+use strefer_video::{Limits, VideoSource, sample};
+
+use super::ProcessorOptions;
+use super::frame_cache::{FrameCache, Pixels, VideoFacts};
+use crate::config::{Fit, FramesConfig, VideoLlmConfig};
+use crate::error::Result;
+
+/// The shown part of one video.
+#[derive(Debug)]
+pub struct Clip {
+    path: PathBuf,
+    facts: VideoFacts,
+    first: usize,
+    last: usize,
+    shown: Vec<usize>,
+    frames_cfg: FramesConfig,
+    size: usize,
+    limits: Limits,
+}
+
+/// Normalised pixels of the shown frames and of further frames that carry masks.
+#[derive(Debug)]
+pub struct FrameStack {
+    /// `(rows, 3, h, w)`, flat.
+    pub pixels: Vec<f32>,
+    /// The row of every source frame that carries masks.
+    pub rows: BTreeMap<usize, u32>,
+}
+
+impl Clip {
+    /// Finds out what the video is and which frames are shown. Nothing is decoded yet.
+    pub fn open(
+        cfg: &VideoLlmConfig,
+        options: &ProcessorOptions,
+        cache: &FrameCache,
+        media: &Media,
+    ) -> Result<Self> {
+        let path = options.media_root.join(&media.uri);
+        let facts = match cache.facts(&path) {
+            Some(facts) => facts,
+            None => facts_of(&VideoSource::open(&path, &options.limits)?),
+        };
+        let last = facts.n_frames.saturating_sub(1);
+        let (first, last) = match media.segment {
+            None => (0, last),
+            Some(segment) => {
+                let end_s = segment.end_s.unwrap_or(facts.n_frames as f64 / facts.fps);
+                sample::segment(segment.start_s, end_s, facts.fps, facts.n_frames)
+            }
+        };
+        let count = cfg.frames.count;
+        let shown = match cfg.frames.rule {
+            UniformRule::LinspaceTrunc => sample::linspace_between(first, last, count),
+            UniformRule::Midpoints => {
+                sample::midpoints(last - first + 1, count).into_iter().map(|index| first + index).collect()
+            }
+        };
+        Ok(Self {
+            path,
+            facts,
+            first,
+            last,
+            shown,
+            frames_cfg: cfg.frames,
+            size: cfg.image_size(),
+            limits: options.limits.clone(),
+        })
+    }
+
+    /// Source frames that are shown.
+    pub fn shown(&self) -> &[usize] {
+        &self.shown
+    }
+
+    /// Where the video lies.
+    pub fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// What is known about the video.
+    pub fn facts(&self) -> VideoFacts {
+        self.facts
+    }
+
+    /// From the first to the last frame of the segment, in seconds.
+    pub fn duration_s(&self) -> f64 {
+        (self.last - self.first) as f64 / self.facts.fps
+    }
+
+    /// The source frame of a mask's key; positions of a uniform sample count inside the segment.
+    pub fn source_frame(&self, space: IndexSpace, key: FrameKey) -> Option<usize> {
+        match space {
+            IndexSpace::Source => space.source_frame(key, self.facts.n_frames),
+            IndexSpace::Uniform { .. } => {
+                space.source_frame(key, self.last - self.first + 1).map(|index| self.first + index)
+            }
+        }
+    }
+
+    /// Decodes what is shown and every frame of `chosen`. A mask frame that looks like a shown one shares its row.
+    pub fn load(&self, chosen: &[Vec<(FrameKey, usize)>], cache: &FrameCache) -> Result<FrameStack> {
+        let (fit, region_fit) = (self.frames_cfg.fit, self.frames_cfg.region_fit);
+        let mut wanted: Vec<(usize, Fit)> = self.shown.iter().map(|&index| (index, fit)).collect();
+        let mut rows = BTreeMap::new();
+        for &(_, index) in chosen.iter().flatten() {
+            rows.entry(index).or_insert_with(|| {
+                let known = wanted.iter().position(|&other| other == (index, region_fit));
+                known.unwrap_or_else(|| {
+                    wanted.push((index, region_fit));
+                    wanted.len() - 1
+                }) as u32
+            });
+        }
+        let frames = self.frames(&wanted, cache)?;
+        let mut pixels = Vec::with_capacity(frames.len() * 3 * self.size * self.size);
+        for frame in &frames {
+            normalise_into(&mut pixels, frame);
+        }
+        Ok(FrameStack { pixels, rows })
+    }
+
+    /// Frames at model size, from the cache or decoded.
+    fn frames(&self, wanted: &[(usize, Fit)], cache: &FrameCache) -> Result<Vec<Pixels>> {
+        let mut found: BTreeMap<(usize, Fit), Pixels> = BTreeMap::new();
+        let mut missing: Vec<usize> = Vec::new();
+        for &(index, fit) in wanted {
+            match cache.frame(&self.path, index, fit) {
+                Some(pixels) => drop(found.insert((index, fit), pixels)),
+                None => missing.push(index),
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            let decoded = VideoSource::open(&self.path, &self.limits)?.frames_at_indices(&missing)?;
+            let mut fresh = Vec::new();
+            for frame in &decoded {
+                for fit in [Fit::Stretch, Fit::Pad] {
+                    if wanted.contains(&(frame.index, fit)) {
+                        let pixels = self.square(&frame.image, fit);
+                        fresh.push((frame.index, fit, Arc::clone(&pixels)));
+                        found.insert((frame.index, fit), pixels);
+                    }
+                }
+            }
+            cache.insert(&self.path, self.facts, &fresh);
+        }
+        Ok(wanted.iter().map(|key| Arc::clone(&found[key])).collect())
+    }
+
+    fn square(&self, image: &RgbImage, fit: Fit) -> Pixels {
+        let resize = match fit {
+            Fit::Stretch => Resize::Square,
+            Fit::Pad => Resize::Pad,
+        };
+        to_square(image, self.size as u32, resize).into_raw().into()
+    }
+}
+
+fn facts_of(source: &VideoSource) -> VideoFacts {
+    let info = source.info();
+    VideoFacts { n_frames: info.n_frames(), fps: info.fps, height: info.height, width: info.width }
+}
+
+/// Appends `(x / 255 - 0.5) / 0.5`, channels first.
+fn normalise_into(pixels: &mut Vec<f32>, rgb: &[u8]) {
+    for channel in 0..3 {
+        pixels.extend(rgb[channel..].iter().step_by(3).map(|&value| (f32::from(value) / 255.0 - 0.5) / 0.5));
+    }
+}

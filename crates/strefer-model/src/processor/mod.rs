@@ -1,0 +1,140 @@
+//! The one place that turns a [`Sample`] into model inputs: frames, masks, ids and labels.
+
+mod clip;
+mod frame_cache;
+mod prompt;
+mod regions;
+
+use std::path::PathBuf;
+
+use candle_core::{Device, Tensor};
+use strefer_core::sample::RegionMode;
+use strefer_core::{Rng, Sample};
+use strefer_llm::Tokenizer;
+use strefer_video::Limits;
+
+use crate::config::VideoLlmConfig;
+use crate::error::{Error, Result};
+use crate::inputs::Inputs;
+use clip::Clip;
+use frame_cache::FrameCache;
+use prompt::PromptBuilder;
+pub use prompt::{REGION_TOKEN, VIDEO_TOKEN};
+
+/// What inputs are for.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// Learning: all turns, with labels; random choices are drawn from the stream.
+    Train(Rng),
+    /// Answering: the turns before the first answer, then the start of an answer.
+    Infer,
+}
+
+/// How a processor reads media.
+#[derive(Debug, Clone)]
+pub struct ProcessorOptions {
+    /// What media paths are relative to.
+    pub media_root: PathBuf,
+    /// Limits of decoding.
+    pub limits: Limits,
+    /// Bytes of decoded frames that are kept for the next sample about the same video.
+    pub cache_bytes: usize,
+    /// Replaces every frame by grey and every mask by nothing: what is answered without looking.
+    pub blind: bool,
+}
+
+impl Default for ProcessorOptions {
+    fn default() -> Self {
+        Self { media_root: PathBuf::new(), limits: Limits::default(), cache_bytes: 0, blind: false }
+    }
+}
+
+/// Turns samples into inputs of one model. Shared between threads.
+#[derive(Debug)]
+pub struct Processor {
+    cfg: VideoLlmConfig,
+    prompt: PromptBuilder,
+    options: ProcessorOptions,
+    cache: FrameCache,
+}
+
+impl Processor {
+    /// A processor for the model of `cfg`.
+    pub fn new(cfg: &VideoLlmConfig, tokenizer: Tokenizer, options: ProcessorOptions) -> Self {
+        let cache = FrameCache::new(options.cache_bytes);
+        Self { cfg: cfg.clone(), prompt: PromptBuilder::new(cfg, tokenizer), options, cache }
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> &VideoLlmConfig {
+        &self.cfg
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        self.prompt.tokenizer()
+    }
+
+    /// How media are read.
+    pub fn options(&self) -> &ProcessorOptions {
+        &self.options
+    }
+
+    /// The same processor with other options.
+    pub fn with_options(&self, options: ProcessorOptions) -> Self {
+        Self::new(&self.cfg, self.tokenizer().clone(), options)
+    }
+
+    /// Model inputs of a sample, on the CPU in f32.
+    ///
+    /// # Errors
+    /// Media that cannot be read, a sample that contradicts itself or its video, a prompt that is too long.
+    pub fn process(&self, sample: &Sample, purpose: &Purpose) -> Result<Inputs> {
+        let unsupported = |reason: String| Error::Unsupported { id: sample.id.clone(), reason };
+        let [media] = sample.media.as_slice() else {
+            return Err(unsupported(format!("it shows {} media, this model takes one", sample.media.len())));
+        };
+        if !sample.regions.is_empty() && self.cfg.region.is_none() {
+            return Err(unsupported("it refers to regions, this model has no region connector".to_owned()));
+        }
+        let clip = Clip::open(&self.cfg, &self.options, &self.cache, media)?;
+        sample.validate(strefer_core::validate::MediaFacts {
+            duration_s: Some(clip.duration_s()),
+            frame_size: None,
+        })?;
+        let prompt = self.prompt.build(sample, clip.duration_s(), matches!(purpose, Purpose::Train(_)))?;
+        let rng = match purpose {
+            Purpose::Train(rng) => Some(rng.named("region frames")),
+            Purpose::Infer => None,
+        };
+        let chosen = regions::choose(sample, &clip, rng.as_ref())?;
+        let stack = clip.load(&chosen, &self.cache)?;
+        let regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
+        let size = self.cfg.image_size();
+        let rows = stack.pixels.len() / (3 * size * size);
+        let mut frames = Tensor::from_vec(stack.pixels, (rows, 3, size, size), &Device::Cpu)?;
+        if self.options.blind {
+            frames = frames.zeros_like()?;
+        }
+        Ok(Inputs {
+            id: sample.id.clone(),
+            frames,
+            shown: clip.shown().len(),
+            regions,
+            tokens: prompt.tokens,
+            labels: prompt.labels,
+            frame_indices: clip.shown().to_vec(),
+            duration_s: clip.duration_s(),
+        })
+    }
+
+    /// The text of an answer, without special tokens, trimmed.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        Ok(self.tokenizer().decode(ids, true)?.trim().to_owned())
+    }
+}
+
+/// Which masks of a region the model gets.
+fn mode_of(sample: &Sample, region: usize) -> RegionMode {
+    sample.regions[region].mode
+}

@@ -1,0 +1,88 @@
+//! Which masks of each region the model gets, and where they lie in the stack of frames.
+
+use strefer_core::sample::RegionMode;
+use strefer_core::{FrameKey, FrameMask, Rng, Sample};
+
+use super::clip::{Clip, FrameStack};
+use super::mode_of;
+use crate::config::{Fit, VideoLlmConfig};
+use crate::error::{Error, Result};
+use crate::region::{RegionRows, grid_mask};
+
+/// Per region the keys that were chosen and their source frames, in the order of merging.
+pub fn choose(sample: &Sample, clip: &Clip, rng: Option<&Rng>) -> Result<Vec<Vec<(FrameKey, usize)>>> {
+    (0..sample.regions.len())
+        .map(|index| {
+            let region = &sample.regions[index];
+            let shown: Vec<FrameKey> = region
+                .masks
+                .iter()
+                .filter(|(_, mask)| matches!(mask, FrameMask::Rle(_) | FrameMask::Polygons(_)))
+                .map(|(key, _)| *key)
+                .collect();
+            // An object that is visible nowhere still has its token: an empty mask on its first frame.
+            let keys = if shown.is_empty() { region.masks.keys().take(1).copied().collect() } else { shown };
+            let keys = match mode_of(sample, index) {
+                RegionMode::Multi => keys,
+                RegionMode::SingleFixed => region.fixed_key.into_iter().collect(),
+                RegionMode::SingleRandom => {
+                    let drawn = rng.map_or(0, |rng| rng.at(index as u64).below(keys.len().max(1)));
+                    keys.get(drawn).copied().into_iter().collect()
+                }
+            };
+            keys.into_iter()
+                .map(|key| {
+                    let frame = clip.source_frame(region.index_space, key).ok_or_else(|| Error::MaskFrame {
+                        id: sample.id.clone(),
+                        region: index,
+                        key: key.0,
+                        video: clip.path().clone(),
+                        n_frames: clip.facts().n_frames,
+                    })?;
+                    Ok((key, frame))
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Rows and grid masks of all regions.
+pub fn rows(
+    sample: &Sample,
+    chosen: &[Vec<(FrameKey, usize)>],
+    stack: &FrameStack,
+    clip: &Clip,
+    cfg: &VideoLlmConfig,
+    blind: bool,
+) -> Result<Vec<RegionRows>> {
+    let (height, width) = (clip.facts().height, clip.facts().width);
+    let side = cfg.grid_side();
+    let mut regions = Vec::with_capacity(chosen.len());
+    for (index, frames) in chosen.iter().enumerate() {
+        let mut region = RegionRows { rows: Vec::new(), grid_masks: Vec::new() };
+        for (key, frame) in frames {
+            let mask = sample.regions[index].masks[key].to_mask(Some((height, width)))?;
+            let grid = match mask {
+                _ if blind => vec![0.0; side * side],
+                None => vec![0.0; side * side],
+                Some(mask) if (mask.height(), mask.width()) != (height as usize, width as usize) => {
+                    return Err(Error::MaskSize {
+                        id: sample.id.clone(),
+                        region: index,
+                        mask_height: mask.height(),
+                        mask_width: mask.width(),
+                        video: clip.path().clone(),
+                        height,
+                        width,
+                    });
+                }
+                Some(mask) if cfg.frames.region_fit == Fit::Pad => grid_mask(&mask.pad_to_square(), side, side),
+                Some(mask) => grid_mask(&mask, side, side),
+            };
+            region.rows.push(stack.rows[frame]);
+            region.grid_masks.push(grid);
+        }
+        regions.push(region);
+    }
+    Ok(regions)
+}

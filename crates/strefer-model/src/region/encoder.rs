@@ -1,0 +1,114 @@
+//! Mask pooling, token merge and the two-layer MLP.
+
+use candle_core::{DType, Module, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use strefer_nn::{Linear, linear, ops};
+
+use super::merge::{adjacent_similarities, merge_groups};
+
+/// The region connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionConfig {
+    /// The most tokens of one object; more frames are merged.
+    pub max_tokens: usize,
+}
+
+impl Default for RegionConfig {
+    fn default() -> Self {
+        Self { max_tokens: 4 }
+    }
+}
+
+/// One object: where its masks lie in a stack of frame features.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegionRows {
+    /// Rows of the stack, in the order of merging.
+    pub rows: Vec<u32>,
+    /// One mask on the patch grid a row, row-major 0 or 1.
+    pub grid_masks: Vec<Vec<f32>>,
+}
+
+/// Turns masked features into tokens of the language model.
+#[derive(Debug, Clone)]
+pub struct RegionEncoder {
+    fc1: Linear,
+    fc2: Linear,
+    max_tokens: usize,
+}
+
+/// What [`RegionEncoder::forward`] gives, step by step.
+#[derive(Debug, Clone)]
+pub struct RegionTokens {
+    /// Features under each mask, `(k, dv)` in f32.
+    pub pooled: Tensor,
+    /// After merging, `(tokens, dv)`.
+    pub merged: Tensor,
+    /// In the language space, `(tokens, d)`.
+    pub tokens: Tensor,
+    /// Tokens of each object.
+    pub counts: Vec<usize>,
+}
+
+impl RegionEncoder {
+    /// Parameters `feat_linear.{0,2}` below `vb`.
+    pub fn new(cfg: &RegionConfig, vision_dim: usize, text_dim: usize, vb: VarBuilder) -> Result<Self> {
+        let fc1 = linear(vision_dim, text_dim, vb.pp("feat_linear.0"))?;
+        let fc2 = linear(text_dim, text_dim, vb.pp("feat_linear.2"))?;
+        Ok(Self { fc1, fc2, max_tokens: cfg.max_tokens })
+    }
+
+    /// Tokens of all objects, one after the other. Pooling and merging run in f32; similarities carry no gradient.
+    ///
+    /// # Shapes
+    /// - `feats`: `(f, n, dv)`
+    /// - `regions`: masks of `n` patches
+    pub fn forward(&self, feats: &Tensor, regions: &[RegionRows]) -> Result<RegionTokens> {
+        let (f, n, _dv) = feats.dims3()?;
+        let mut rows = Vec::new();
+        let mut masks = Vec::new();
+        for region in regions {
+            if region.rows.len() != region.grid_masks.len() || region.rows.is_empty() {
+                bail!("a region of {} frames with {} masks", region.rows.len(), region.grid_masks.len());
+            }
+            for (&row, mask) in region.rows.iter().zip(&region.grid_masks) {
+                if row as usize >= f || mask.len() != n {
+                    bail!("row {row} of {f} frames, a mask of {} for {n} patches", mask.len());
+                }
+                rows.push(row);
+                masks.extend_from_slice(mask);
+            }
+        }
+        let device = feats.device();
+        let count = rows.len();
+        let gathered = feats.contiguous()?.index_select(&Tensor::from_vec(rows, count, device)?, 0)?;
+        let masks = Tensor::from_vec(masks, (count, n), device)?;
+        let pooled = ops::mask_pool(&gathered.to_dtype(DType::F32)?, &masks)?; // (k, dv)
+        let (merged, counts) = self.merge(&pooled, regions)?;
+        let xs = merged.to_dtype(feats.dtype())?;
+        let tokens = self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(&xs)?)?)?;
+        Ok(RegionTokens { pooled, merged, tokens, counts })
+    }
+
+    fn merge(&self, pooled: &Tensor, regions: &[RegionRows]) -> Result<(Tensor, Vec<usize>)> {
+        if regions.iter().all(|region| region.rows.len() <= self.max_tokens) {
+            return Ok((pooled.clone(), regions.iter().map(|region| region.rows.len()).collect()));
+        }
+        let values = pooled.detach().to_vec2::<f32>()?;
+        let k = values.len();
+        let (mut weights, mut counts, mut first) = (Vec::new(), Vec::new(), 0);
+        for region in regions {
+            let own = &values[first..first + region.rows.len()];
+            let groups = merge_groups(&adjacent_similarities(own), self.max_tokens);
+            counts.push(groups.len());
+            for group in groups {
+                let share = 1.0 / group as f32;
+                weights.extend((0..k).map(|row| if (first..first + group).contains(&row) { share } else { 0.0 }));
+                first += group;
+            }
+        }
+        let averages = Tensor::from_vec(weights, (counts.iter().sum::<usize>(), k), pooled.device())?;
+        Ok((averages.matmul(pooled)?, counts))
+    }
+}

@@ -1,0 +1,182 @@
+//! The Video LLM: frames, regions and text become one sequence, which the language model continues.
+
+use std::ops::ControlFlow;
+
+use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use strefer_llm::{Decoder, Generated, GenerationConfig, Tokenizer, generate, generate_text};
+use strefer_nn::ops::AttentionMask;
+use strefer_vision::siglip::{FeatureLayer, SiglipVision};
+
+use crate::config::VideoLlmConfig;
+use crate::connector::Connector;
+use crate::inputs::Inputs;
+use crate::region::{RegionEncoder, RegionRows};
+use crate::splice::{SplicePlan, SpliceRow};
+
+/// Prefixes of the parts' parameters.
+pub mod prefix {
+    /// The vision tower.
+    pub const VISION: &str = "vision_tower";
+    /// The video connector.
+    pub const CONNECTOR: &str = "connector";
+    /// The region connector.
+    pub const REGION: &str = "region_encoder";
+    /// The language model.
+    pub const LANGUAGE: &str = "language_model";
+}
+
+/// A Video LLM.
+#[derive(Debug, Clone)]
+pub struct VideoLlm {
+    vision: SiglipVision,
+    feature: FeatureLayer,
+    connector: Connector,
+    region_encoder: Option<RegionEncoder>,
+    language_model: Decoder,
+}
+
+/// A batch in the language space.
+#[derive(Debug, Clone)]
+pub struct Spliced {
+    /// `(b, s, d)`
+    pub embeds: Tensor,
+    /// `(b, s)`, u32
+    pub positions: Tensor,
+    /// `(b, s)`, i64
+    pub labels: Tensor,
+    /// Positions of each row that hold something.
+    pub lens: Vec<usize>,
+}
+
+impl VideoLlm {
+    /// Parameters below the prefixes of [`prefix`].
+    pub fn new(cfg: &VideoLlmConfig, vb: VarBuilder) -> Result<Self> {
+        let vision_dim = cfg.vision.siglip.hidden_size;
+        let text_dim = cfg.llm.hidden_size;
+        let vision_vb = vb.pp(prefix::VISION).pp("vision_model");
+        let vision = SiglipVision::for_feature(&cfg.vision.siglip, cfg.vision.feature, vision_vb)?;
+        let connector = Connector::new(&cfg.connector, vision_dim, text_dim, vb.pp(prefix::CONNECTOR))?;
+        let region_encoder = match &cfg.region {
+            Some(region) => Some(RegionEncoder::new(region, vision_dim, text_dim, vb.pp(prefix::REGION))?),
+            None => None,
+        };
+        let language_model = Decoder::new(&cfg.llm, vb.pp(prefix::LANGUAGE))?;
+        Ok(Self { vision, feature: cfg.vision.feature, connector, region_encoder, language_model })
+    }
+
+    /// The language model.
+    pub fn language_model(&self) -> &Decoder {
+        &self.language_model
+    }
+
+    /// Features of frames, `(f, 3, h, w)` → `(f, n, dv)`.
+    pub fn vision_features(&self, frames: &Tensor) -> Result<Tensor> {
+        self.vision.forward(frames, self.feature)
+    }
+
+    /// Puts visual tokens into the prompts of a batch. All rows show equally many frames.
+    pub fn splice(&self, batch: &[Inputs]) -> Result<Spliced> {
+        let shown = batch.first().map_or(0, |inputs| inputs.shown);
+        if batch.is_empty() || batch.iter().any(|inputs| inputs.shown != shown) {
+            bail!("a batch needs rows, and all of them equally many frames");
+        }
+        let frames: Vec<&Tensor> = batch.iter().map(|inputs| &inputs.frames).collect();
+        let feats = self.vision_features(&Tensor::cat(&frames, 0)?)?; // (all frames, n, dv)
+        let videos = self.video_tokens(&feats, batch, shown)?; // (b, tokens, d)
+        let (b, per_video, d) = videos.dims3()?;
+        let (region_tokens, counts) = self.region_tokens(&feats, batch)?;
+        let rows: Vec<SpliceRow<'_>> = batch
+            .iter()
+            .zip(&counts)
+            .map(|(inputs, counts)| SpliceRow {
+                tokens: &inputs.tokens,
+                labels: &inputs.labels,
+                video_tokens: per_video,
+                region_tokens: counts,
+            })
+            .collect();
+        let plan = SplicePlan::new(&rows)?;
+        let device = feats.device();
+        let ids = Tensor::from_slice(&plan.text_ids, (1, plan.text_ids.len()), device)?;
+        let text = self.language_model.embed(&ids)?.squeeze(0)?;
+        let embeds = plan.splice(&text, Some(&videos.reshape((b * per_video, d))?), region_tokens.as_ref())?;
+        let (positions, labels) = (plan.positions(device)?, plan.labels(device)?);
+        Ok(Spliced { embeds, positions, labels, lens: plan.lens })
+    }
+
+    fn video_tokens(&self, feats: &Tensor, batch: &[Inputs], shown: usize) -> Result<Tensor> {
+        let (_, n, dv) = feats.dims3()?;
+        let mut first = 0u32;
+        let mut rows = Vec::new();
+        for inputs in batch {
+            rows.extend(first..first + shown as u32);
+            first += inputs.frames.dim(0)? as u32;
+        }
+        let shown_feats = if rows.len() as u32 == first {
+            feats.clone()
+        } else {
+            feats.index_select(&Tensor::from_slice(&rows, rows.len(), feats.device())?, 0)?
+        };
+        self.connector.forward(&shown_feats.reshape((batch.len(), shown, n, dv))?)
+    }
+
+    /// Tokens of all regions of a batch, and the number of each, row by row.
+    fn region_tokens(&self, feats: &Tensor, batch: &[Inputs]) -> Result<(Option<Tensor>, Vec<Vec<usize>>)> {
+        let mut first = 0u32;
+        let mut regions: Vec<RegionRows> = Vec::new();
+        for inputs in batch {
+            regions.extend(inputs.regions.iter().map(|region| RegionRows {
+                rows: region.rows.iter().map(|row| row + first).collect(),
+                grid_masks: region.grid_masks.clone(),
+            }));
+            first += inputs.frames.dim(0)? as u32;
+        }
+        if regions.is_empty() {
+            return Ok((None, vec![Vec::new(); batch.len()]));
+        }
+        let Some(encoder) = &self.region_encoder else {
+            bail!("this model has no region connector");
+        };
+        let encoded = encoder.forward(feats, &regions)?;
+        let mut counts = encoded.counts.into_iter();
+        let per_row = batch.iter().map(|inputs| counts.by_ref().take(inputs.regions.len()).collect()).collect();
+        Ok((Some(encoded.tokens), per_row))
+    }
+
+    /// Hidden states of a spliced batch, `(b, s, d)`, after the final norm.
+    pub fn forward(&self, spliced: &Spliced) -> Result<Tensor> {
+        // Rows are padded on the right, where a causal mask already hides the padding from everything before it.
+        self.language_model.forward(&spliced.embeds, &spliced.positions, &AttentionMask::causal(), None)
+    }
+
+    /// Summed cross-entropy of a batch and the number of positions that counted.
+    pub fn loss(&self, batch: &[Inputs]) -> Result<(Tensor, usize)> {
+        let spliced = self.splice(batch)?;
+        let hidden = self.forward(&spliced)?;
+        self.language_model.loss(&hidden, &spliced.labels)
+    }
+
+    /// Continues one prompt; `on_token` sees every new token and may stop.
+    pub fn generate(
+        &self,
+        inputs: &Inputs,
+        cfg: &GenerationConfig,
+        on_token: impl FnMut(u32) -> ControlFlow<()>,
+    ) -> strefer_llm::Result<Vec<u32>> {
+        let spliced = self.splice(std::slice::from_ref(inputs))?;
+        generate(&self.language_model, &spliced.embeds, cfg, on_token)
+    }
+
+    /// Continues one prompt as text; `on_text` gets it in pieces and may stop.
+    pub fn generate_text(
+        &self,
+        inputs: &Inputs,
+        tokenizer: &Tokenizer,
+        cfg: &GenerationConfig,
+        on_text: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> strefer_llm::Result<Generated> {
+        let spliced = self.splice(std::slice::from_ref(inputs))?;
+        generate_text(&self.language_model, tokenizer, &spliced.embeds, cfg, on_text)
+    }
+}

@@ -1,0 +1,105 @@
+//! What can stop a training run.
+
+use std::path::PathBuf;
+
+/// Result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a run cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of the run cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A configuration that does not parse, or cannot be meant.
+    #[error("{path}: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A new run into a folder that holds one.
+    #[error("{path} exists; resume the run with --resume, or name another folder")]
+    OutputExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run to be resumed was started with another configuration.
+    #[error("{path}: the run was started with another configuration, {field} differs")]
+    ConfigChanged {
+        /// The folder of the run.
+        path: PathBuf,
+        /// The first section that differs.
+        field: String,
+    },
+    /// The mixture or one of its files.
+    #[error(transparent)]
+    Data(#[from] strefer_core::Error),
+    /// The model, its weights or its inputs.
+    #[error(transparent)]
+    Model(#[from] strefer_model::Error),
+    /// Evaluation during training.
+    #[error(transparent)]
+    Eval(#[from] strefer_eval::Error),
+    /// Optimiser state or weights.
+    #[error(transparent)]
+    Weights(#[from] strefer_nn::Error),
+    /// A computation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// Too many samples of a step cannot be used.
+    #[error("step {step}: no sample of the step can be used, the last reason was: {reason}")]
+    NoSamples {
+        /// The step.
+        step: usize,
+        /// Why the last one was skipped.
+        reason: String,
+    },
+    /// Nothing is learnt: usually a template that does not fit the tokenizer.
+    #[error("step {step}: no position is supervised in samples {ids:?}")]
+    NothingSupervised {
+        /// The step.
+        step: usize,
+        /// The samples.
+        ids: Vec<String>,
+    },
+    /// The loss or a gradient is infinite or not a number.
+    #[error("step {step}: the {what} is {value}; samples {ids:?}")]
+    NotFinite {
+        /// The step.
+        step: usize,
+        /// Loss or gradient norm.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The samples.
+        ids: Vec<String>,
+    },
+    /// More samples were skipped than the configuration allows.
+    #[error("{skipped} of {seen} samples were skipped, more than the {allowed} allowed; the last: {reason}")]
+    TooManySkipped {
+        /// Skipped so far.
+        skipped: usize,
+        /// Seen so far.
+        seen: usize,
+        /// The limit as a share.
+        allowed: f64,
+        /// Why the last one was skipped.
+        reason: String,
+    },
+    /// The thread that reads data has died.
+    #[error("the data reader stopped unexpectedly")]
+    ReaderDied,
+}
+
+/// An [`Error::Io`] about `path`.
+pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.into();
+    move |source| Error::Io { path, source }
+}

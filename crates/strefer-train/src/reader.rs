@@ -1,0 +1,167 @@
+//! Batches read ahead of the training step: which samples a step sees is a pure function of seed and step.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use strefer_core::mixture::{MixtureConfig, MixtureOrder, Place, SampleFile};
+use strefer_core::{Rng, Sample};
+use strefer_model::{Inputs, Processor, ProcessorOptions, Purpose};
+
+use crate::config::{DataConfig, StepsConfig};
+use crate::error::{Error, Result};
+
+/// Batches that one reader may be ahead.
+const AHEAD: usize = 2;
+
+/// The samples of one pass through the model.
+#[derive(Debug)]
+pub struct Batch {
+    /// What the model sees.
+    pub inputs: Vec<Inputs>,
+    /// Samples that could not be used: id and reason.
+    pub skipped: Vec<(String, String)>,
+}
+
+/// Everything that can be read, in order.
+#[derive(Debug)]
+pub struct Source {
+    files: Vec<SampleFile>,
+    processors: Vec<Processor>,
+    order: MixtureOrder,
+    rng: Rng,
+}
+
+impl Source {
+    /// Opens the files of a mixture. `base` gives the model's processor; each source gets one with its own root.
+    pub fn open(data: &DataConfig, seed: u64, base: &Processor) -> Result<Self> {
+        let MixtureConfig { sources } = &data.mixture;
+        let (mut files, mut processors, mut lens) = (Vec::new(), Vec::new(), Vec::new());
+        for source in sources {
+            let file = SampleFile::open(&source.path, source.cap)?;
+            if file.is_empty() {
+                let problem = format!("source {:?}: {} is empty", source.name, source.path.display());
+                return Err(strefer_core::Error::Mixture(problem).into());
+            }
+            let own_folder = || source.path.parent().map_or_else(PathBuf::new, PathBuf::from);
+            processors.push(base.with_options(ProcessorOptions {
+                media_root: source.media_root.clone().unwrap_or_else(own_folder),
+                cache_bytes: (data.cache_mb << 20) / sources.len(),
+                ..ProcessorOptions::default()
+            }));
+            lens.push((file.len(), source.weight));
+            files.push(file);
+        }
+        let order = MixtureOrder::new(lens, seed);
+        Ok(Self { files, processors, order, rng: Rng::new(seed, "samples") })
+    }
+
+    /// Samples in one epoch.
+    pub fn epoch_len(&self) -> usize {
+        self.order.epoch_len()
+    }
+
+    /// The sample at a place, as it stands in its file.
+    pub fn sample(&self, place: Place) -> Result<Sample> {
+        Ok(self.files[place.source].get(place.index)?)
+    }
+
+    /// The inputs of the sample that is seen at a position of the run.
+    fn inputs(&self, place: Place, position: u64) -> std::result::Result<Inputs, (String, String)> {
+        let unnamed = |error: Error| (format!("{}:{}", place.source, place.index), error.to_string());
+        let sample = self.sample(place).map_err(unnamed)?;
+        let purpose = Purpose::Train(self.rng.at(position));
+        self.processors[place.source]
+            .process(&sample, &purpose)
+            .map_err(|error| (sample.id.clone(), error.to_string()))
+    }
+}
+
+/// Positions of a run, one epoch's order at a time.
+struct Cursor {
+    epoch: Option<(usize, Vec<Place>)>,
+}
+
+impl Cursor {
+    fn place(&mut self, source: &Source, position: usize) -> Place {
+        let len = source.epoch_len();
+        let wanted = position / len;
+        if self.epoch.as_ref().is_none_or(|(epoch, _)| *epoch != wanted) {
+            self.epoch = Some((wanted, source.order.epoch(wanted)));
+        }
+        self.epoch.as_ref().map(|(_, places)| places[position % len]).expect("the epoch was just made")
+    }
+}
+
+/// Threads that keep a few batches ready.
+#[derive(Debug)]
+pub struct Reader {
+    channels: Vec<Receiver<Batch>>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    next: usize,
+}
+
+impl Reader {
+    /// Starts reading at the first pass of `first_step`.
+    pub fn start(source: &Arc<Source>, steps: StepsConfig, first_step: usize, readers: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let first = first_step * steps.accumulation;
+        let last = steps.total * steps.accumulation;
+        let (mut channels, mut threads) = (Vec::new(), Vec::new());
+        for reader in 0..readers {
+            let (sender, receiver) = sync_channel(AHEAD);
+            let (source, stop) = (Arc::clone(source), Arc::clone(&stop));
+            let passes = (first + reader..last).step_by(readers);
+            threads.push(std::thread::spawn(move || read(&source, passes, steps.micro_batch, &sender, &stop)));
+            channels.push(receiver);
+        }
+        Self { channels, threads, stop, next: 0 }
+    }
+
+    /// The batch of the next pass.
+    pub fn next_batch(&mut self) -> Result<Batch> {
+        let channel = &self.channels[self.next];
+        self.next = (self.next + 1) % self.channels.len();
+        channel.recv().map_err(|_| Error::ReaderDied)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.channels.clear();
+        for thread in self.threads.drain(..) {
+            // A reader that panicked has already made `next_batch` fail.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn read(
+    source: &Source,
+    passes: impl Iterator<Item = usize>,
+    micro_batch: usize,
+    sender: &SyncSender<Batch>,
+    stop: &AtomicBool,
+) {
+    let mut cursor = Cursor { epoch: None };
+    for pass in passes {
+        let mut batch = Batch { inputs: Vec::with_capacity(micro_batch), skipped: Vec::new() };
+        for position in pass * micro_batch..(pass + 1) * micro_batch {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let place = cursor.place(source, position);
+            match source.inputs(place, position as u64) {
+                Ok(inputs) => batch.inputs.push(inputs),
+                Err(skipped) => batch.skipped.push(skipped),
+            }
+        }
+        if sender.send(batch).is_err() {
+            return;
+        }
+    }
+}

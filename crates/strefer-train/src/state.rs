@@ -1,0 +1,152 @@
+//! Checkpoints of a run: the model's folder with a folder `trainer` in it, which is what resuming needs besides.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+use strefer_llm::Tokenizer;
+use strefer_model::checkpoint::write_files;
+use strefer_model::VideoLlmConfig;
+use strefer_nn::optim::AdamW;
+use strefer_nn::{Weights, save_safetensors};
+
+use crate::error::{Error, Result, io};
+
+/// Counters of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Optimiser steps done.
+    pub step: usize,
+    /// Samples seen, skipped ones included.
+    pub seen: usize,
+    /// Samples skipped.
+    pub skipped: usize,
+    /// Positions supervised.
+    pub supervised: usize,
+}
+
+const SHARD_BYTES: usize = 5_000_000_000;
+const PREFIX: &str = "step-";
+const TEMPORARY: &str = ".saving-";
+
+/// The checkpoints of one run.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    dir: PathBuf,
+    keep: usize,
+}
+
+/// What a checkpoint holds besides the model's configuration and tokenizer.
+pub struct Saved<'a> {
+    /// The model's configuration.
+    pub config: &'a VideoLlmConfig,
+    /// The tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// All weights in f32.
+    pub tensors: &'a BTreeMap<String, Tensor>,
+    /// The optimiser.
+    pub optimizer: &'a AdamW,
+    /// The counters.
+    pub progress: Progress,
+}
+
+impl Checkpoints {
+    /// The checkpoints below a run's folder.
+    pub fn new(run: &Path, keep: usize) -> Self {
+        Self { dir: run.join("checkpoints"), keep }
+    }
+
+    /// The newest whole checkpoint. What a killed run left half written is removed.
+    pub fn latest(&self) -> Result<Option<PathBuf>> {
+        if !self.dir.exists() {
+            return Ok(None);
+        }
+        let mut steps = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(io(&self.dir))? {
+            let path = entry.map_err(io(&self.dir))?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if name.starts_with(TEMPORARY) {
+                fs::remove_dir_all(&path).map_err(io(&path))?;
+            } else if let Some(step) = name.strip_prefix(PREFIX).and_then(|step| step.parse::<usize>().ok()) {
+                steps.push((step, path));
+            }
+        }
+        Ok(steps.into_iter().max().map(|(_, path)| path))
+    }
+
+    /// Writes a checkpoint in one step, then removes the oldest ones.
+    pub fn save(&self, saved: &Saved<'_>) -> Result<PathBuf> {
+        let name = format!("{PREFIX}{:08}", saved.progress.step);
+        let (target, temporary) = (self.dir.join(&name), self.dir.join(format!("{TEMPORARY}{name}")));
+        if target.exists() {
+            return Ok(target);
+        }
+        let written = write(&temporary, saved);
+        if let Err(error) = written {
+            // The disk may be full: give back what was taken. The first error is the one to report.
+            let _ = fs::remove_dir_all(&temporary);
+            return Err(error);
+        }
+        sync(&temporary)?;
+        fs::rename(&temporary, &target).map_err(io(&target))?;
+        sync(&self.dir)?;
+        self.rotate()?;
+        Ok(target)
+    }
+
+    fn rotate(&self) -> Result<()> {
+        let mut names: Vec<PathBuf> = fs::read_dir(&self.dir)
+            .map_err(io(&self.dir))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)))
+            .collect();
+        names.sort();
+        let surplus = names.len().saturating_sub(self.keep);
+        for (index, path) in names.into_iter().take(surplus).enumerate() {
+            // Renamed first: a kill in the middle of removing must not leave a folder that looks whole.
+            let doomed = self.dir.join(format!("{TEMPORARY}old-{index}"));
+            fs::rename(&path, &doomed).map_err(io(&path))?;
+            fs::remove_dir_all(&doomed).map_err(io(&doomed))?;
+        }
+        Ok(())
+    }
+}
+
+fn write(dir: &Path, saved: &Saved<'_>) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(io(dir))?;
+    }
+    let trainer = dir.join("trainer");
+    fs::create_dir_all(&trainer).map_err(io(&trainer))?;
+    write_files(dir, saved.config, saved.tokenizer, saved.tensors, DType::F32)?;
+    save_safetensors(&trainer, "optimizer", &saved.optimizer.state_dict()?, SHARD_BYTES, &BTreeMap::new())?;
+    let path = trainer.join("progress.json");
+    let text = serde_json::to_string_pretty(&saved.progress).map_err(|error| io(&path)(error.into()))?;
+    fs::write(&path, text).map_err(io(&path))
+}
+
+fn sync(dir: &Path) -> Result<()> {
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))
+}
+
+/// Reads counters and optimiser state of a checkpoint.
+pub fn restore(checkpoint: &Path, optimizer: &mut AdamW, device: &Device) -> Result<Progress> {
+    let trainer = checkpoint.join("trainer");
+    let path = trainer.join("progress.json");
+    let text = fs::read_to_string(&path).map_err(io(&path))?;
+    let progress: Progress = serde_json::from_str(&text)
+        .map_err(|error| Error::Config { path: path.clone(), reason: error.to_string() })?;
+    let weights = Weights::open(trainer.join("optimizer.safetensors"))?;
+    let names: Vec<String> = weights.names().map(str::to_owned).collect();
+    let mut state = BTreeMap::new();
+    for name in names {
+        let dtype = weights.dtype(&name).unwrap_or(DType::F32);
+        let tensor = weights.load(&name, dtype, device)?;
+        state.insert(name, tensor);
+    }
+    optimizer.load_state_dict(&state)?;
+    Ok(progress)
+}
