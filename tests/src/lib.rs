@@ -1,1 +1,106 @@
-//! End-to-end tests of the whole workspace; see `tests/`.
+//! A small laboratory for end-to-end tests: a world of a few clips, samples about it, a fresh model.
+
+use std::path::PathBuf;
+
+use strefer_core::jsonl::read_records;
+use strefer_core::mixture::{MixtureConfig, SourceConfig};
+use strefer_core::records::VideoKind;
+use strefer_core::{IndexSpace, Sample, UniformRule};
+use strefer_engine::config::Form;
+use strefer_engine::{EngineConfig, InstructConfig};
+use strefer_model::preset::init_tiny;
+use strefer_nn::{Schedule, Shape, WarmUp};
+use strefer_synth::{Split, WorldConfig, read_truth, write_world};
+use strefer_train::TrainConfig;
+use strefer_train::config::{DataConfig, OptimConfig, PartsConfig, SaveConfig, StepsConfig};
+
+/// Everything a run needs, in a folder that goes away with it.
+#[derive(Debug)]
+pub struct Lab {
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Renders `clips` clips, makes samples of them and a model that has learnt nothing.
+    ///
+    /// # Panics
+    /// When any of it fails, as tests should.
+    pub fn new(clips: u64) -> Self {
+        let lab = Self { dir: tempfile::tempdir().expect("a temporary folder") };
+        write_world(&WorldConfig::default(), Split::Train, 3, 0..clips, &lab.path("world"), &|_| {})
+            .expect("a world");
+        lab.engine("data", Form::Conversations);
+        let texts: Vec<String> =
+            lab.samples("data").into_iter().flat_map(|sample| sample.conversations).map(|turn| turn.text).collect();
+        init_tiny(&lab.path("model"), texts, 400, 1).expect("a model");
+        lab
+    }
+
+    /// A path below the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Makes samples of the world.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn engine(&self, name: &str, form: Form) {
+        let instruct = InstructConfig { form, turns_per_sample: 4, ..InstructConfig::default() };
+        let config = EngineConfig { compress: false, instruct };
+        let space = IndexSpace::Uniform { n: 8, rule: UniformRule::LinspaceTrunc };
+        let clips = read_truth(&self.path("world")).expect("the world's truth");
+        let inputs = clips.iter().map(|clip| {
+            let file = format!("videos/{}.mp4", clip.id);
+            let (uri, kind) = if self.path("world").join(&file).exists() {
+                (file, VideoKind::File)
+            } else {
+                (format!("videos/{}", clip.id), VideoKind::FramesDir)
+            };
+            Ok(strefer_cli::commands::world::to_engine(clip, uri, kind, space).stages())
+        });
+        strefer_engine::run::run(inputs, &self.path(name), &config, |_| {}).expect("samples");
+    }
+
+    /// The samples of one of the engine's runs.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub fn samples(&self, name: &str) -> Vec<Sample> {
+        let samples = read_records(self.path(name).join("samples.jsonl")).expect("samples");
+        samples.collect::<strefer_core::Result<_>>().expect("samples")
+    }
+
+    /// A run of a few steps into the folder `output`.
+    pub fn config(&self, output: &str, steps: usize) -> TrainConfig {
+        let source = SourceConfig {
+            name: "data".to_owned(),
+            path: self.path("data/samples.jsonl"),
+            media_root: Some(self.path("world")),
+            weight: 1.0,
+            cap: None,
+        };
+        TrainConfig {
+            seed: 5,
+            init: self.path("model"),
+            output: self.path(output),
+            data: DataConfig {
+                mixture: MixtureConfig { sources: vec![source] },
+                readers: 2,
+                cache_mb: 8,
+                max_skipped: 0.0,
+            },
+            steps: StepsConfig { total: steps, micro_batch: 2, accumulation: 2 },
+            parts: PartsConfig {
+                vision: Some(0.5),
+                connector: Some(1.0),
+                region: Some(1.0),
+                language: Some(1.0),
+            },
+            optim: OptimConfig::default(),
+            schedule: Schedule { lr: 1e-3, shape: Shape::Cosine, warm_up: WarmUp::Steps(1), min_ratio: 0.1 },
+            eval: None,
+            save: SaveConfig { every: 2, keep: 2, ..SaveConfig::default() },
+        }
+    }
+}

@@ -27,6 +27,7 @@ pub mod rle;
 pub mod rng;
 pub mod sample;
 pub mod segmentation;
+pub mod settings;
 pub mod time;
 pub mod validate;
 

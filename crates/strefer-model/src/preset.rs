@@ -38,7 +38,18 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
             fit: Fit::Stretch,
             region_fit: Fit::Stretch,
         },
-        vision: VisionConfig { siglip: SiglipConfig::tiny(), feature: FeatureLayer::LastNormed },
+        vision: VisionConfig {
+            siglip: SiglipConfig {
+                hidden_size: 128,
+                intermediate_size: 384,
+                num_hidden_layers: 4,
+                num_attention_heads: 4,
+                image_size: 64,
+                patch_size: 8,
+                ..SiglipConfig::tiny()
+            },
+            feature: FeatureLayer::LastNormed,
+        },
         connector: ConnectorConfig { pooled_side: 4, newline: Newline::NoToken },
         region: Some(RegionConfig::default()),
         time: TimeConfig::Tokens(TINY_TIME),

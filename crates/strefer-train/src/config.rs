@@ -8,7 +8,7 @@ use strefer_model::prefix;
 use strefer_nn::Schedule;
 use strefer_nn::optim::AdamWConfig;
 
-use crate::error::{Error, Result, io};
+use crate::error::{Error, Result};
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -184,13 +184,8 @@ fn one_percent() -> f64 {
 impl TrainConfig {
     /// Reads a file and sets single values: `("steps.total", "100")`.
     pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(io(path))?;
+        let config: Self = strefer_core::settings::load(path, overrides)?;
         let bad = |reason: String| Error::Config { path: path.to_owned(), reason };
-        let mut table: toml::Table = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
-        for (key, value) in overrides {
-            set(&mut table, key, value).map_err(bad)?;
-        }
-        let config: Self = table.try_into().map_err(|error: toml::de::Error| bad(error.to_string()))?;
         config.validate().map_err(bad)?;
         Ok(config)
     }
@@ -240,26 +235,6 @@ impl TrainConfig {
             None
         }
     }
-}
-
-/// Sets `a.b.c` to a TOML value, or to the text itself where it is none.
-fn set(table: &mut toml::Table, key: &str, value: &str) -> std::result::Result<(), String> {
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
-    let value = parsed
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    let mut place = table;
-    let mut names = key.split('.').peekable();
-    while let Some(name) = names.next() {
-        if names.peek().is_none() {
-            place.insert(name.to_owned(), value);
-            return Ok(());
-        }
-        let entry = place.entry(name.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        place = entry.as_table_mut().ok_or_else(|| format!("--set {key}: {name} is not a section"))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

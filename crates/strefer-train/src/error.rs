@@ -24,6 +24,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A configuration file that cannot be read.
+    #[error(transparent)]
+    Settings(#[from] strefer_core::settings::SettingsError),
     /// A new run into a folder that holds one.
     #[error("{path} exists; resume the run with --resume, or name another folder")]
     OutputExists {

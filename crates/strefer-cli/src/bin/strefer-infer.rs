@@ -1,1 +1,19 @@
-fn main() {}
+//! The program `strefer-infer`: questions about masked objects at moments of a video.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use strefer_cli::commands::infer;
+
+/// Ask about masked objects at moments of a video
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Args {
+    #[command(flatten)]
+    infer: infer::InferArgs,
+}
+
+fn main() -> ExitCode {
+    strefer_cli::start_logging();
+    strefer_cli::report_errors(infer::run(&Args::parse().infer))
+}

@@ -1,1 +1,38 @@
-fn main() {}
+//! The program `strefer`: one subcommand a job.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use strefer_cli::commands::{engine, eval, infer, init, report, synth, train};
+
+/// A Video LLM that understands this object, at this moment
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Args {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Debug, Subcommand)]
+enum Job {
+    Synth(synth::SynthArgs),
+    Engine(engine::EngineArgs),
+    Init(init::InitArgs),
+    Train(train::TrainArgs),
+    Eval(eval::EvalArgs),
+    Infer(Box<infer::InferArgs>),
+    Report(report::ReportArgs),
+}
+
+fn main() -> ExitCode {
+    strefer_cli::start_logging();
+    strefer_cli::report_errors(match &Args::parse().job {
+        Job::Synth(args) => synth::run(args),
+        Job::Engine(args) => engine::run(args),
+        Job::Init(args) => init::run(args),
+        Job::Train(args) => train::run(args),
+        Job::Eval(args) => eval::run(args),
+        Job::Infer(args) => infer::run(args),
+        Job::Report(args) => report::run(args),
+    })
+}

@@ -1,0 +1,54 @@
+//! Arguments that several jobs share.
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Device};
+use clap::{Args, ValueEnum};
+use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
+
+use crate::model_dir::find_model;
+
+/// Which model, where and how.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Checkpoint folder; the model that comes with the program when absent
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Type of the weights in memory
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    pub dtype: Precision,
+}
+
+/// Types of weights in memory.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Precision {
+    /// 32 bits.
+    F32,
+    /// 16 bits, 8 of them exponent.
+    Bf16,
+}
+
+impl ModelArgs {
+    /// Loads the model.
+    pub fn load(&self, options: ProcessorOptions) -> anyhow::Result<Loaded> {
+        let dir = find_model(self.model.as_deref())?;
+        let dtype = match self.dtype {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        };
+        Ok(Checkpoint::open(&dir)?.load(&device()?, dtype, options)?)
+    }
+}
+
+/// The first card where the program is built for one, otherwise the CPU.
+pub fn device() -> candle_core::Result<Device> {
+    Device::cuda_if_available(0)
+}
+
+/// `KEY=VALUE` of `--set`.
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,61 @@
+//! `strefer eval`: questions with known answers, and whether the model looked.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use strefer_core::Sample;
+use strefer_core::jsonl::{read_records, write_all};
+use strefer_eval::quiz::{Answer, Look, QuizTable, answer_all};
+use strefer_model::ProcessorOptions;
+
+use crate::args::ModelArgs;
+use crate::progress::bar;
+
+/// Ask questions with known answers, with the video, without it, and with other masks
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// JSON Lines of single-question samples
+    samples: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// What media paths are relative to; the samples' folder when absent
+    #[arg(long)]
+    media_root: Option<PathBuf>,
+    /// Ask only so many questions, spread over the file
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Folder for answers.jsonl, table.json and table.md
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Runs it.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    std::fs::create_dir(&args.out).with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    let all: strefer_core::Result<Vec<Sample>> = read_records(&args.samples)?.collect();
+    let all = all?;
+    let count = args.limit.unwrap_or(all.len()).min(all.len());
+    let samples: Vec<Sample> = (0..count).map(|index| all[index * all.len() / count].clone()).collect();
+    let own_folder = || args.samples.parent().map(PathBuf::from).unwrap_or_default();
+    let media_root = args.media_root.clone().unwrap_or_else(own_folder);
+    let options = ProcessorOptions { media_root, cache_bytes: 256 << 20, ..ProcessorOptions::default() };
+    let loaded = args.model.load(options)?;
+    let mut looks: Vec<Vec<Answer>> = Vec::new();
+    for (look, name) in [(Look::Real, "real"), (Look::Blind, "blind"), (Look::OtherMask, "other mask")] {
+        let bar = bar(samples.len(), name);
+        let answers =
+            answer_all(&loaded.model, &loaded.processor, &samples, look, &mut |done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        let file = format!("answers-{}.jsonl", name.replace(' ', "-"));
+        write_all(args.out.join(file), &answers)?;
+        looks.push(answers);
+    }
+    let table = QuizTable::new(&looks[0], &looks[1], &looks[2]);
+    let markdown = table.to_markdown();
+    std::fs::write(args.out.join("table.md"), &markdown).context("cannot write table.md")?;
+    std::fs::write(args.out.join("table.json"), serde_json::to_string_pretty(&table)?)
+        .context("cannot write table.json")?;
+    println!("{markdown}");
+    Ok(())
+}

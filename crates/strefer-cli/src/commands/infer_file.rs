@@ -1,0 +1,148 @@
+//! A whole file of questions: answers are appended one by one, so a second call goes on where the first stopped.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use strefer_core::jsonl::Reader;
+use strefer_core::{PixelBox, Rle};
+use strefer_llm::GenerationConfig;
+use strefer_model::Loaded;
+use strefer_model::question::{Mark, MarkShape, Question, read_mask};
+
+use super::infer::answer;
+use crate::interrupt::stop_flag;
+use crate::progress::bar;
+
+/// One line of the input.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuestionLine {
+    id: String,
+    video: PathBuf,
+    question: String,
+    #[serde(default)]
+    marks: Vec<MarkLine>,
+    /// One moment, or the start and end of a span, in seconds.
+    #[serde(default)]
+    times_s: Vec<f64>,
+}
+
+/// A marked object: exactly one of `mask` (a file), `rle` and `box`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarkLine {
+    at_s: f64,
+    #[serde(default)]
+    mask: Option<PathBuf>,
+    #[serde(default)]
+    rle: Option<Rle>,
+    #[serde(default, rename = "box")]
+    area: Option<[usize; 4]>,
+}
+
+/// One line of the output.
+#[derive(Debug, Serialize, Deserialize)]
+struct AnswerLine {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Answers what has no answer yet. Paths in the input are relative to its folder.
+pub fn run(loaded: &Loaded, generation: &GenerationConfig, input: &Path, output: &Path) -> Result<()> {
+    let questions: strefer_core::Result<Vec<QuestionLine>> = Reader::open(input)?.collect();
+    let questions = questions?;
+    let mut ids = BTreeSet::new();
+    if let Some(twice) = questions.iter().find(|line| !ids.insert(line.id.clone())) {
+        bail!("{}: two questions have the id {:?}", input.display(), twice.id);
+    }
+    let done = finished(output)?;
+    let mut out = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(output)
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    let stop = stop_flag()?;
+    let folder = input.parent().unwrap_or(Path::new(""));
+    let bar = bar(questions.len(), "questions");
+    let mut failed = 0;
+    for line in &questions {
+        bar.inc(1);
+        if done.contains(&line.id) {
+            continue;
+        }
+        if stop.load(std::sync::atomic::Ordering::Relaxed) {
+            bail!("stopped; the same command goes on");
+        }
+        let said = line
+            .to_question(folder)
+            .and_then(|question| answer(loaded, &question, generation, |_| ControlFlow::Continue(())));
+        let answer = match said {
+            Ok(answered) => AnswerLine { id: line.id.clone(), answer: Some(answered.text), error: None },
+            Err(error) => {
+                failed += 1;
+                AnswerLine { id: line.id.clone(), answer: None, error: Some(format!("{error:#}")) }
+            }
+        };
+        let mut bytes = serde_json::to_vec(&answer)?;
+        bytes.push(b'\n');
+        out.write_all(&bytes).with_context(|| format!("cannot write {}", output.display()))?;
+    }
+    bar.finish_and_clear();
+    if failed > 0 {
+        bail!("{failed} of {} questions could not be answered; see {}", questions.len(), output.display());
+    }
+    Ok(())
+}
+
+/// Ids that have an answer. A last line that was cut off, and lines with errors, are removed: they are asked again.
+fn finished(output: &Path) -> Result<BTreeSet<String>> {
+    let mut done = BTreeSet::new();
+    if !output.exists() {
+        return Ok(done);
+    }
+    let context = || format!("cannot read {}", output.display());
+    let mut kept = String::new();
+    for line in BufReader::new(File::open(output).with_context(context)?).lines() {
+        let line = line.with_context(context)?;
+        if let Ok(AnswerLine { id, answer: Some(_), .. }) = serde_json::from_str(&line) {
+            done.insert(id);
+            kept.push_str(&line);
+            kept.push('\n');
+        }
+    }
+    let temporary = output.with_extension("tmp");
+    std::fs::write(&temporary, kept)
+        .and_then(|()| std::fs::rename(&temporary, output))
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    Ok(done)
+}
+
+impl QuestionLine {
+    fn to_question(&self, folder: &Path) -> Result<Question> {
+        let mut marks = Vec::new();
+        for (index, mark) in self.marks.iter().enumerate() {
+            let shape = match (&mark.mask, &mark.rle, mark.area) {
+                (Some(file), None, None) => MarkShape::Mask(read_mask(&folder.join(file))?),
+                (None, Some(rle), None) => MarkShape::Mask(rle.to_mask()),
+                (None, None, Some([x0, y0, x1, y1])) => MarkShape::Box(PixelBox { x0, y0, x1, y1 }),
+                _ => bail!("mark {index} needs exactly one of mask, rle and box"),
+            };
+            marks.push(Mark { shape, at_s: mark.at_s });
+        }
+        Ok(Question {
+            id: self.id.clone(),
+            video: folder.join(&self.video),
+            text: self.question.clone(),
+            marks,
+            times_s: self.times_s.clone(),
+        })
+    }
+}

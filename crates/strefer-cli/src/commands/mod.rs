@@ -1,0 +1,12 @@
+//! One file a job.
+
+pub mod engine;
+pub mod eval;
+pub mod infer;
+mod infer_file;
+pub mod init;
+mod overlay;
+pub mod report;
+pub mod synth;
+pub mod train;
+pub mod world;

@@ -1,0 +1,62 @@
+//! What is true of a synthetic clip, as the engine takes it.
+
+use strefer_core::masklet::FrameMap;
+use strefer_core::records::{FactMap, Video, VideoKind};
+use strefer_core::sample::Schema;
+use strefer_core::{FrameKey, IndexSpace};
+use strefer_engine::truth::{TruthAction, TruthEntity, TruthVideo};
+use strefer_synth::{BodyTruth, ClipTruth};
+
+/// A clip's truth; masks are kept for the frames of `space`.
+pub fn to_engine(clip: &ClipTruth, uri: String, kind: VideoKind, space: IndexSpace) -> TruthVideo {
+    let frames: Vec<(FrameKey, usize)> = (0..clip.n_frames as u32)
+        .map_while(|key| Some((FrameKey(key), space.source_frame(FrameKey(key), clip.n_frames)?)))
+        .collect();
+    TruthVideo {
+        video: Video {
+            schema: Schema::V1,
+            video_id: clip.id.clone(),
+            uri,
+            kind,
+            fps: clip.fps,
+            n_frames: clip.n_frames,
+            duration_s: clip.duration_s,
+            width: clip.width,
+            height: clip.height,
+            sha256: None,
+            license: None,
+        },
+        dataset: "strefer-synth".to_owned(),
+        index_space: space,
+        frame_times_s: frames.iter().map(|(_, frame)| *frame as f64 / clip.fps).collect(),
+        entities: clip.bodies.iter().map(|body| entity(body, &frames)).collect(),
+        cuts_s: clip.cuts_s.clone(),
+        scene: None,
+    }
+}
+
+fn entity(body: &BodyTruth, frames: &[(FrameKey, usize)]) -> TruthEntity {
+    let mask = |&(key, frame): &(FrameKey, usize)| Some((key, body.masks.get(frame)?.clone()?));
+    let attributes: FactMap = [
+        ("colour", body.attributes.colour.word()),
+        ("pattern", body.attributes.pattern.word()),
+        ("shape", body.attributes.shape.word()),
+        ("size", body.attributes.size.word()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    TruthEntity {
+        expression: body.name.clone(),
+        noun: body.noun.clone(),
+        general_noun: body.general_noun.clone(),
+        attributes,
+        held_out: body.held_out,
+        masks: frames.iter().filter_map(mask).collect::<FrameMap<_>>(),
+        visible: body.visible.clone(),
+        actions: body
+            .timeline
+            .iter()
+            .map(|segment| TruthAction { span: segment.span, text: segment.phrase.clone() })
+            .collect(),
+    }
+}

@@ -1,0 +1,26 @@
+//! Where the model is when none is named.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+/// The model that comes with the program.
+const DEFAULT: &str = "checkpoints/strefer-tiny/final";
+
+/// The named model, or the one that comes with the program: from `STREFER_MODEL`, below the working folder, or below
+/// a folder above the program.
+pub fn find_model(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    if let Some(named) = std::env::var_os("STREFER_MODEL") {
+        return Ok(named.into());
+    }
+    let program = std::env::current_exe().ok();
+    let above = program.iter().flat_map(|program| program.ancestors().skip(1)).map(Path::to_owned);
+    let places: Vec<PathBuf> = std::iter::once(PathBuf::new()).chain(above).map(|dir| dir.join(DEFAULT)).collect();
+    match places.iter().find(|place| place.join("config.json").exists()) {
+        Some(place) => Ok(place.clone()),
+        None => bail!("no model was named, and {DEFAULT} is neither here nor beside the program"),
+    }
+}

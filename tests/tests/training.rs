@@ -1,0 +1,129 @@
+//! Whole training runs on a tiny world.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{DType, Device};
+use strefer_core::Rng;
+use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, VideoLlm};
+use strefer_nn::ParamStore;
+use strefer_tests::Lab;
+use strefer_train::{Error, LogLine, Observer, Outcome, TrainConfig, Trainer, read_log};
+
+struct StopAfter<'a> {
+    steps: usize,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for StopAfter<'_> {
+    fn line(&mut self, line: &LogLine, _total: usize) {
+        if matches!(line, LogLine::Step(report) if report.step + 1 >= self.steps) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn train(config: TrainConfig, resume: bool, stop_after: usize) -> strefer_train::Result<Outcome> {
+    let stop = AtomicBool::new(false);
+    let mut trainer = Trainer::new(config, resume, &Device::Cpu)?;
+    trainer.run(&mut StopAfter { steps: stop_after, stop: &stop }, &stop)
+}
+
+fn weights(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join("final/model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
+    let lab = Lab::new(3);
+    assert!(matches!(train(lab.config("straight", 5), false, 99).unwrap(), Outcome::Finished(_)));
+    assert_eq!(train(lab.config("broken", 5), false, 3).unwrap(), Outcome::Stopped { step: 3 });
+    // What a kill leaves behind: a checkpoint half written, a line of the log cut off.
+    std::fs::create_dir(lab.path("broken/checkpoints/.saving-step-00000004")).unwrap();
+    let log = lab.path("broken/log.jsonl");
+    let mut text = std::fs::read_to_string(&log).unwrap();
+    text.push_str("{\"event\":\"step\",\"st");
+    std::fs::write(&log, text).unwrap();
+
+    assert!(matches!(train(lab.config("broken", 5), true, 99).unwrap(), Outcome::Finished(_)));
+    assert_eq!(weights(&lab.path("straight")), weights(&lab.path("broken")));
+    let steps = |run: &str| -> Vec<(usize, f64)> {
+        let lines = read_log(&lab.path(run).join("log.jsonl")).unwrap();
+        lines.iter().filter_map(|l| if let LogLine::Step(r) = l { Some((r.step, r.loss)) } else { None }).collect()
+    };
+    assert_eq!(steps("straight"), steps("broken"));
+    let kept = std::fs::read_dir(lab.path("broken/checkpoints")).unwrap().count();
+    assert_eq!(kept, 2, "old and half-written checkpoints are gone");
+}
+
+#[test]
+fn a_run_is_not_started_over_another_one() {
+    let lab = Lab::new(2);
+    train(lab.config("run", 1), false, 99).unwrap();
+    assert!(matches!(train(lab.config("run", 1), false, 99), Err(Error::OutputExists { .. })));
+    let mut other = lab.config("run", 1);
+    other.seed += 1;
+    let error = train(other, true, 99).unwrap_err();
+    assert!(matches!(&error, Error::ConfigChanged { field, .. } if field == "seed"), "{error}");
+}
+
+#[test]
+fn a_sample_that_cannot_be_used_is_skipped_and_named() {
+    let lab = Lab::new(2);
+    let videos = std::fs::read_dir(lab.path("world/videos")).unwrap();
+    let one = videos.map(|entry| entry.unwrap().path()).min().unwrap();
+    let gone = one.with_extension("gone");
+    std::fs::rename(&one, &gone).unwrap();
+    train(lab.config("run", 2), false, 99).unwrap();
+    let lines = read_log(&lab.path("run/log.jsonl")).unwrap();
+    let name = one.file_name().unwrap().to_string_lossy().into_owned();
+    let named = |line: &LogLine| matches!(line, LogLine::Skipped { reason, .. } if reason.contains(&name));
+    assert!(lines.iter().any(named), "{lines:?}");
+}
+
+/// The fresh model with every parameter trainable, and inputs of some samples.
+fn model_and_inputs(lab: &Lab, count: usize) -> (ParamStore, VideoLlm, Vec<Inputs>) {
+    let checkpoint = Checkpoint::open(lab.path("model")).unwrap();
+    let store = ParamStore::new(0, &Device::Cpu, DType::F32)
+        .with_weights(checkpoint.weights().unwrap())
+        .trainable(|_| true);
+    let model = VideoLlm::new(&checkpoint.config, store.var_builder()).unwrap();
+    store.check_complete().unwrap();
+    let options = ProcessorOptions { media_root: lab.path("world"), ..ProcessorOptions::default() };
+    let processor = Processor::new(&checkpoint.config, checkpoint.tokenizer.clone(), options);
+    let samples = lab.samples("data");
+    let inputs = samples
+        .iter()
+        .filter(|sample| !sample.regions.is_empty())
+        .take(count)
+        .map(|sample| processor.process(sample, &Purpose::Train(Rng::new(1, "test"))).unwrap())
+        .collect();
+    (store, model, inputs)
+}
+
+#[test]
+fn every_trainable_weight_of_the_whole_model_gets_a_gradient() {
+    let lab = Lab::new(2);
+    let (store, model, inputs) = model_and_inputs(&lab, 3);
+    let (loss, count) = model.loss(&inputs).unwrap();
+    assert!(count > 0);
+    let grads = loss.backward().unwrap();
+    for (name, var) in store.vars() {
+        let grad = grads.get(&var).unwrap_or_else(|| panic!("{name} has no gradient"));
+        let size = grad.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+        // A bias on keys moves all scores of a query alike: its gradient is nothing but rounding.
+        assert!(size.is_finite() && (size > 0.0 || name.ends_with("k_proj.bias")), "{name}: {size}");
+    }
+}
+
+#[test]
+fn a_padded_batch_equals_its_rows() {
+    let lab = Lab::new(2);
+    let (_, model, inputs) = model_and_inputs(&lab, 4);
+    let lens: std::collections::BTreeSet<usize> = inputs.iter().map(|row| row.tokens.len()).collect();
+    assert!(lens.len() > 1, "rows of one length prove nothing");
+    let value = |rows: &[Inputs]| f64::from(model.loss(rows).unwrap().0.to_scalar::<f32>().unwrap());
+    let alone: f64 = inputs.iter().map(|row| value(std::slice::from_ref(row))).sum();
+    let together = value(&inputs);
+    assert!((alone - together).abs() < 1e-5 * alone.abs(), "{alone} {together}");
+}
