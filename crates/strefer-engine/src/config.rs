@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::instruct::task::TaskKind;
 
 /// A run of the engine over a set of videos.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineConfig {
     /// Whether files are compressed (`.jsonl.zst`).

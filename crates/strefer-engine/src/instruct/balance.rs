@@ -8,7 +8,8 @@ use strefer_core::sample::AnswerFormat;
 use crate::instruct::draft::Draft;
 use crate::instruct::task::TaskKind;
 
-/// At most `wanted` drafts of one task. Kinds and answers are taken in turn; yes and no equally often.
+/// At most `wanted` drafts of one task. Kinds and answers are taken in turn, one false premise after three true ones;
+/// yes and no come equally often.
 pub fn pick(mut candidates: Vec<Draft>, wanted: usize, rng: &mut Rng) -> Vec<Draft> {
     rng.shuffle(&mut candidates);
     if candidates.first().is_some_and(|draft| draft.format == AnswerFormat::Yesno) {
@@ -16,14 +17,17 @@ pub fn pick(mut candidates: Vec<Draft>, wanted: usize, rng: &mut Rng) -> Vec<Dra
     }
     let (mut kinds, mut keys) =
         (BTreeMap::<String, usize>::new(), BTreeMap::<(String, String), usize>::new());
-    let mut kept = Vec::new();
+    let (mut kept, mut negatives) = (Vec::<Draft>::new(), 0);
     while kept.len() < wanted {
         let rank = |draft: &Draft| {
             let key = (draft.kind.clone(), draft.key.clone());
-            (kinds.get(&draft.kind).copied().unwrap_or(0), keys.get(&key).copied().unwrap_or(0))
+            let false_after_three = if draft.negative { 3 * negatives + 2 } else { kept.len() - negatives };
+            let of_kind = kinds.get(&draft.kind).copied().unwrap_or(0);
+            (false_after_three, of_kind, keys.get(&key).copied().unwrap_or(0))
         };
         let Some(best) = (0..candidates.len()).min_by_key(|&at| rank(&candidates[at])) else { break };
         let draft = candidates.remove(best);
+        negatives += usize::from(draft.negative);
         *kinds.entry(draft.kind.clone()).or_default() += 1;
         *keys.entry((draft.kind.clone(), draft.key.clone())).or_default() += 1;
         kept.push(draft);

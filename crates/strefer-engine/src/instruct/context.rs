@@ -1,19 +1,17 @@
 //! What every task works with: the facts of one video, the configuration, and the draws keyed by video and task.
 
-use std::cell::Cell;
-
 use strefer_core::masklet::IndexSpace;
 use strefer_core::records::Entity;
 use strefer_core::sample::TimeStyle;
 use strefer_core::{Rng, Span};
 
-use crate::config::{Form, InstructConfig};
+use crate::config::{Form as SampleForm, InstructConfig};
 use crate::facts::{EntityFacts, Facts, Run, Sighting};
 use crate::instruct::draft::Draft;
 use crate::instruct::task::TaskKind;
 use crate::language::nouns::{Grammar, capitalised, the};
 use crate::language::rewrite::{Place, Referent, mask_question, verbs_are_plural};
-use crate::language::verbs::agree;
+use crate::language::verbs::{Form, agree, conjugate};
 
 /// One video seen by one generator.
 pub struct Context<'a> {
@@ -22,7 +20,6 @@ pub struct Context<'a> {
     /// The configuration.
     pub cfg: &'a InstructConfig,
     rng: Rng,
-    leaks: Cell<usize>,
     referable: Vec<usize>,
 }
 
@@ -30,7 +27,7 @@ impl<'a> Context<'a> {
     /// A context whose draws depend on the seed, the video and the task alone.
     pub fn new(facts: &'a Facts, cfg: &'a InstructConfig) -> Self {
         let rng = Rng::new(cfg.seed, "engine").named(&facts.video.video_id);
-        let mut context = Self { facts, cfg, rng, leaks: Cell::new(0), referable: Vec::new() };
+        let mut context = Self { facts, cfg, rng, referable: Vec::new() };
         context.referable =
             (0..facts.entities.len()).filter(|&at| !context.pointers(at).is_empty()).collect();
         context
@@ -39,11 +36,6 @@ impl<'a> Context<'a> {
     /// The stream of a purpose.
     pub fn rng(&self, purpose: &str) -> Rng {
         self.rng.named(purpose)
-    }
-
-    /// Number of questions that were refused because words gave the object away.
-    pub fn leaks(&self) -> usize {
-        self.leaks.get()
     }
 
     /// Entities that a mask can point at.
@@ -135,18 +127,42 @@ impl<'a> Context<'a> {
             .enumerate()
             .map(|(region, &at)| Referent { entity: self.record(at), region })
             .collect();
-        match mask_question(&self.fill(template, entities), &referents, place) {
-            Ok(question) => Some(question),
-            Err(_) => {
-                self.leaks.set(self.leaks.get() + 1);
-                None
-            }
+        mask_question(&self.fill(template, entities), &referents, place).ok()
+    }
+
+    /// Whether an answer is short; always where it is scored by itself.
+    pub fn brief(&self, rng: &mut Rng) -> bool {
+        let drawn = rng.chance(0.6);
+        drawn || self.single()
+    }
+
+    /// A question about what somebody is doing, and its answer, short or as a sentence: `{when}` is put in by the
+    /// caller, `{0}` is the entity.
+    pub fn doing(&self, rng: &mut Rng, at: usize, predicate: &str) -> (String, String) {
+        const BRIEF: [&str; 2] = ["What {be0} {0} doing {when}?", "{when}, what {be0} {0} doing?"];
+        const LONG: [&str; 2] =
+            ["Say in a sentence what {0} {be0} doing {when}.", "In a sentence, what {be0} {0} doing {when}?"];
+        let progressive = conjugate(predicate, Form::Progressive);
+        if self.brief(rng) {
+            (self.wording(rng, &BRIEF).to_owned(), capitalised(&format!("{progressive}.")))
+        } else {
+            (self.wording(rng, &LONG).to_owned(), capitalised(&format!("{} {progressive}.", self.it_is(at))))
+        }
+    }
+
+    /// A yes or no question with its answer, one word or with the reason.
+    pub fn yes_or_no(&self, rng: &mut Rng, question: &str, is_true: bool, reason: &str) -> (String, String) {
+        let word = if is_true { "Yes" } else { "No" };
+        if self.brief(rng) {
+            (format!("{question} Answer yes or no."), format!("{word}."))
+        } else {
+            (question.to_owned(), format!("{word}, {reason}"))
         }
     }
 
     /// Whether every question stands alone.
     pub fn single(&self) -> bool {
-        self.cfg.form == Form::SingleTurn
+        self.cfg.form == SampleForm::SingleTurn
     }
 
     /// One of several wordings; the first one when every question stands alone.

@@ -48,7 +48,7 @@ pub struct Draft {
     pub choices: Option<Vec<String>>,
     /// What is scored: `colour`, `action`, `order`, …
     pub kind: String,
-    /// The words of the answer that are scored.
+    /// What is compared: the answer in lower case without its end stop, or the part of a longer answer that counts.
     pub key: String,
     /// An entity for which the same question has another answer, and that answer.
     pub other: Option<(usize, String)>,
@@ -68,7 +68,7 @@ impl Draft {
             task,
             negative: false,
             question: question.into(),
-            key: answer.clone(),
+            key: answer.trim_end_matches('.').to_lowercase(),
             answer,
             regions: Vec::new(),
             times_s: Vec::new(),

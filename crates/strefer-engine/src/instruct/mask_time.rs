@@ -29,17 +29,11 @@ pub fn behavior(cx: &Context<'_>) -> Vec<Draft> {
                 .filter(|(other, does)| *other != at && *does != text && is_shown(cx, *other, &times_s))
                 .map(|(other, does)| (other, conjugate(does, Form::Progressive)))
                 .collect();
-            let progressive = conjugate(text, Form::Progressive);
-            let wordings = [
-                "What {be0} {0} doing {when}?",
-                "{when}, what {be0} {0} doing?",
-                "Say what {0} {be0} doing {when}.",
-            ];
-            let template = cx.wording(&mut rng, &wordings).replace("{when}", words);
+            let (template, answer) = cx.doing(&mut rng, at, text);
+            let template = template.replace("{when}", words);
             let Some(question) = cx.masked(&mut rng, &template, &[at]) else { continue };
-            let answer = capitalised(&format!("{} {progressive}.", cx.it_is(at)));
-            let mut draft = Draft::new(TaskKind::MaskTimeBehavior, "action", question, answer)
-                .scored(progressive)
+            let mut draft = Draft::new(TaskKind::MaskTimeBehavior, "action_at_time", question, answer)
+                .scored(conjugate(text, Form::Progressive))
                 .about(vec![run_fact(at, run)])
                 .at(times_s, style);
             draft.regions = vec![at];
@@ -82,7 +76,6 @@ pub fn negative(cx: &Context<'_>) -> Vec<Draft> {
             let is = cx.it_is(at);
             let answer = capitalised(&format!("{is} not {claim} at that time; {is} {progressive}."));
             let mut draft = Draft::new(TaskKind::MaskTimeNegative, "false_premise", question, answer)
-                .scored(format!("not {claim}"))
                 .about(vec![run_fact(at, run)])
                 .at(vec![moment_s], style);
             draft.regions = vec![at];

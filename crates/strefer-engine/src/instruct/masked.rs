@@ -7,7 +7,7 @@ use crate::instruct::context::Context;
 use crate::instruct::draft::{Draft, Fact};
 use crate::instruct::story;
 use crate::instruct::task::TaskKind;
-use crate::language::nouns::{bare, capitalised, the};
+use crate::language::nouns::capitalised;
 use crate::language::verbs::{Form, conjugate};
 
 /// Events closer than this have no order.
@@ -43,6 +43,10 @@ pub fn behavior(cx: &Context<'_>) -> Vec<Draft> {
 pub fn order(cx: &Context<'_>) -> Vec<Draft> {
     let mut rng = cx.rng("mask_order");
     let mut drafts = Vec::new();
+    // Of two objects, the other one is always meant.
+    if cx.seen().count() < 3 {
+        return drafts;
+    }
     for &at in cx.referable() {
         let mut asked: Vec<(String, usize)> = Vec::new();
         asked.extend(
@@ -75,16 +79,10 @@ pub fn order(cx: &Context<'_>) -> Vec<Draft> {
                 continue;
             }
             let Some(question) = cx.masked(&mut rng, &template, &[at]) else { continue };
-            let expression = bare(&cx.entity(other).entity.expression).to_owned();
-            let mut draft = Draft::new(
-                TaskKind::MaskOrder,
-                "order",
-                question,
-                format!("{}.", capitalised(&the(&expression))),
-            )
-            .scored(expression)
-            .format(AnswerFormat::Expression)
-            .about(vec![Fact::of(at, format!("order:{template}"))]);
+            let answer = format!("{}.", capitalised(&cx.name(other)));
+            let mut draft = Draft::new(TaskKind::MaskOrder, "order", question, answer)
+                .format(AnswerFormat::Expression)
+                .about(vec![Fact::of(at, format!("order:{template}"))]);
             draft.regions = vec![at];
             draft.held_out = cx.entity(at).held_out() || cx.entity(other).held_out();
             drafts.push(draft);
@@ -178,14 +176,9 @@ pub fn relation(cx: &Context<'_>) -> Vec<Draft> {
             let template = cx.wording(&mut rng, &templates);
             let Some(question) = cx.masked(&mut rng, template, &pair) else { continue };
             let fact = Fact::of(first, format!("distance:{second}"));
-            let mut draft = Draft::new(
-                TaskKind::MaskRelation,
-                "relation",
-                question,
-                format!("In the end they are {outcome}."),
-            )
-            .scored(outcome)
-            .about(vec![fact]);
+            let mut draft =
+                Draft::new(TaskKind::MaskRelation, "relation", question, capitalised(&format!("{outcome}.")))
+                    .about(vec![fact]);
             draft.regions = pair.to_vec();
             draft.choices = Some(outcomes.map(str::to_owned).to_vec());
             draft.held_out = pair.iter().any(|&at| cx.entity(at).held_out());
@@ -220,11 +213,12 @@ pub fn verify(cx: &Context<'_>) -> Vec<Draft> {
             ];
             let template = cx.wording(&mut rng, &wordings.each_ref().map(String::as_str)).to_owned();
             let Some(question) = cx.masked(&mut rng, &template, &[at]) else { continue };
-            let (key, other, answer) = if truth {
-                ("yes", "no", format!("Yes, {}.", cx.clause(at, &predicate)))
+            let (key, other, reason) = if truth {
+                ("yes", "no", format!("{}.", cx.clause(at, &predicate)))
             } else {
-                ("no", "yes", format!("No, {} not {base}. {does}", cx.it_does(at)))
+                ("no", "yes", format!("{} not {base}. {does}", cx.it_does(at)))
             };
+            let (question, answer) = cx.yes_or_no(&mut rng, &question, truth, &reason);
             let mut draft = Draft::new(TaskKind::MaskVerify, "verify", question, answer)
                 .scored(key)
                 .format(AnswerFormat::Yesno)

@@ -4,8 +4,7 @@ use strefer_core::masklet::FrameMap;
 use strefer_core::placeholder::{Piece, render};
 use strefer_core::records::VideoKind;
 use strefer_core::sample::{Media, MediaKind, Mix, Provenance, Region, RegionMode, Role, Task, TimeRef};
-use strefer_core::scoring::Scoring;
-use strefer_core::{FrameMask, Rle, Sample};
+use strefer_core::{FrameMask, OtherObject, QuizFacts, Rle, Sample};
 
 use crate::instruct::context::Context;
 use crate::instruct::draft::{Draft, Fact};
@@ -58,20 +57,13 @@ pub fn singles(cx: &Context<'_>, drafts: &[Draft], config_hash: &str) -> Vec<Sam
         add_turns(cx, &mut sample, draft);
         sample.regions.iter_mut().for_each(fix_largest);
         describe(&mut sample, draft);
-        let other_region = draft.other.as_ref().map(|(at, _)| {
-            let mut other = region(cx, 0, *at);
-            fix_largest(&mut other);
-            other
+        let other = draft.other.as_ref().map(|(at, answer)| {
+            let mut region = region(cx, 0, *at);
+            fix_largest(&mut region);
+            OtherObject { answer: answer.clone(), region }
         });
-        let scoring = Scoring {
-            kind: draft.kind.clone(),
-            answer: draft.key.clone(),
-            other_answer: draft.other.as_ref().map(|(_, answer)| answer.clone()),
-            other_region,
-            held_out: draft.held_out,
-        };
-        sample.eval =
-            Some(serde_json::to_value(scoring).expect("a scoring has only string keys and finite numbers"));
+        let (kind, answer) = (draft.kind.clone(), draft.key.clone());
+        sample.eval = Some(QuizFacts { kind, answer, held_out: draft.held_out, other }.to_value());
         samples.push(sample);
     }
     samples

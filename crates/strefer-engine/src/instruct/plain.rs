@@ -14,7 +14,7 @@ use crate::language::verbs::{Form, agree, conjugate};
 /// A run lies in a part of the video when this share of it does.
 const MOSTLY: f64 = 0.75;
 
-const PARTS: [&str; 3] = ["beginning", "middle", "end"];
+const ANSWERS: [&str; 3] = ["at the beginning", "in the middle", "at the end"];
 
 /// The third of the video that holds most of a span.
 fn part_of(span: &Span, duration_s: f64) -> Option<&'static str> {
@@ -24,7 +24,7 @@ fn part_of(span: &Span, duration_s: f64) -> Option<&'static str> {
             let bounds = Span { start_s: third * part as f64, end_s: third * (part + 1) as f64 };
             bounds.intersection(span).is_some_and(|both| both.length_s() >= MOSTLY * span.length_s())
         })
-        .map(|part| PARTS[part])
+        .map(|part| ANSWERS[part])
 }
 
 /// G6: in which third of the video a named object does something; some ask about what it never does.
@@ -46,17 +46,15 @@ pub fn coarse_locate(cx: &Context<'_>) -> Vec<Draft> {
             let draft = match run {
                 Some((run, _)) if !more => {
                     let Some(part) = part_of(&run.span, cx.facts.duration_s()) else { continue };
-                    let preposition = if part == "middle" { "In" } else { "At" };
                     let mut draft = Draft::new(
                         TaskKind::CoarseLocate,
                         "part",
                         question,
-                        format!("{preposition} the {part}."),
+                        capitalised(&format!("{part}.")),
                     )
-                    .scored(part)
                     .format(AnswerFormat::CoarseTime)
                     .about(vec![story::run_fact(at, run), story::whole(at)]);
-                    draft.choices = Some(PARTS.map(str::to_owned).to_vec());
+                    draft.choices = Some(ANSWERS.map(str::to_owned).to_vec());
                     draft.tells.truncate(1);
                     draft
                 }
@@ -65,7 +63,6 @@ pub fn coarse_locate(cx: &Context<'_>) -> Vec<Draft> {
                     let plural = cx.it_is(at).ends_with("are");
                     let answer = capitalised(&format!("{never} {}.", agree(&predicate, plural)));
                     let mut draft = Draft::new(TaskKind::CoarseLocate, "never", question, answer)
-                        .scored("never")
                         .format(AnswerFormat::CoarseTime)
                         .about(vec![story::whole(at)]);
                     draft.tells.clear();
@@ -92,12 +89,9 @@ pub fn concurrent(cx: &Context<'_>) -> Vec<Draft> {
             }
             for &at in named.iter().filter(|&&at| at != other) {
                 let Some(text) = cx.entity(at).action_in(&run.span) else { continue };
-                let progressive = conjugate(text, Form::Progressive);
                 let clause = cx.named_clause(other, anchor);
-                let wordings =
-                    ["What {be0} {0} doing while {clause}?", "While {clause}, what {be0} {0} doing?"];
-                let template = cx.wording(&mut rng, &wordings).replace("{clause}", &clause);
-                let answer = capitalised(&format!("{} {progressive}.", cx.it_is(at)));
+                let (template, answer) = cx.doing(&mut rng, at, text);
+                let template = template.replace("{when}", &format!("while {clause}"));
                 let own = cx
                     .entity(at)
                     .runs
@@ -107,7 +101,7 @@ pub fn concurrent(cx: &Context<'_>) -> Vec<Draft> {
                 facts.extend(own.map(|own| story::run_fact(at, own)));
                 let mut draft =
                     Draft::new(TaskKind::Concurrent, "concurrent", cx.fill(&template, &[at]), answer)
-                        .scored(progressive)
+                        .scored(conjugate(text, Form::Progressive))
                         .about(facts);
                 draft.choices = Some(progressives(cx));
                 draft.held_out = cx.entity(at).held_out() || cx.entity(other).held_out();

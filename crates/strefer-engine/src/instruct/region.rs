@@ -6,7 +6,7 @@ use crate::instruct::context::Context;
 use crate::instruct::draft::{Draft, Fact};
 use crate::instruct::story;
 use crate::instruct::task::TaskKind;
-use crate::language::nouns::{a, bare, capitalised, list};
+use crate::language::nouns::{a, capitalised, list};
 use crate::language::verbs::agree;
 
 /// What an attribute is called in questions, short and in sentences.
@@ -40,7 +40,7 @@ pub fn attributes(cx: &Context<'_>) -> Vec<Draft> {
                 .collect();
             let other = rng.choose(&others).cloned();
             let (short, long) = attribute_wordings(name);
-            let is_short = rng.chance(0.7) || cx.single();
+            let is_short = cx.brief(&mut rng);
             let wordings = if is_short { short } else { long };
             let template = cx.wording(&mut rng, &wordings.each_ref().map(String::as_str)).to_owned();
             let answer = match (is_short, name.as_str()) {
@@ -67,13 +67,9 @@ fn appearance(cx: &Context<'_>, at: usize) -> Vec<Fact> {
 
 /// Another referable entity that is called otherwise.
 fn other_name(cx: &Context<'_>, at: usize, rng: &mut strefer_core::Rng) -> Option<(usize, String)> {
-    let name = |at: usize| bare(&cx.entity(at).entity.expression).to_owned();
-    let others: Vec<usize> = cx
-        .referable()
-        .iter()
-        .copied()
-        .filter(|&other| !name(other).eq_ignore_ascii_case(&name(at)))
-        .collect();
+    let name = |at: usize| a(&cx.entity(at).entity.expression).to_lowercase();
+    let others: Vec<usize> =
+        cx.referable().iter().copied().filter(|&other| name(other) != name(at)).collect();
     rng.choose(&others).map(|&other| (other, name(other)))
 }
 
@@ -86,12 +82,10 @@ pub fn names(cx: &Context<'_>) -> Vec<Draft> {
         let other = other_name(cx, at, &mut rng);
         let template = cx.wording(&mut rng, &templates);
         let Some(question) = cx.masked(&mut rng, template, &[at]) else { continue };
-        let expression = bare(&cx.entity(at).entity.expression).to_owned();
-        let mut draft =
-            Draft::new(TaskKind::RegionName, "name", question, format!("{}.", capitalised(&a(&expression))))
-                .scored(expression)
-                .format(AnswerFormat::Expression)
-                .about(appearance(cx, at));
+        let answer = format!("{}.", capitalised(&a(&cx.entity(at).entity.expression)));
+        let mut draft = Draft::new(TaskKind::RegionName, "name", question, answer)
+            .format(AnswerFormat::Expression)
+            .about(appearance(cx, at));
         draft.asks = vec![Fact::of(at, "name")];
         draft.regions = vec![at];
         drafts.extend(cx.contrast(draft, other));
@@ -127,7 +121,7 @@ pub fn short_captions(cx: &Context<'_>) -> Vec<Draft> {
     drafts
 }
 
-/// A masked object in sentences: what it is, its attributes, what it does.
+/// A masked object in sentences: what it is, the attributes that its name leaves out, what it does.
 pub fn detailed_captions(cx: &Context<'_>) -> Vec<Draft> {
     let mut rng = cx.rng("region_caption_detailed");
     let templates = [
@@ -144,6 +138,7 @@ pub fn detailed_captions(cx: &Context<'_>) -> Vec<Draft> {
             .keys()
             .filter(|name| *name != "shape")
             .filter_map(|name| facts.entity.attributes.get(name).cloned())
+            .filter(|value| !facts.entity.expression.split(' ').any(|word| word.eq_ignore_ascii_case(value)))
             .collect();
         let plural = cx.it_is(at).ends_with("are");
         let this = if plural { "These are" } else { "This is" };

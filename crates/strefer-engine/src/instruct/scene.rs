@@ -122,13 +122,14 @@ pub fn existence(cx: &Context<'_>) -> Vec<Draft> {
             let thing = a(&format!("{} {}", pair.0, pair.1));
             let question = cx.wording(&mut rng, &templates).replace("{}", &thing);
             let is_there = there.contains(&pair);
-            let (key, answer) = if is_there {
-                ("yes", format!("Yes, there is {thing}."))
+            let reason = if is_there {
+                format!("there is {thing}.")
             } else {
-                ("no", format!("No, there is no {} {}.", pair.0, pair.1))
+                format!("there is no {} {}.", pair.0, pair.1)
             };
+            let (question, answer) = cx.yes_or_no(&mut rng, &question, is_there, &reason);
             let mut draft = Draft::new(TaskKind::SceneExists, "exists", question, answer)
-                .scored(key)
+                .scored(if is_there { "yes" } else { "no" })
                 .format(AnswerFormat::Yesno)
                 .about(vec![Fact::scene("objects")]);
             draft.tells = vec![Fact::scene(format!("exists:{} {}", pair.0, pair.1))];

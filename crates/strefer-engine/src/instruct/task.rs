@@ -111,6 +111,7 @@ impl TaskKind {
         match self {
             Self::RegionAttribute => 8,
             Self::MaskTimeBehavior => 7,
+            Self::TimeBehavior | Self::CoarseLocate => 4,
             Self::MaskTimeNegative => 3,
             Self::MaskRelation | Self::TimeScene | Self::RegionCaptionDetailed | Self::SceneCaption => 1,
             _ => 2,

@@ -55,16 +55,10 @@ pub fn behavior(cx: &Context<'_>) -> Vec<Draft> {
             if !is_shown(cx, at, &times_s) {
                 continue;
             }
-            let progressive = conjugate(text, Form::Progressive);
-            let wordings = [
-                "What {be0} {0} doing {when}?",
-                "{when}, what {be0} {0} doing?",
-                "Say what {0} {be0} doing {when}.",
-            ];
-            let question = fill(cx, cx.wording(&mut rng, &wordings), &[at], words);
-            let answer = capitalised(&format!("{} {progressive}.", cx.it_is(at)));
+            let (template, answer) = cx.doing(&mut rng, at, text);
+            let question = fill(cx, &template, &[at], words);
             let mut draft = Draft::new(TaskKind::TimeBehavior, "named_action", question, answer)
-                .scored(progressive)
+                .scored(conjugate(text, Form::Progressive))
                 .about(vec![run_fact(at, run)])
                 .at(times_s, style);
             draft.choices = Some(progressives(cx));
@@ -102,10 +96,8 @@ pub fn absent(
     let when = if times_s.len() == 2 { "during that time" } else { "at that time" };
     let answer = capitalised(&format!("{} cannot be seen {when}.", cx.pronoun(at)));
     let style = cx.style(rng);
-    let mut draft = Draft::new(task, "absent", question, answer)
-        .scored("cannot be seen")
-        .about(vec![run_fact(at, run)])
-        .at(times_s, style);
+    let mut draft =
+        Draft::new(task, "absent", question, answer).about(vec![run_fact(at, run)]).at(times_s, style);
     draft.negative = true;
     draft
 }
@@ -183,21 +175,22 @@ pub fn verify(cx: &Context<'_>) -> Vec<Draft> {
                 if !cx.entity(at).is_sighted(&interval) {
                     continue;
                 }
-                let template =
-                    format!("{{do0}} {{0}} {} between <time:0> and <time:1>?", conjugate(&claim, Form::Base));
-                let (key, answer) = if claim == text {
-                    ("yes", format!("Yes, {} then.", cx.clause(at, text)))
+                let base = conjugate(&claim, Form::Base);
+                let question =
+                    cx.fill(&format!("{{do0}} {{0}} {base} between <time:0> and <time:1>?"), &[at]);
+                let is_true = claim == text;
+                let reason = if is_true {
+                    format!("{} then.", cx.clause(at, text))
                 } else {
-                    let base = conjugate(&claim, Form::Base);
-                    ("no", format!("No, {} not {base} then; {}.", cx.it_does(at), cx.clause(at, text)))
+                    format!("{} not {base} then; {}.", cx.it_does(at), cx.clause(at, text))
                 };
+                let (question, answer) = cx.yes_or_no(&mut rng, &question, is_true, &reason);
                 let style = cx.style(&mut rng);
-                let mut draft =
-                    Draft::new(TaskKind::TimeVerify, "named_verify", cx.fill(&template, &[at]), answer)
-                        .scored(key)
-                        .format(AnswerFormat::Yesno)
-                        .about(vec![run_fact(at, run)])
-                        .at(vec![interval.start_s, interval.end_s], style);
+                let mut draft = Draft::new(TaskKind::TimeVerify, "named_verify", question, answer)
+                    .scored(if is_true { "yes" } else { "no" })
+                    .format(AnswerFormat::Yesno)
+                    .about(vec![run_fact(at, run)])
+                    .at(vec![interval.start_s, interval.end_s], style);
                 draft.asks.push(Fact::of(at, "behavior"));
                 draft.held_out = cx.entity(at).held_out();
                 drafts.push(draft);

@@ -1,0 +1,270 @@
+//! The generator over a seeded world: what it asks is complete, balanced, true and safe.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{ACTIONS, facts};
+use strefer_core::placeholder::{Piece, pieces};
+use strefer_core::sample::{AnswerFormat, Role};
+use strefer_core::validate::MediaFacts;
+use strefer_core::{QuizFacts, Sample, Span};
+use strefer_engine::InstructConfig;
+use strefer_engine::config::Form;
+use strefer_engine::facts::Facts;
+use strefer_engine::instruct::generate;
+use strefer_engine::instruct::task::TaskKind;
+use strefer_engine::language::rewrite::find_leak;
+
+const VIDEOS: u64 = 60;
+
+fn config(form: Form) -> InstructConfig {
+    InstructConfig {
+        seed: 3,
+        form,
+        actions: ACTIONS.iter().map(|text| (*text).to_owned()).collect(),
+        ..InstructConfig::default()
+    }
+}
+
+/// All samples of a world, each with the facts of its video.
+fn world(cfg: &InstructConfig) -> Vec<(Facts, Sample)> {
+    (0..VIDEOS)
+        .flat_map(|index| {
+            let facts = facts(7, index);
+            let samples = generate(&facts, cfg).unwrap();
+            samples.into_iter().map(move |sample| (facts.clone(), sample)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn question(sample: &Sample) -> &str {
+    &sample.conversations[0].text
+}
+
+fn task(sample: &Sample) -> &str {
+    &sample.task.as_ref().unwrap().name
+}
+
+#[test]
+fn every_task_appears_and_every_sample_is_valid() {
+    let mut tasks = BTreeSet::new();
+    for (facts, sample) in world(&config(Form::SingleTurn)) {
+        let video = &facts.video;
+        let known =
+            MediaFacts { duration_s: Some(video.duration_s), frame_size: Some((video.height, video.width)) };
+        sample.validate(known).unwrap();
+        tasks.insert(task(&sample).to_owned());
+    }
+    let all: BTreeSet<String> = TaskKind::ALL.iter().map(|task| task.name().to_owned()).collect();
+    assert_eq!(tasks, all);
+    let groups: BTreeSet<&str> = TaskKind::ALL.iter().map(|task| task.group()).collect();
+    assert_eq!(groups, ["G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "base"].into());
+}
+
+#[test]
+fn placeholders_and_references_are_the_same_in_number() {
+    for (_, sample) in world(&config(Form::Conversations)) {
+        let all: Vec<Piece<'_>> = sample.conversations.iter().flat_map(|turn| pieces(&turn.text)).collect();
+        let regions: BTreeSet<usize> = all
+            .iter()
+            .filter_map(|piece| if let Piece::Region(Some(index)) = piece { Some(*index) } else { None })
+            .collect();
+        let times: Vec<usize> = all
+            .iter()
+            .filter_map(|piece| if let Piece::Time(index) = piece { Some(*index) } else { None })
+            .collect();
+        assert_eq!(regions, (0..sample.regions.len()).collect());
+        assert_eq!(times, (0..sample.times.len()).collect::<Vec<_>>(), "{}", sample.id);
+        assert_eq!(all.iter().filter(|piece| **piece == Piece::Visual).count(), 1);
+    }
+}
+
+#[test]
+fn no_question_about_a_masked_object_gives_it_away() {
+    let mut masked = 0;
+    for (facts, sample) in world(&config(Form::SingleTurn)) {
+        for region in &sample.regions {
+            let eid = region.eid.as_ref().unwrap();
+            let entity = facts.entities.iter().find(|entity| entity.entity.eid == *eid).unwrap();
+            assert_eq!(find_leak(question(&sample), &entity.entity), None, "{}", question(&sample));
+            masked += 1;
+        }
+    }
+    assert!(masked > 500, "{masked}");
+}
+
+#[test]
+fn the_answer_of_a_single_question_is_what_is_scored() {
+    let mut kinds = BTreeSet::new();
+    for (facts, sample) in world(&config(Form::SingleTurn)) {
+        let quiz = QuizFacts::of(&sample).unwrap();
+        let answer = sample.conversations[1].text.trim_end_matches('.').to_lowercase();
+        assert_eq!(answer, quiz.answer, "{}", sample.id);
+        if let Some(choices) = &sample.choices {
+            assert!(
+                choices.contains(&quiz.answer) || quiz.kind == "count",
+                "{} not in {choices:?}",
+                quiz.answer
+            );
+        }
+        if let Some(other) = &quiz.other {
+            assert_ne!(other.answer, quiz.answer);
+            assert_ne!(other.region.eid, sample.regions[0].eid);
+            if let Some(entity) =
+                facts.entities.iter().find(|entity| other.region.eid.as_ref() == Some(&entity.entity.eid))
+                && let Some(value) = entity.entity.attributes.get(&quiz.kind)
+            {
+                assert_eq!(*value, other.answer, "the other answer is true of the other object");
+            }
+        }
+        if ["region_attribute", "region_name", "mask_verify", "mask_time_behavior"].contains(&task(&sample)) {
+            assert!(quiz.other.is_some(), "{} needs another object", sample.id);
+        }
+        kinds.insert(quiz.kind);
+    }
+    assert!(
+        ["colour", "pattern", "shape", "size", "action_at_time", "count"]
+            .iter()
+            .all(|kind| kinds.contains(*kind))
+    );
+}
+
+#[test]
+fn yes_and_no_are_equally_often_right() {
+    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for (_, sample) in world(&config(Form::SingleTurn)) {
+        if sample.answer_format == Some(AnswerFormat::Yesno) {
+            *counts.entry((task(&sample).to_owned(), QuizFacts::of(&sample).unwrap().answer)).or_default() +=
+                1;
+        }
+    }
+    for task in ["mask_verify", "time_verify", "scene_exists"] {
+        let of = |answer: &str| counts.get(&(task.to_owned(), answer.to_owned())).copied().unwrap_or(0);
+        assert!(of("yes") == of("no") && of("yes") >= 20, "{task}: {counts:?}");
+    }
+}
+
+#[test]
+fn attribute_values_are_asked_about_evenly() {
+    let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for (_, sample) in world(&config(Form::SingleTurn)) {
+        if task(&sample) == "region_attribute" {
+            let quiz = QuizFacts::of(&sample).unwrap();
+            *counts.entry(quiz.kind).or_default().entry(quiz.answer).or_default() += 1;
+        }
+    }
+    let totals: Vec<usize> = counts.values().map(|values| values.values().sum()).collect();
+    assert_eq!(counts.len(), 4);
+    assert!(totals.iter().min().unwrap() * 2 > *totals.iter().max().unwrap(), "{counts:?}");
+    for values in counts.values() {
+        assert!(values.values().min().unwrap() * 3 > *values.values().max().unwrap(), "{counts:?}");
+    }
+}
+
+#[test]
+fn false_premises_are_at_most_three_in_ten_of_a_group() {
+    let (mut negative, mut all) = (BTreeMap::<String, usize>::new(), BTreeMap::<String, usize>::new());
+    for (_, sample) in world(&config(Form::SingleTurn)) {
+        let task = sample.task.unwrap();
+        let group = if task.group == "G8" { "G7".to_owned() } else { task.group };
+        *negative.entry(group.clone()).or_default() += usize::from(task.negative);
+        *all.entry(group).or_default() += 1;
+    }
+    assert!(negative["G7"] > 20 && negative["G4"] > 5 && negative["G6"] > 5, "{negative:?}");
+    for (group, count) in &negative {
+        assert!(10 * count <= 3 * all[group], "{group}: {count} of {}", all[group]);
+    }
+}
+
+#[test]
+fn an_object_is_called_invisible_only_where_no_record_shows_it() {
+    let mut absences = 0;
+    for (facts, sample) in world(&config(Form::SingleTurn)) {
+        if QuizFacts::of(&sample).unwrap().kind != "absent" {
+            continue;
+        }
+        absences += 1;
+        let times: Vec<f64> = sample.times.iter().map(|time| time.s).collect();
+        let asked = Span { start_s: times[0], end_s: times[times.len() - 1] + 1e-6 };
+        let entity = match sample.regions.first() {
+            Some(region) => {
+                facts.entities.iter().find(|entity| region.eid.as_ref() == Some(&entity.entity.eid))
+            }
+            None => {
+                facts.entities.iter().find(|entity| question(&sample).contains(&entity.entity.expression))
+            }
+        };
+        let entity = entity.unwrap();
+        assert!(!entity.is_sighted(&asked), "{}", sample.id);
+        for (cell, clip) in entity.cells.iter().zip(&facts.clips) {
+            if (Span { start_s: clip.start_s, end_s: clip.end_s }).intersection(&asked).is_some() {
+                assert_eq!((cell.text.as_ref(), cell.visible, cell.conflict), (None, Some(false), false));
+            }
+        }
+    }
+    assert!(absences > 10, "{absences}");
+}
+
+#[test]
+fn actions_at_a_time_are_those_of_the_transcript() {
+    let mut checked = 0;
+    for (index, (_, sample)) in world(&config(Form::SingleTurn)).into_iter().enumerate() {
+        if task(&sample) != "mask_time_behavior" {
+            continue;
+        }
+        let at: u64 = sample.video_id[1..].parse().unwrap();
+        let truth = common::truth(7, at);
+        let position: usize = sample.regions[0].eid.as_ref().unwrap()[1..].parse().unwrap();
+        for time in &sample.times {
+            let inside = |span: &Span| span.start_s - 1e-6 <= time.s && time.s <= span.end_s + 1e-6;
+            let does = truth.entities[position].actions.iter().filter(|action| inside(&action.span));
+            let said = sample.conversations[1].text.to_lowercase();
+            // "moves to the left" and "moving to the left" share all but the ending of the verb.
+            let agrees = does.into_iter().any(|action| said.starts_with(&action.text[..3]));
+            assert!(agrees, "{index}: {said} at {}", time.s);
+        }
+        checked += 1;
+    }
+    assert!(checked > 100, "{checked}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_samples_and_another_seed_others() {
+    let cfg = config(Form::Conversations);
+    let first = generate(&facts(7, 4), &cfg).unwrap();
+    assert_eq!(first, generate(&facts(7, 4), &cfg).unwrap());
+    assert_ne!(first, generate(&facts(7, 4), &InstructConfig { seed: 4, ..cfg }).unwrap());
+}
+
+#[test]
+fn conversations_have_many_turns_and_tell_nothing_before_it_is_asked() {
+    let cfg = config(Form::Conversations);
+    let (mut turns, mut samples) = (0, 0);
+    for (_, sample) in world(&cfg) {
+        samples += 1;
+        turns += sample.conversations.len() / 2;
+        assert!(sample.conversations.len() / 2 <= cfg.turns_per_sample);
+        let questions: Vec<&str> = sample
+            .conversations
+            .iter()
+            .filter(|turn| turn.role == Role::User)
+            .map(|turn| turn.text.trim_start_matches("<video>\n"))
+            .collect();
+        let described = questions.iter().position(|text| text.contains("everything that happens"));
+        assert!(described.is_none_or(|at| questions[at + 1..].iter().all(|text| !text.contains("How many"))));
+    }
+    assert!(turns as f64 / samples as f64 > 3.0, "{turns} turns in {samples} samples");
+}
+
+#[test]
+fn tasks_can_be_chosen_and_nonsense_is_refused() {
+    let cfg = InstructConfig { tasks: [(TaskKind::SceneCount, 3)].into(), ..config(Form::SingleTurn) };
+    let samples = generate(&facts(7, 1), &cfg).unwrap();
+    assert!(samples.len() == 3 && samples.iter().all(|sample| task(sample) == "scene_count"));
+    let none = InstructConfig { tasks: BTreeMap::new(), ..cfg.clone() };
+    assert!(generate(&facts(7, 1), &none).unwrap_err().to_string().contains("no task"));
+    let share = InstructConfig { negative_share: 2.0, ..cfg };
+    assert!(generate(&facts(7, 1), &share).unwrap_err().to_string().contains("negative_share is 2"));
+    assert!(serde_json::from_str::<InstructConfig>(r#"{"sed": 1}"#).is_err());
+}
