@@ -4,9 +4,10 @@
 //! ([`composed`]), and a fused one for f32 on the CPU, which is taken where it applies.
 
 pub mod composed;
+mod fused;
 mod mask;
-pub(crate) mod simd;
 
+pub(crate) use fused::simd;
 pub use mask::AttentionMask;
 
 use candle_core::{DType, Result, Tensor, bail};
@@ -36,7 +37,11 @@ pub struct Rotary {
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight`: `(d)` → `(.., d)`
 pub fn rms_norm(xs: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    composed::rms_norm(xs, weight, eps)
+    if fused::applies([xs, weight]) {
+        fused::rms_norm(xs, weight, eps)
+    } else {
+        composed::rms_norm(xs, weight, eps)
+    }
 }
 
 /// Centres each vector, divides it by its standard deviation, then applies `weight` and `bias`.
@@ -44,32 +49,36 @@ pub fn rms_norm(xs: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight` and `bias`: `(d)` → `(.., d)`
 pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
-    composed::layer_norm(xs, weight, bias, eps)
+    if fused::applies([xs, weight].into_iter().chain(bias)) {
+        fused::layer_norm(xs, weight, bias, eps)
+    } else {
+        composed::layer_norm(xs, weight, bias, eps)
+    }
 }
 
 /// Softmax over the last dimension.
 pub fn softmax_last(xs: &Tensor) -> Result<Tensor> {
-    composed::softmax_last(xs)
+    if fused::applies([xs]) { fused::softmax_last(xs) } else { composed::softmax_last(xs) }
 }
 
 /// `x Φ(x)` with the exact normal distribution.
 pub fn gelu_erf(xs: &Tensor) -> Result<Tensor> {
-    composed::gelu_erf(xs)
+    if fused::applies([xs]) { fused::gelu_erf(xs) } else { composed::gelu_erf(xs) }
 }
 
 /// The approximation of GELU by a hyperbolic tangent.
 pub fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
-    composed::gelu_tanh(xs)
+    if fused::applies([xs]) { fused::gelu_tanh(xs) } else { composed::gelu_tanh(xs) }
 }
 
 /// `x σ(x)`.
 pub fn silu(xs: &Tensor) -> Result<Tensor> {
-    composed::silu(xs)
+    if fused::applies([xs]) { fused::silu(xs) } else { composed::silu(xs) }
 }
 
 /// `silu(gate) * up`.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    composed::swiglu(gate, up)
+    if fused::applies([gate, up]) { fused::swiglu(gate, up) } else { composed::swiglu(gate, up) }
 }
 
 /// Rotates the pair of entries `i` and `i + hd/2` of each head by its position's angle.
@@ -79,7 +88,13 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 /// - `cos`, `sin`: `(b|1, s, hd/2)` or `(b|1, s, hd)` with equal halves
 /// - returns: `(b, nh, s, hd)`
 pub fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-    composed::rotary(xs, cos, sin)
+    // The fused rotation takes its angles for constants.
+    let constant = !cos.track_op() && !sin.track_op();
+    if constant && fused::applies([xs, cos, sin]) {
+        fused::rotary(xs, cos, sin)
+    } else {
+        composed::rotary(xs, cos, sin)
+    }
 }
 
 /// Attention with grouped heads. A query that sees no key gives zeros. With more keys than queries (a cache), the
@@ -90,7 +105,11 @@ pub fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
 /// - `k`, `v`: `(b, nkv, t, hd)`
 /// - returns: `(b, nh, s, hd)`
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: &AttentionMask) -> Result<Tensor> {
-    composed::attention(q, k, v, scale, mask)
+    if fused::applies([q, k, v]) {
+        fused::attention(q, k, v, scale, mask)
+    } else {
+        composed::attention(q, k, v, scale, mask)
+    }
 }
 
 /// [`attention`] on heads that lie side by side, as linear layers leave them, with an optional rotation of queries and
@@ -108,7 +127,14 @@ pub fn multi_head_attention(
     rotary: Option<&Rotary>,
     mask: &AttentionMask,
 ) -> Result<Tensor> {
-    composed::multi_head_attention(q, k, v, heads, rotary, mask)
+    let tables = rotary.map_or(&[][..], |rotary| std::slice::from_ref(rotary));
+    let tables: Vec<&Tensor> = tables.iter().flat_map(|rotary| [&rotary.cos, &rotary.sin]).collect();
+    let constant = !tables.iter().any(|table| table.track_op());
+    if constant && fused::applies([q, k, v].into_iter().chain(tables)) {
+        fused::multi_head_attention(q, k, v, heads, rotary, mask)
+    } else {
+        composed::multi_head_attention(q, k, v, heads, rotary, mask)
+    }
 }
 
 /// `xs · weightᵀ + bias` as one product of two matrices, however many dimensions lie before the last.
@@ -116,7 +142,11 @@ pub fn multi_head_attention(
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)` → `(.., o)`
 pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    composed::linear(xs, weight, bias)
+    if fused::applies([xs, weight].into_iter().chain(bias)) {
+        fused::linear(xs, weight, bias)
+    } else {
+        composed::linear(xs, weight, bias)
+    }
 }
 
 /// Cross-entropy of `hidden · weightᵀ + bias` against `labels`, summed, and the number of labels that counted.
@@ -162,8 +192,12 @@ pub fn linear_cross_entropy(
     } else {
         hidden.contiguous()?.index_select(&Tensor::from_vec(rows, count, hidden.device())?, 0)?
     };
-    let labels = Tensor::from_vec(kept, count, hidden.device())?;
-    let loss = composed::linear_cross_entropy(&hidden, weight, bias, &labels, chunk)?;
+    let loss = if fused::applies([&hidden, weight].into_iter().chain(bias)) {
+        fused::linear_cross_entropy(&hidden, weight, bias, kept, chunk)?
+    } else {
+        let labels = Tensor::from_vec(kept, count, hidden.device())?;
+        composed::linear_cross_entropy(&hidden, weight, bias, &labels, chunk)?
+    };
     Ok((loss, count))
 }
 

@@ -2,6 +2,7 @@
 
 mod attention;
 mod cross_entropy;
+mod fused;
 mod layers;
 mod ops;
 mod optim;

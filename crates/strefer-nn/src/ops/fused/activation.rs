@@ -1,0 +1,210 @@
+//! GELU, SiLU and SwiGLU.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+
+use super::data::{slice, stored, tensor_like, with_slice};
+use super::math::{exp, normal_cdf, normal_density, sigmoid};
+use super::simd;
+
+/// Values of a row; only how work is cut depends on it.
+const ROW: usize = 512;
+
+/// A function of one number and its slope.
+trait Function: Send + Sync + 'static {
+    const NAME: &'static str;
+    fn value(x: f32) -> f32;
+    fn slope(x: f32) -> f32;
+}
+
+struct GeluErf;
+
+impl Function for GeluErf {
+    const NAME: &'static str = "gelu-erf";
+
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        x * normal_cdf(x)
+    }
+
+    #[inline(always)]
+    fn slope(x: f32) -> f32 {
+        x.mul_add(normal_density(x), normal_cdf(x))
+    }
+}
+
+struct GeluTanh;
+
+/// `2 sqrt(2 / pi)`: half of one plus the hyperbolic tangent of `u` is the sigmoid of `2 u`.
+const STRETCH: f32 = 1.595_769_1;
+const CUBIC: f32 = 0.044_715;
+
+impl Function for GeluTanh {
+    const NAME: &'static str = "gelu-tanh";
+
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        x * sigmoid(STRETCH * x * (CUBIC * x).mul_add(x, 1.0))
+    }
+
+    #[inline(always)]
+    fn slope(x: f32) -> f32 {
+        let share = sigmoid(STRETCH * x * (CUBIC * x).mul_add(x, 1.0));
+        let inner = STRETCH * (3.0 * CUBIC * x).mul_add(x, 1.0);
+        (x * share * (1.0 - share)).mul_add(inner, share)
+    }
+}
+
+struct Silu;
+
+impl Function for Silu {
+    const NAME: &'static str = "silu";
+
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        x / (1.0 + exp(-x))
+    }
+
+    #[inline(always)]
+    fn slope(x: f32) -> f32 {
+        let share = sigmoid(x);
+        (x * share).mul_add(1.0 - share, share)
+    }
+}
+
+struct Pointwise<F>(std::marker::PhantomData<F>);
+
+impl<F: Function> CustomOp1 for Pointwise<F> {
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let xs = slice(xs, layout)?;
+        let mut ys = vec![0.0; xs.len()];
+        simd::fill_rows(&mut ys, ROW, |row, ys| {
+            let xs = &xs[row * ROW..][..ys.len()];
+            simd::run(
+                #[inline(always)]
+                || {
+                    for (y, x) in ys.iter_mut().zip(xs) {
+                        *y = F::value(*x);
+                    }
+                },
+            );
+        });
+        Ok(stored(ys, layout.shape()))
+    }
+
+    fn bwd(&self, xs: &Tensor, _ys: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let dxs = with_slice(xs, |xs| {
+            with_slice(grad, |grad| {
+                let mut dxs = vec![0.0; xs.len()];
+                simd::fill_rows(&mut dxs, ROW, |row, dxs| {
+                    let (xs, grad) = (&xs[row * ROW..][..dxs.len()], &grad[row * ROW..][..dxs.len()]);
+                    simd::run(
+                        #[inline(always)]
+                        || {
+                            for ((dx, x), g) in dxs.iter_mut().zip(xs).zip(grad) {
+                                *dx = g * F::slope(*x);
+                            }
+                        },
+                    );
+                });
+                Ok(dxs)
+            })
+        })?;
+        tensor_like(dxs, xs).map(Some)
+    }
+}
+
+fn pointwise<F: Function>(xs: &Tensor) -> Result<Tensor> {
+    xs.contiguous()?.apply_op1(Pointwise::<F>(std::marker::PhantomData))
+}
+
+/// See [`crate::ops::gelu_erf`].
+pub(crate) fn gelu_erf(xs: &Tensor) -> Result<Tensor> {
+    pointwise::<GeluErf>(xs)
+}
+
+/// See [`crate::ops::gelu_tanh`].
+pub(crate) fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
+    pointwise::<GeluTanh>(xs)
+}
+
+/// See [`crate::ops::silu`].
+pub(crate) fn silu(xs: &Tensor) -> Result<Tensor> {
+    pointwise::<Silu>(xs)
+}
+
+struct Swiglu;
+
+impl CustomOp2 for Swiglu {
+    fn name(&self) -> &'static str {
+        "swiglu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gate: &CpuStorage,
+        gate_layout: &Layout,
+        up: &CpuStorage,
+        up_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (gate, up) = (slice(gate, gate_layout)?, slice(up, up_layout)?);
+        let mut ys = vec![0.0; gate.len()];
+        simd::fill_rows(&mut ys, ROW, |row, ys| {
+            let (gate, up) = (&gate[row * ROW..][..ys.len()], &up[row * ROW..][..ys.len()]);
+            simd::run(
+                #[inline(always)]
+                || {
+                    for ((y, gate), up) in ys.iter_mut().zip(gate).zip(up) {
+                        *y = Silu::value(*gate) * up;
+                    }
+                },
+            );
+        });
+        Ok(stored(ys, gate_layout.shape()))
+    }
+
+    fn bwd(
+        &self,
+        gate: &Tensor,
+        up: &Tensor,
+        _ys: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (dgate, dup) = with_slice(gate, |gate| {
+            with_slice(up, |up| {
+                with_slice(grad, |grad| {
+                    let (mut dgate, mut dup) = (vec![0.0; gate.len()], vec![0.0; gate.len()]);
+                    simd::fill_rows_2(&mut dgate, &mut dup, ROW, |row, dgate, dup| {
+                        let n = dgate.len();
+                        let (gate, up) = (&gate[row * ROW..][..n], &up[row * ROW..][..n]);
+                        let grad = &grad[row * ROW..][..n];
+                        simd::run(
+                            #[inline(always)]
+                            || {
+                                let results = dgate.iter_mut().zip(dup.iter_mut());
+                                for ((((dgate, dup), gate), up), g) in results.zip(gate).zip(up).zip(grad) {
+                                    let share = sigmoid(*gate);
+                                    *dup = g * gate * share;
+                                    *dgate = g * up * (gate * share).mul_add(1.0 - share, share);
+                                }
+                            },
+                        );
+                    });
+                    Ok((dgate, dup))
+                })
+            })
+        })?;
+        Ok((Some(tensor_like(dgate, gate)?), Some(tensor_like(dup, up)?)))
+    }
+}
+
+/// See [`crate::ops::swiglu`].
+pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if gate.shape() != up.shape() {
+        candle_core::bail!("swiglu: gate has shape {:?}, up {:?}", gate.shape(), up.shape());
+    }
+    gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu)
+}

@@ -1,0 +1,30 @@
+//! Operations for f32 on the CPU, each one pass over its data with a backward of its own. Inner loops are written for
+//! the compiler to vectorise; rows are spread over threads; every sum has one order, whatever the number of threads.
+
+mod activation;
+mod attention;
+mod attention_kernel;
+mod cross_entropy;
+mod data;
+mod linear;
+mod math;
+mod matrix;
+mod norm;
+mod rotary;
+pub(crate) mod simd;
+mod softmax;
+
+pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu};
+pub(super) use attention::{attention, multi_head_attention};
+pub(super) use cross_entropy::linear_cross_entropy;
+pub(super) use linear::linear;
+pub(super) use norm::{layer_norm, rms_norm};
+pub(super) use rotary::rotary;
+pub(super) use softmax::softmax_last;
+
+use candle_core::{DType, Tensor};
+
+/// Whether all of `tensors` are f32 on the CPU.
+pub(super) fn applies<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> bool {
+    tensors.into_iter().all(|xs| xs.dtype() == DType::F32 && xs.device().is_cpu())
+}

@@ -1,0 +1,130 @@
+//! Rotation of heads by their positions' angles.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use super::data::{slice, stored, tensor_like, with_slice};
+use super::simd;
+
+/// Tables of half a head's width, each `(b|1, s, hd/2)` in one run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Angles<'a> {
+    pub(super) cos: &'a [f32],
+    pub(super) sin: &'a [f32],
+    pub(super) half: usize,
+    /// Values from one batch row to the next; 0 when all rows share the table.
+    pub(super) batch: usize,
+}
+
+impl<'a> Angles<'a> {
+    /// Cosines and sines of one position.
+    #[inline(always)]
+    pub(super) fn at(&self, b: usize, position: usize) -> (&'a [f32], &'a [f32]) {
+        let start = b * self.batch + position * self.half;
+        (&self.cos[start..start + self.half], &self.sin[start..start + self.half])
+    }
+}
+
+/// Rotates one head by its angles; by the opposite ones when `back`.
+#[inline(always)]
+pub(super) fn rotate(x: &[f32], y: &mut [f32], (cos, sin): (&[f32], &[f32]), back: bool) {
+    let half = cos.len();
+    let sign = if back { -1.0 } else { 1.0 };
+    let (x1, x2) = x.split_at(half);
+    let (y1, y2) = y.split_at_mut(half);
+    for i in 0..half {
+        let (c, s) = (cos[i], sign * sin[i]);
+        y1[i] = x1[i] * c - x2[i] * s;
+        y2[i] = x2[i] * c + x1[i] * s;
+    }
+}
+
+/// Tables cut to half a head's width, as `(cos, sin)`, both contiguous.
+pub(super) fn half_tables(
+    cos: &Tensor,
+    sin: &Tensor,
+    b: usize,
+    s: usize,
+    hd: usize,
+) -> Result<(Tensor, Tensor)> {
+    let (rows, positions, entries) = cos.dims3()?;
+    if cos.dims() != sin.dims() || (rows != 1 && rows != b) || positions != s {
+        bail!("rotation tables {:?} and {:?} do not fit {b} rows of {s}", cos.shape(), sin.shape());
+    }
+    if !hd.is_multiple_of(2) || (entries != hd && entries != hd / 2) {
+        bail!("rotation tables of width {entries} do not fit heads of {hd}");
+    }
+    let half = |table: &Tensor| table.narrow(2, 0, hd / 2)?.contiguous();
+    Ok((half(cos)?, half(sin)?))
+}
+
+struct Rotary {
+    back: bool,
+}
+
+fn turn(xs: &[f32], angles: Angles<'_>, heads: usize, s: usize, back: bool) -> Vec<f32> {
+    let hd = 2 * angles.half;
+    let mut ys = vec![0.0; xs.len()];
+    simd::fill_rows(&mut ys, hd, |row, ys| {
+        let xs = &xs[row * hd..][..ys.len()];
+        simd::run(
+            #[inline(always)]
+            || {
+                for (at, (y, x)) in ys.chunks_exact_mut(hd).zip(xs.chunks_exact(hd)).enumerate() {
+                    let row = row + at;
+                    rotate(x, y, angles.at(row / (heads * s), row % s), back);
+                }
+            },
+        );
+    });
+    ys
+}
+
+impl CustomOp3 for Rotary {
+    fn name(&self) -> &'static str {
+        "rotary"
+    }
+
+    fn cpu_fwd(
+        &self,
+        xs: &CpuStorage,
+        layout: &Layout,
+        cos: &CpuStorage,
+        cos_layout: &Layout,
+        sin: &CpuStorage,
+        sin_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_b, nh, s, hd) = layout.shape().dims4()?;
+        let (cos, sin) = (slice(cos, cos_layout)?, slice(sin, sin_layout)?);
+        let batch = if cos_layout.dims()[0] == 1 { 0 } else { s * hd / 2 };
+        let angles = Angles { cos, sin, half: hd / 2, batch };
+        Ok(stored(turn(slice(xs, layout)?, angles, nh, s, self.back), layout.shape()))
+    }
+
+    fn bwd(
+        &self,
+        xs: &Tensor,
+        cos: &Tensor,
+        sin: &Tensor,
+        _ys: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (_b, nh, s, hd) = xs.dims4()?;
+        let batch = if cos.dim(0)? == 1 { 0 } else { s * hd / 2 };
+        let dxs = with_slice(grad, |grad| {
+            with_slice(cos, |cos| {
+                with_slice(sin, |sin| {
+                    let angles = Angles { cos, sin, half: hd / 2, batch };
+                    Ok(turn(grad, angles, nh, s, !self.back))
+                })
+            })
+        })?;
+        Ok((Some(tensor_like(dxs, xs)?), None, None))
+    }
+}
+
+/// See [`crate::ops::rotary`].
+pub(crate) fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    let (b, _nh, s, hd) = xs.dims4()?;
+    let (cos, sin) = half_tables(cos, sin, b, s, hd)?;
+    xs.contiguous()?.apply_op3(&cos, &sin, Rotary { back: false })
+}
