@@ -5,13 +5,13 @@ mod common;
 use strefer_core::Span;
 use strefer_core::records::Boundary;
 use strefer_core::sample::TimeStyle;
-use strefer_engine::InstructConfig;
 use strefer_engine::config::Form;
 use strefer_engine::export::source_keyed;
 use strefer_engine::facts::{Facts, HELD_OUT};
 use strefer_engine::instruct::generate;
 use strefer_engine::stages::Stages;
 use strefer_engine::truth::TruthAction;
+use strefer_engine::{EngineConfig, InstructConfig};
 
 fn stages() -> Stages {
     common::truth(7, 3).stages()
@@ -146,4 +146,17 @@ fn what_the_published_formats_can_say_comes_back_from_them() {
         }
     }
     assert!(strefer > 300 && videorefer > 200, "{strefer} {videorefer}");
+}
+
+#[test]
+fn every_configuration_of_the_project_is_accepted() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/engine");
+    let mut count = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let config: EngineConfig = strefer_core::settings::load(&path, &[]).unwrap();
+        config.instruct.validate().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        count += 1;
+    }
+    assert!(count > 0);
 }

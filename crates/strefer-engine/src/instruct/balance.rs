@@ -1,6 +1,6 @@
 //! Which of the possible questions are kept: answers in equal numbers, false premises in small ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strefer_core::Rng;
 use strefer_core::sample::AnswerFormat;
@@ -25,7 +25,14 @@ pub fn pick(mut candidates: Vec<Draft>, wanted: usize, rng: &mut Rng) -> Vec<Dra
             let of_kind = kinds.get(&draft.kind).copied().unwrap_or(0);
             (false_after_three, of_kind, keys.get(&key).copied().unwrap_or(0))
         };
-        let Some(best) = (0..candidates.len()).min_by_key(|&at| rank(&candidates[at])) else { break };
+        let Some(lowest) = candidates.iter().map(rank).min() else { break };
+        // An answer is drawn first, then a question with it: many ways to ask do not make an answer frequent.
+        let tied =
+            candidates.iter().filter(|draft| rank(draft) == lowest).map(|draft| (&draft.kind, &draft.key));
+        let tied: Vec<_> = tied.collect::<BTreeSet<_>>().into_iter().collect();
+        let Some(&answer) = rng.choose(&tied) else { break };
+        let is_best = |draft: &Draft| (&draft.kind, &draft.key) == answer && rank(draft) == lowest;
+        let Some(best) = candidates.iter().position(is_best) else { break };
         let draft = candidates.remove(best);
         negatives += usize::from(draft.negative);
         *kinds.entry(draft.kind.clone()).or_default() += 1;
@@ -92,6 +99,17 @@ mod tests {
         let mut keys: Vec<&str> = kept.iter().map(|draft| draft.key.as_str()).collect();
         keys.sort_unstable();
         assert_eq!(keys, ["blue", "red", "small"]);
+    }
+
+    #[test]
+    fn an_answer_with_many_questions_is_not_drawn_more_often() {
+        let mut zero = 0;
+        for seed in 0..200 {
+            let mut candidates = vec![draft(TaskKind::SceneCount, "count", "zero", AnswerFormat::Free); 9];
+            candidates.push(draft(TaskKind::SceneCount, "count", "two", AnswerFormat::Free));
+            zero += usize::from(pick(candidates, 1, &mut Rng::new(seed, "t"))[0].key == "zero");
+        }
+        assert!((70..130).contains(&zero), "{zero}");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Groups 7 and 8: a masked object at a time, and false premises about it.
 
-use strefer_core::Span;
+use strefer_core::{Rng, Span};
 
+use crate::facts::Run;
 use crate::instruct::context::Context;
 use crate::instruct::draft::Draft;
 use crate::instruct::story::run_fact;
 use crate::instruct::task::TaskKind;
-use crate::instruct::timed::{absences, absent, is_shown, progressives, when};
+use crate::instruct::timed::{When, absences, absent, interval, is_shown, moment, progressives};
 use crate::language::nouns::capitalised;
 use crate::language::verbs::{Form, conjugate};
 
@@ -16,33 +17,48 @@ pub fn behavior(cx: &Context<'_>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for &at in cx.referable() {
         for (run, text) in cx.entity(at).actions().filter(|(run, _)| cx.is_long(run)) {
-            let Some((words, times_s)) = when(cx, &mut rng, &run.span) else { continue };
-            let style = cx.style(&mut rng);
-            if !is_shown(cx, at, &times_s) {
-                continue;
+            // A moment and an interval of every run: the same answer, asked for in two ways.
+            let moment = moment(cx, &mut rng, &run.span);
+            let interval = interval(cx, &mut rng, &run.span);
+            for when in interval.into_iter().chain([moment]) {
+                drafts.extend(at_a_time(cx, &mut rng, at, (run, text), when));
             }
-            let asked = Span { start_s: times_s[0], end_s: times_s[times_s.len() - 1] };
-            let others: Vec<(usize, String)> = cx
-                .referable()
-                .iter()
-                .filter_map(|&other| Some((other, cx.entity(other).action_in(&asked)?)))
-                .filter(|(other, does)| *other != at && *does != text && is_shown(cx, *other, &times_s))
-                .map(|(other, does)| (other, conjugate(does, Form::Progressive)))
-                .collect();
-            let (template, answer) = cx.doing(&mut rng, at, text);
-            let template = template.replace("{when}", words);
-            let Some(question) = cx.masked(&mut rng, &template, &[at]) else { continue };
-            let mut draft = Draft::new(TaskKind::MaskTimeBehavior, "action_at_time", question, answer)
-                .scored(conjugate(text, Form::Progressive))
-                .about(vec![run_fact(at, run)])
-                .at(times_s, style);
-            draft.regions = vec![at];
-            draft.choices = Some(progressives(cx));
-            let other = rng.choose(&others).cloned();
-            drafts.extend(cx.contrast(draft, other));
         }
     }
     drafts
+}
+
+/// One question about one run, when frames really show the object then.
+fn at_a_time(
+    cx: &Context<'_>,
+    rng: &mut Rng,
+    at: usize,
+    (run, text): (&Run, &str),
+    when: When,
+) -> Option<Draft> {
+    let (words, times_s) = when;
+    let style = cx.style(rng);
+    if !is_shown(cx, at, &times_s) {
+        return None;
+    }
+    let asked = Span { start_s: times_s[0], end_s: times_s[times_s.len() - 1] };
+    let others: Vec<(usize, String)> = cx
+        .referable()
+        .iter()
+        .filter_map(|&other| Some((other, cx.entity(other).action_in(&asked)?)))
+        .filter(|(other, does)| *other != at && *does != text && is_shown(cx, *other, &times_s))
+        .map(|(other, does)| (other, conjugate(does, Form::Progressive)))
+        .collect();
+    let (template, answer) = cx.doing(rng, at, text);
+    let question = cx.masked(rng, &template.replace("{when}", words), &[at])?;
+    let mut draft = Draft::new(TaskKind::MaskTimeBehavior, "action_at_time", question, answer)
+        .scored(conjugate(text, Form::Progressive))
+        .about(vec![run_fact(at, run)])
+        .at(times_s, style);
+    draft.regions = vec![at];
+    draft.choices = Some(progressives(cx));
+    let other = rng.choose(&others).cloned();
+    cx.contrast(draft, other)
 }
 
 /// G8: questions about a masked object at a time at which it cannot be seen, or about something it does not do then.

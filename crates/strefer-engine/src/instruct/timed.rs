@@ -11,11 +11,21 @@ use crate::instruct::task::TaskKind;
 use crate::language::nouns::{capitalised, list};
 use crate::language::verbs::{Form, conjugate};
 
-/// A moment, or an interval, inside a run; the words that lead to it, and its times.
-pub fn when(cx: &Context<'_>, rng: &mut Rng, span: &Span) -> Option<(&'static str, Vec<f64>)> {
-    if rng.chance(0.5) {
-        return Some(("at <time:0>", vec![cx.point(rng, span)]));
-    }
+/// The words that lead to a time, and its moments: one, or the ends of an interval.
+pub type When = (&'static str, Vec<f64>);
+
+/// A moment or an interval inside a run.
+pub fn when(cx: &Context<'_>, rng: &mut Rng, span: &Span) -> Option<When> {
+    if rng.chance(0.5) { Some(moment(cx, rng, span)) } else { interval(cx, rng, span) }
+}
+
+/// A moment inside a run.
+pub fn moment(cx: &Context<'_>, rng: &mut Rng, span: &Span) -> When {
+    ("at <time:0>", vec![cx.point(rng, span)])
+}
+
+/// An interval inside a run.
+pub fn interval(cx: &Context<'_>, rng: &mut Rng, span: &Span) -> Option<When> {
     let interval = cx.interval(rng, span)?;
     Some(("between <time:0> and <time:1>", vec![interval.start_s, interval.end_s]))
 }
