@@ -1,7 +1,7 @@
 //! Facts become questions and answers: Strefer's eleven tasks in eight groups, and those of the base recipe.
 //!
-//! Every task lists all questions that the facts allow, each true by construction; [`balance`] keeps some of them, and
-//! [`pack`] makes samples. A question about a masked object names it first and is then rewritten
+//! Every task lists all questions that the facts allow, each true by construction; `balance` keeps some of them, and
+//! `pack` makes samples. A question about a masked object names it first and is then rewritten
 //! ([`crate::language::rewrite`]), so that words never tell which object is meant.
 
 mod balance;
