@@ -13,7 +13,7 @@ const APART_M: f64 = 0.35;
 pub(super) fn find(clip: &Clip, pixels: &[Vec<BodyPixels>], bodies: &[BodyTruth]) -> Vec<Event> {
     let mut events = Vec::new();
     for (index, body) in clip.bodies.iter().enumerate() {
-        comings_and_goings(clip, index, body, &bodies[index], &mut events);
+        comings_and_goings(index, body, &bodies[index], &mut events);
         changes_of_pace(index, body, &mut events);
         passings(clip, pixels, index, &mut events);
         for other in index + 1..clip.bodies.len() {
@@ -24,13 +24,12 @@ pub(super) fn find(clip: &Clip, pixels: &[Vec<BodyPixels>], bodies: &[BodyTruth]
     events
 }
 
-fn comings_and_goings(clip: &Clip, index: usize, body: &Body, truth: &BodyTruth, events: &mut Vec<Event>) {
+fn comings_and_goings(index: usize, body: &Body, truth: &BodyTruth, events: &mut Vec<Event>) {
     let Some(waiting) = body.track.segments.iter().find(|segment| segment.action.is_none()) else { return };
     let side = if waiting.from[0] < 0.0 { Side::Left } else { Side::Right };
     let middle_s = (waiting.span.start_s + waiting.span.end_s) / 2.0;
     let gone = truth.visible.iter().rev().find(|span| span.end_s <= middle_s).map(|span| span.end_s);
     let back = truth.visible.iter().find(|span| span.start_s >= middle_s).map(|span| span.start_s);
-    let _ = clip;
     match (body.presence, gone, back) {
         (Presence::EntersLate, _, Some(at_s)) => events.push(Event::Enters { body: index, at_s, side }),
         (Presence::Leaves, Some(at_s), _) => events.push(Event::Leaves { body: index, at_s, side }),

@@ -12,13 +12,13 @@ fn pick<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
     items[rng.below(items.len())]
 }
 
-/// Small, medium and large, weighted so that over all clips each is as frequent, though crowded clips have room for few
-/// large bodies.
+/// Small, medium and large, with more large bodies where few share the picture: over all clips about as many, though
+/// within every number of bodies all sizes come up.
 fn draw_size(rng: &mut Rng, n_bodies: usize) -> Size {
     let (small, medium) = match n_bodies {
-        0..=2 => (0.01, 0.17),
-        3 => (0.06, 0.36),
-        _ => (0.24, 0.52),
+        0..=2 => (0.10, 0.28),
+        3 => (0.18, 0.40),
+        _ => (0.45, 0.43),
     };
     let draw = rng.uniform();
     if draw < small {

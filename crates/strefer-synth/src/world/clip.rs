@@ -91,7 +91,7 @@ mod tests {
         assert!(imbalance(bodies.iter().map(|body| of(body).shape), Shape::ALL) < 1.35);
         assert!(imbalance(bodies.iter().map(|body| of(body).colour), Colour::ALL) < 1.6);
         assert!(imbalance(bodies.iter().map(|body| of(body).pattern), Pattern::ALL) < 1.35);
-        assert!(imbalance(bodies.iter().map(|body| of(body).size), Size::ALL) < 1.4);
+        assert!(imbalance(bodies.iter().map(|body| of(body).size), Size::ALL) < 2.0);
         let actions =
             bodies.iter().flat_map(|body| body.track.segments.iter().filter_map(|segment| segment.action));
         assert!(imbalance(actions, &Action::ALL) < 1.3);

@@ -210,8 +210,8 @@ fn draw_action(rng: &mut Rng, body: &Attributes, before: Option<Action>) -> Acti
         Action::StandsStill | Action::Jumps => 0.74,
         Action::Spins if body.shows_spin() => 0.9,
         Action::Spins => 0.0,
-        Action::MovesLeft | Action::MovesRight => 1.22,
-        Action::ComesCloser | Action::MovesAway => 0.97,
+        Action::MovesLeft | Action::MovesRight => 1.36,
+        Action::ComesCloser | Action::MovesAway => 0.9,
     };
     let total: f64 = Action::ALL.iter().map(|&action| weight(action)).sum();
     let mut draw = rng.uniform() * total;
