@@ -2,7 +2,7 @@
 //!
 //! A [`VideoSource`] is a video file or a folder of images; both give exact frames at indices or at times, or one after
 //! the other. [`sample`] chooses which frames, [`transform`] turns them into pixels for a model, [`draw`] puts masks,
-//! boxes and labels on them, [`write`] makes files of them again.
+//! boxes and labels on them, [`mod@write`] makes files of them again.
 //!
 //! ```no_run
 //! use strefer_video::{Limits, VideoSource, sample};
