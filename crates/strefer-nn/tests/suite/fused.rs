@@ -104,6 +104,21 @@ fn a_frozen_weight_gets_no_gradient_and_its_input_does() {
 }
 
 #[test]
+fn nothing_in_gives_nothing_out() {
+    let none = |dims: &[usize]| Var::from_tensor(&randn(1, dims)).unwrap();
+    let (xs, weight, scale) = (none(&[0, 8]), randn(2, &[6, 8]), randn(3, &[8]));
+    let ys = ops::rms_norm(&ops::gelu_erf(&xs).unwrap(), &scale, 1e-6).unwrap();
+    let ys = ops::linear(&ops::softmax_last(&ys).unwrap(), &weight, None).unwrap();
+    assert_eq!(ys.dims(), [0, 6]);
+    assert_eq!(ys.sum_all().unwrap().backward().unwrap().get(&xs).unwrap().dims(), [0, 8]);
+    let q = none(&[2, 2, 3, 4]);
+    let keys = none(&[2, 2, 0, 4]);
+    let ys = ops::attention(&q, &keys, &keys, 1.0, &AttentionMask::bidirectional()).unwrap();
+    assert_eq!(max_abs_diff(&ys, &ys.zeros_like().unwrap()), 0.0);
+    assert!(ys.sum_all().unwrap().backward().is_ok());
+}
+
+#[test]
 fn fused_rotation_equals_the_composed_one() {
     for (b, tables, nh, s, hd) in [(1, 1, 1, 1, 2), (2, 1, 3, 5, 8), (3, 3, 2, 7, 6), (2, 2, 8, 300, 64)] {
         let angles = randn(2, &[tables, s, hd / 2]);

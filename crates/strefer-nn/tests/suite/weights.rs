@@ -132,3 +132,20 @@ fn missing_damaged_and_empty_places_have_their_own_errors() {
     let error = weights.load("gone", DType::F32, &Device::Cpu).unwrap_err();
     assert!(matches!(&error, Error::MissingTensor { name, .. } if name == "gone"));
 }
+
+/// Files as torch writes them, plain and wrapped as training scripts do: a matrix of 0 to 5, the same storage read
+/// column by column, four tens, and a tensor that begins in the middle of their storage.
+#[test]
+fn torch_files_are_read_plain_and_wrapped() {
+    for file in ["plain.pt", "wrapped.pt"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file);
+        let weights = Weights::open(&path).unwrap();
+        assert_eq!(weights.names().collect::<Vec<_>>(), ["a.bias", "a.weight", "part", "turned"], "{file}");
+        assert_eq!(weights.shape("a.weight"), Some(&[2, 3][..]));
+        let load = |name: &str| weights.load(name, DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(load("a.weight").to_vec2::<f32>().unwrap(), [[0., 1., 2.], [3., 4., 5.]]);
+        assert_eq!(load("turned").to_vec2::<f32>().unwrap(), [[0., 3.], [1., 4.], [2., 5.]]);
+        assert_eq!(load("a.bias").to_vec1::<f32>().unwrap(), [10., 20., 30., 40.]);
+        assert_eq!(load("part").to_vec1::<f32>().unwrap(), [30., 40.]);
+    }
+}

@@ -35,7 +35,7 @@ impl Function for GeluErf {
 struct GeluTanh;
 
 /// `2 sqrt(2 / pi)`: half of one plus the hyperbolic tangent of `u` is the sigmoid of `2 u`.
-const STRETCH: f32 = 1.595_769_1;
+const STRETCH: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 impl Function for GeluTanh {

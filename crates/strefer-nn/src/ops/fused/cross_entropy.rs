@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
 use super::data::{slice, stored};
 use super::linear::column_sums;
@@ -13,6 +14,9 @@ use super::softmax::softmax_row;
 
 /// About this many scores stay in the cache.
 const SCORES: usize = 1 << 20;
+
+/// Rows per piece of work.
+const ROWS: usize = 8;
 
 struct CrossEntropy {
     labels: Vec<u32>,
@@ -56,10 +60,23 @@ impl CrossEntropy {
             }
             // Scores become probabilities less the label's one; each loss gains its row's logarithm of the sum.
             let mut logs = vec![0.0; rows];
-            rows_with(scores, v, &mut logs, |at, row, log| {
-                *log = softmax_row(row);
-                row[labels[at] as usize] -= 1.0;
-            });
+            let labels = &labels[..rows];
+            scores
+                .par_chunks_mut(ROWS * v)
+                .zip(logs.par_chunks_mut(ROWS))
+                .zip(labels.par_chunks(ROWS))
+                .for_each(|((scores, logs), labels)| {
+                    simd::run(
+                        #[inline(always)]
+                        || {
+                            let rows = scores.chunks_exact_mut(v).zip(labels);
+                            for (log, (row, label)) in logs.iter_mut().zip(rows) {
+                                *log = softmax_row(row);
+                                row[*label as usize] -= 1.0;
+                            }
+                        },
+                    );
+                });
             losses.iter_mut().zip(&logs).for_each(|(loss, log)| *loss += log);
             let dscores = Matrix::new(scores, rows, v, v);
             if want_hidden {
@@ -83,28 +100,6 @@ impl CrossEntropy {
         ];
         Ok((loss, grads))
     }
-}
-
-/// Runs over rows and one number per row.
-fn rows_with(
-    values: &mut [f32],
-    width: usize,
-    numbers: &mut [f32],
-    kernel: impl Fn(usize, &mut [f32], &mut f32) + Sync,
-) {
-    use rayon::prelude::*;
-    const ROWS: usize = 8;
-    let pieces = values.par_chunks_mut(ROWS * width).zip(numbers.par_chunks_mut(ROWS)).enumerate();
-    pieces.for_each(|(piece, (values, numbers))| {
-        simd::run(
-            #[inline(always)]
-            || {
-                for (at, (row, number)) in values.chunks_exact_mut(width).zip(numbers).enumerate() {
-                    kernel(piece * ROWS + at, row, number);
-                }
-            },
-        );
-    });
 }
 
 impl CustomOp3 for CrossEntropy {
