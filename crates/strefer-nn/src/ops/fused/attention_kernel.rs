@@ -235,7 +235,7 @@ impl Problem<'_> {
                     || {
                         for (row, delta) in (from..to).zip(deltas.iter_mut()) {
                             let (y, g) = (&y_head[row * y.row..][..hd], &g_head[row * g.row..][..hd]);
-                            *delta = simd::sum(hd, |i| y[i] * g[i]);
+                            *delta = simd::sum_2(y, g, |y, g| y * g);
                         }
                         self.slopes(scores, slopes, logs, &deltas[..n], width);
                     },

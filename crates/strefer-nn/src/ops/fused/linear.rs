@@ -47,7 +47,7 @@ fn few_rows(ys: &mut [f32], xs: &[f32], weight: &[f32], d: usize, o: usize) {
                 #[inline(always)]
                 || {
                     for (y, w) in y.iter_mut().zip(weight.chunks_exact(d)) {
-                        *y = simd::sum(d, |i| w[i] * x[i]);
+                        *y = simd::sum_2(w, x, |w, x| w * x);
                     }
                 },
             );

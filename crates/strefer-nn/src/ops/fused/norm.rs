@@ -9,7 +9,7 @@ use super::simd;
 /// One over the root of the mean square.
 #[inline(always)]
 fn inverse_rms(x: &[f32], eps: f32) -> f32 {
-    let square = simd::sum(x.len(), |i| x[i] * x[i]);
+    let square = simd::sum(x, |x| x * x);
     1.0 / (square / x.len() as f32 + eps).sqrt()
 }
 
@@ -17,8 +17,8 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
 #[inline(always)]
 fn moments(x: &[f32], eps: f32) -> (f32, f32) {
     let n = x.len() as f32;
-    let mean = simd::sum(x.len(), |i| x[i]) / n;
-    let variance = simd::sum(x.len(), |i| (x[i] - mean) * (x[i] - mean)) / n;
+    let mean = simd::sum(x, |x| x) / n;
+    let variance = simd::sum(x, |x| (x - mean) * (x - mean)) / n;
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
@@ -99,7 +99,7 @@ impl RmsNorm {
                     let rows = xs.chunks_exact(d).zip(grad.chunks_exact(d));
                     for (dx, (x, g)) in dxs.chunks_exact_mut(d).zip(rows) {
                         let scale = inverse_rms(x, self.eps);
-                        let along = simd::sum(d, |i| g[i] * weight[i] * x[i]) * scale * scale / d as f32;
+                        let along = simd::sum_3(g, weight, x, |g, w, x| g * w * x) * scale * scale / d as f32;
                         for (((dx, x), g), w) in dx.iter_mut().zip(x).zip(g).zip(weight) {
                             *dx = scale * (g * w - x * along);
                         }
@@ -211,9 +211,9 @@ impl LayerNorm {
                     let rows = xs.chunks_exact(d).zip(grad.chunks_exact(d));
                     for (dx, (x, g)) in dxs.chunks_exact_mut(d).zip(rows) {
                         let (mean, scale) = moments(x, self.eps);
-                        let level = simd::sum(d, |i| g[i] * weight[i]) / d as f32;
-                        let along =
-                            simd::sum(d, |i| g[i] * weight[i] * (x[i] - mean)) * scale * scale / d as f32;
+                        let level = simd::sum_2(g, weight, |g, w| g * w) / d as f32;
+                        let along = simd::sum_3(g, weight, x, |g, w, x| g * w * (x - mean)) * scale * scale
+                            / d as f32;
                         for (((dx, x), g), w) in dx.iter_mut().zip(x).zip(g).zip(weight) {
                             *dx = scale * (g * w - level - (x - mean) * along);
                         }

@@ -31,10 +31,11 @@ pub(super) fn rotate(x: &[f32], y: &mut [f32], (cos, sin): (&[f32], &[f32]), bac
     let sign = if back { -1.0 } else { 1.0 };
     let (x1, x2) = x.split_at(half);
     let (y1, y2) = y.split_at_mut(half);
-    for i in 0..half {
-        let (c, s) = (cos[i], sign * sin[i]);
-        y1[i] = x1[i] * c - x2[i] * s;
-        y2[i] = x2[i] * c + x1[i] * s;
+    let inputs = x1.iter().zip(x2).zip(cos.iter().zip(sin));
+    for ((y1, y2), ((x1, x2), (c, s))) in y1.iter_mut().zip(y2).zip(inputs) {
+        let s = sign * s;
+        *y1 = x1 * c - x2 * s;
+        *y2 = x2 * c + x1 * s;
     }
 }
 

@@ -81,25 +81,56 @@ pub(crate) fn sum_rows(
 /// Sums are kept in this many lanes, which is one AVX-512 register.
 pub(crate) const LANES: usize = 16;
 
-/// Adds up `f(i)` for `i` below `n`, in lanes that are added up at the end.
+/// Adds up `f` of every entry, in lanes that are added up at the end.
 #[inline(always)]
-pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
-    let whole = n - n % LANES;
-    let mut at = 0;
-    while at < whole {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += f(at + lane);
+    let (whole, rest) = xs.as_chunks::<LANES>();
+    for xs in whole {
+        for (sum, x) in lanes.iter_mut().zip(xs) {
+            *sum += f(*x);
         }
-        at += LANES;
     }
-    let mut total = 0.0;
-    for lane in lanes {
-        total += lane;
+    rest.iter().fold(total(lanes), |sum, x| sum + f(*x))
+}
+
+/// As [`sum`], over entries of two slices.
+#[inline(always)]
+pub(crate) fn sum_2(xs: &[f32], ys: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let ((xs, x_rest), (ys, y_rest)) = (xs.as_chunks::<LANES>(), ys.as_chunks::<LANES>());
+    for (xs, ys) in xs.iter().zip(ys) {
+        for ((sum, x), y) in lanes.iter_mut().zip(xs).zip(ys) {
+            *sum += f(*x, *y);
+        }
     }
-    while at < n {
-        total += f(at);
-        at += 1;
+    x_rest.iter().zip(y_rest).fold(total(lanes), |sum, (x, y)| sum + f(*x, *y))
+}
+
+/// As [`sum`], over entries of three slices.
+#[inline(always)]
+pub(crate) fn sum_3(xs: &[f32], ys: &[f32], zs: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let ((xs, x_rest), (ys, y_rest)) = (xs.as_chunks::<LANES>(), ys.as_chunks::<LANES>());
+    let (zs, z_rest) = zs.as_chunks::<LANES>();
+    for ((xs, ys), zs) in xs.iter().zip(ys).zip(zs) {
+        for (((sum, x), y), z) in lanes.iter_mut().zip(xs).zip(ys).zip(zs) {
+            *sum += f(*x, *y, *z);
+        }
     }
-    total
+    let rest = x_rest.iter().zip(y_rest).zip(z_rest);
+    rest.fold(total(lanes), |sum, ((x, y), z)| sum + f(*x, *y, *z))
+}
+
+/// The lanes' sum, by halves.
+#[inline(always)]
+fn total(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for at in 0..half {
+            lanes[at] += lanes[at + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
 }

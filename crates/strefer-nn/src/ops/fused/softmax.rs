@@ -28,7 +28,7 @@ pub(super) fn softmax_row(row: &mut [f32]) -> f32 {
     for x in row.iter_mut() {
         *x = exp(*x - top);
     }
-    let sum = simd::sum(row.len(), |i| row[i]);
+    let sum = simd::sum(row, |x| x);
     let scale = 1.0 / sum;
     for x in row.iter_mut() {
         *x *= scale;
@@ -72,7 +72,7 @@ impl CustomOp1 for Softmax {
                         || {
                             let rows = ys.chunks_exact(d).zip(grad.chunks_exact(d));
                             for (dx, (y, g)) in dxs.chunks_exact_mut(d).zip(rows) {
-                                let mean = simd::sum(d, |i| y[i] * g[i]);
+                                let mean = simd::sum_2(y, g, |y, g| y * g);
                                 for ((dx, y), g) in dx.iter_mut().zip(y).zip(g) {
                                     *dx = y * (g - mean);
                                 }
