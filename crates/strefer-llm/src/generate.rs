@@ -76,13 +76,29 @@ pub fn generate(
     decoder: &Decoder,
     prompt_embeds: &Tensor,
     cfg: &GenerationConfig,
+    see: impl FnMut(u32) -> ControlFlow<()>,
+) -> Result<Vec<u32>> {
+    generate_after(decoder, &mut KvCache::new(decoder.config()), prompt_embeds, cfg, see)
+}
+
+/// As [`generate`], for a prompt whose beginning is in `cache` already: several questions about one video pay for the
+/// video once. Cut the cache back with [`KvCache::truncate`] before the next question.
+///
+/// # Shapes
+/// - `prompt_embeds`: `(1, s, d)`, what follows the cached columns
+pub fn generate_after(
+    decoder: &Decoder,
+    cache: &mut KvCache,
+    prompt_embeds: &Tensor,
+    cfg: &GenerationConfig,
     mut see: impl FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Vec<u32>> {
-    run(decoder, prompt_embeds, cfg, |token| Ok(see(token)))
+    run(decoder, cache, prompt_embeds, cfg, |token| Ok(see(token)))
 }
 
 fn run(
     decoder: &Decoder,
+    cache: &mut KvCache,
     prompt_embeds: &Tensor,
     cfg: &GenerationConfig,
     mut see: impl FnMut(u32) -> Result<ControlFlow<()>>,
@@ -92,11 +108,10 @@ fn run(
         return Err(Error::Generation(format!("a prompt of {b} rows and {s} tokens cannot be continued")));
     }
     let limit = decoder.config().max_position_embeddings;
-    if s > limit {
-        return Err(Error::TooLong { wanted: s, limit });
+    if cache.len() + s > limit {
+        return Err(Error::TooLong { wanted: cache.len() + s, limit });
     }
     let mut sampler = Sampler::new(cfg)?;
-    let mut cache = KvCache::new(decoder.config());
     let mask = AttentionMask::causal();
     let dev = prompt_embeds.device().clone();
     let mut embeds = prompt_embeds.clone();
@@ -107,7 +122,7 @@ fn run(
             return Err(Error::TooLong { wanted: held + new, limit });
         }
         let positions = Tensor::arange(held as u32, (held + new) as u32, &dev)?.unsqueeze(0)?;
-        let hidden = decoder.forward(&embeds, &positions, &mask, Some(&mut cache))?;
+        let hidden = decoder.forward(&embeds, &positions, &mask, Some(&mut *cache))?;
         let logits = decoder.logits(&hidden.narrow(1, new - 1, 1)?)?;
         let logits: Vec<f32> = logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         let token = sampler.draw(&logits)?;
@@ -136,11 +151,23 @@ pub fn generate_text(
     tokenizer: &Tokenizer,
     prompt_embeds: &Tensor,
     cfg: &GenerationConfig,
+    see: impl FnMut(&str) -> ControlFlow<()>,
+) -> Result<Generated> {
+    generate_text_after(decoder, tokenizer, &mut KvCache::new(decoder.config()), prompt_embeds, cfg, see)
+}
+
+/// [`generate_text`] for a prompt whose beginning is in `cache` already.
+pub fn generate_text_after(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    cache: &mut KvCache,
+    prompt_embeds: &Tensor,
+    cfg: &GenerationConfig,
     mut see: impl FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Generated> {
     let mut stream = tokenizer.stream();
     let mut stopper = Stopper::new(&cfg.stop);
-    let tokens = run(decoder, prompt_embeds, cfg, |token| {
+    let tokens = run(decoder, cache, prompt_embeds, cfg, |token| {
         let Some(piece) = stream.push(token)? else { return Ok(ControlFlow::Continue(())) };
         let stopped = stopper.push(&piece);
         let new = stopper.release();

@@ -26,6 +26,8 @@ pub use bpe::train_bpe;
 pub use chat::{ChatTemplate, Message, Segment};
 pub use decoder::{Decoder, DecoderConfig, KvCache};
 pub use error::{Error, Result};
-pub use generate::{Generated, GenerationConfig, generate, generate_text};
+pub use generate::{
+    Generated, GenerationConfig, generate, generate_after, generate_text, generate_text_after,
+};
 pub use sampler::Sampler;
 pub use tokenizer::{Offsets, StreamDecoder, Tokenizer};

@@ -9,13 +9,16 @@ const BLOCK: usize = 256;
 
 /// Keys and values per layer, in buffers that grow in blocks up to the model's longest sequence. Holds no history of
 /// operations, so nothing that uses it can be trained.
-#[derive(Debug, Clone)]
+///
+/// There is no `Clone`: copies would share the buffers they write to. To ask several questions about one prompt, keep
+/// the prompt's length and [`KvCache::truncate`] to it between them.
+#[derive(Debug)]
 pub struct KvCache {
     layers: Vec<Option<Buffers>>,
     limit: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Buffers {
     /// `(b, nkv, capacity, hd)`
     keys: Tensor,
@@ -26,7 +29,10 @@ struct Buffers {
 impl KvCache {
     /// An empty cache for a model of this configuration.
     pub fn new(cfg: &DecoderConfig) -> Self {
-        Self { layers: vec![None; cfg.num_hidden_layers], limit: cfg.max_position_embeddings }
+        Self {
+            layers: (0..cfg.num_hidden_layers).map(|_| None).collect(),
+            limit: cfg.max_position_embeddings,
+        }
     }
 
     /// How many columns are held.

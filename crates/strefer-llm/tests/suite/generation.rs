@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
-use strefer_llm::{
-    Decoder, DecoderConfig, Error, GenerationConfig, Tokenizer, generate, generate_text, train_bpe,
-};
+use strefer_llm::{Decoder, DecoderConfig, Error, GenerationConfig, KvCache, Tokenizer};
+use strefer_llm::{generate, generate_after, generate_text, train_bpe};
 use strefer_nn::ParamStore;
+use strefer_nn::ops::AttentionMask;
 use strefer_nn::testing::randn;
 
 use crate::{cases, padding};
@@ -112,4 +112,20 @@ fn weights_that_are_no_numbers_are_an_error_not_an_answer() {
     let prompt = (randn(1, &[1, 3, 128]) * f64::NAN).unwrap();
     let error = generate(&decoder, &prompt, &GenerationConfig::default(), go_on).unwrap_err();
     assert!(matches!(error, Error::NonFiniteLogits { step: 0 }));
+}
+
+#[test]
+fn questions_that_share_a_cached_beginning_get_the_same_answers() {
+    let decoder = decoder(40);
+    let (video, first, second) = (randn(1, &[1, 9, 128]), randn(2, &[1, 4, 128]), randn(3, &[1, 6, 128]));
+    let cfg = GenerationConfig { max_new_tokens: 6, ..GenerationConfig::default() };
+    let mut cache = KvCache::new(decoder.config());
+    let positions = Tensor::arange(0u32, 9, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    decoder.forward(&video, &positions, &AttentionMask::causal(), Some(&mut cache)).unwrap();
+    for question in [&first, &second, &first] {
+        let found = generate_after(&decoder, &mut cache, question, &cfg, go_on).unwrap();
+        cache.truncate(9);
+        let whole = Tensor::cat(&[&video, question], 1).unwrap();
+        assert_eq!(found, generate(&decoder, &whole, &cfg, go_on).unwrap());
+    }
 }

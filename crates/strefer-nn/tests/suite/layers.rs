@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Module, Tensor};
 use strefer_nn::testing::{assert_all_grads, assert_close, randn};
-use strefer_nn::{Embedding, LayerNorm, Linear, LoraConfig, ParamStore, RmsNorm, linear};
+use strefer_nn::{Embedding, LayerNorm, Linear, LoraConfig, ParamStore, RmsNorm, linear, merge_lora};
 
 fn store() -> ParamStore {
     ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true)
@@ -43,4 +43,19 @@ fn a_fresh_lora_changes_nothing_and_a_merged_one_equals_the_update() {
     let grads = lora.forward(&xs).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
     assert_eq!(store.vars().len(), 2, "the weight itself stays frozen");
     assert_all_grads(&store.vars(), &grads);
+}
+
+#[test]
+fn saved_updates_fold_into_their_weights() {
+    let names = [("x.q.weight", vec![6, 4]), ("x.q.bias", vec![6]), ("x.norm.weight", vec![4])];
+    let updates = [("x.q.lora_A.weight", vec![2, 4]), ("x.q.lora_B.weight", vec![6, 2])];
+    let tensors = (0..).zip(names.iter().chain(&updates));
+    let tensors: std::collections::BTreeMap<String, Tensor> =
+        tensors.map(|(seed, (name, dims))| (name.to_string(), randn(seed, dims))).collect();
+    let merged = merge_lora(&tensors, 6.0).unwrap();
+    assert_eq!(merged.keys().collect::<Vec<_>>(), ["x.norm.weight", "x.q.bias", "x.q.weight"]);
+    let update = tensors["x.q.lora_B.weight"].matmul(&tensors["x.q.lora_A.weight"]).unwrap();
+    let wanted = (&tensors["x.q.weight"] + (update * 3.0).unwrap()).unwrap();
+    assert_close(&merged["x.q.weight"], &wanted, 1e-6);
+    assert_close(&merged["x.q.bias"], &tensors["x.q.bias"], 0.0);
 }
