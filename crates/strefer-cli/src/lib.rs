@@ -12,7 +12,7 @@ pub use model_dir::find_model;
 /// Logs go to stderr; `STREFER_LOG` chooses how many.
 pub fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("STREFER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,strefer=info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }
 

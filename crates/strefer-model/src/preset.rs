@@ -27,7 +27,7 @@ fn tiny_specials() -> Vec<String> {
     named.into_iter().map(str::to_owned).chain(TINY_TIME.texts()).collect()
 }
 
-/// The tiny model: every part of the family `strefer` that fits in two million parameters.
+/// The tiny model: one of each part, in little more than a million parameters.
 fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
     let id = |token: &str| tokenizer.token_id(token).unwrap_or_default();
     VideoLlmConfig {
@@ -41,8 +41,8 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
         vision: VisionConfig {
             siglip: SiglipConfig {
                 hidden_size: 128,
-                intermediate_size: 384,
-                num_hidden_layers: 4,
+                intermediate_size: 256,
+                num_hidden_layers: 3,
                 num_attention_heads: 4,
                 image_size: 64,
                 patch_size: 8,
@@ -53,7 +53,7 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
         connector: ConnectorConfig { pooled_side: 4, newline: Newline::NoToken },
         region: Some(RegionConfig::default()),
         time: TimeConfig::Tokens(TINY_TIME),
-        llm: DecoderConfig::tiny(tokenizer.vocab_size()),
+        llm: DecoderConfig { intermediate_size: 256, ..DecoderConfig::tiny(tokenizer.vocab_size()) },
         chat: ChatPreset::Phi3,
         tokens: TokenIds {
             video: id(VIDEO_TOKEN),

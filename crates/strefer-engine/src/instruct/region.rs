@@ -19,7 +19,7 @@ fn attribute_wordings(name: &str) -> ([String; 3], [String; 3]) {
     let long = [
         format!("Tell me the {name} of {{0}} in a sentence."),
         format!("Describe the {name} of {{0}} in a sentence."),
-        format!("What can you say about the {name} of {{0}}?"),
+        format!("What do you say about the {name} of {{0}}?"),
     ];
     (short, long)
 }

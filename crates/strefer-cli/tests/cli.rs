@@ -1,0 +1,191 @@
+//! The programs as a user runs them: the whole line on a tiny world, kills, and wrong input of each kind.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A folder with a world, samples, questions and a fresh model.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+fn strefer(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strefer"));
+    command.current_dir(dir).args(args).output().expect("the program starts")
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// What the program says when it fails.
+fn complaint(output: &Output) -> String {
+    assert!(!output.status.success(), "it should have failed");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self { dir: tempfile::tempdir().unwrap() };
+        desk.write("engine.toml", "[instruct]\nturns_per_sample = 3\ntime_styles = [\"token\"]\n");
+        desk.write(
+            "quiz.toml",
+            "[instruct]\nform = \"single_turn\"\ntime_styles = [\"token\"]\n[instruct.tasks]\nregion_attribute = 2\nmask_time_behavior = 2\n",
+        );
+        stdout(&desk.run(&["synth", "--out", "world", "--count", "3"]));
+        stdout(&desk.run(&["engine", "engine.toml", "--world", "world", "--frames", "8", "--out", "data"]));
+        stdout(&desk.run(&["engine", "quiz.toml", "--world", "world", "--frames", "8", "--out", "quiz"]));
+        stdout(&desk.run(&["init", "--text", "data/samples.jsonl", "--vocab", "400", "--out", "model"]));
+        desk
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        strefer(self.dir.path(), args)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// The configuration of a run.
+    fn train_config(&self, name: &str, output: &str, steps: usize) {
+        self.write(
+            name,
+            &format!(
+                "seed = 1\ninit = \"model\"\noutput = \"{output}\"\n[data]\nreaders = 1\ncache_mb = 16\n\
+                 [[data.mixture.sources]]\nname = \"data\"\npath = \"data/samples.jsonl\"\nmedia_root = \"world\"\n\
+                 [steps]\ntotal = {steps}\nmicro_batch = 1\n[parts]\nvision = 1.0\nconnector = 1.0\nregion = 1.0\n\
+                 language = 1.0\n[schedule]\nlr = 1e-3\n[save]\nevery = 2\nkeep = 2\n"
+            ),
+        );
+    }
+
+    /// A clip, a mask of one of its objects as JSON, and the time that the mask belongs to.
+    fn clip_and_mask(&self) -> (String, f64) {
+        let text = std::fs::read_to_string(self.path("world/truth.jsonl")).unwrap();
+        let clip: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let masks = clip["bodies"][0]["masks"].as_array().unwrap();
+        let frame = masks.iter().position(|mask| !mask.is_null()).unwrap();
+        self.write("mask.json", &masks[frame].to_string());
+        let id = clip["id"].as_str().unwrap();
+        let videos = self.path("world/videos");
+        let file = format!("world/videos/{id}.mp4");
+        let video = if videos.join(format!("{id}.mp4")).exists() { file } else { format!("world/videos/{id}") };
+        (video, frame as f64 / clip["fps"].as_f64().unwrap())
+    }
+}
+
+#[test]
+fn the_whole_line_runs_and_wrong_input_is_named() {
+    let desk = Desk::new();
+
+    // From a run to answers and a page.
+    desk.train_config("run.toml", "run", 3);
+    let last = stdout(&desk.run(&["train", "run.toml"]));
+    assert!(last.ends_with("run/final"), "{last}");
+    let quiz = ["eval", "quiz/samples.jsonl", "--media-root", "world", "--limit", "6", "--model"];
+    stdout(&desk.run(&[&quiz[..], &["run/final", "--out", "after"]].concat()));
+    let page = ["report", "--run", "run", "--eval", "after=after", "--samples", "quiz/samples.jsonl"];
+    stdout(&desk.run(&[&page[..], &["--media-root", "world", "--out", "report.html"]].concat()));
+    let html = std::fs::read_to_string(desk.path("report.html")).unwrap();
+    assert!(html.contains("data:image/png;base64,") && html.contains("<polyline"));
+
+    let (video, at_s) = desk.clip_and_mask();
+    let mask = format!("mask.json@{at_s}");
+    let ask = |more: &[&str]| {
+        let common = ["infer", "--model", "run/final", "--video", &video, "--question", "What colour is <region>?"];
+        desk.run(&[&common[..], &["--max-new-tokens", "4"], more].concat())
+    };
+    let answer = stdout(&ask(&["--mask", &mask, "--json", "--overlay", "asked.png"]));
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer["answer"].is_string() && answer["frame_indices"].as_array().unwrap().len() == 8);
+    assert!(desk.path("asked.png").exists());
+
+    // A file of questions: one is wrong, the others are answered, and a second call asks only what is missing.
+    let line = |id: &str, at: f64| {
+        format!(
+            "{{\"id\":\"{id}\",\"video\":\"{video}\",\"question\":\"What is it?\",\
+             \"marks\":[{{\"mask\":\"mask.json\",\"at_s\":{at}}}]}}\n"
+        )
+    };
+    desk.write("questions.jsonl", &(line("a", at_s) + &line("b", 99.0)));
+    let file = ["infer", "--model", "run/final", "--max-new-tokens", "2", "--input", "questions.jsonl", "--output", "answers.jsonl"];
+    assert!(complaint(&desk.run(&file)).contains("1 of 2 questions"));
+    let answers = std::fs::read_to_string(desk.path("answers.jsonl")).unwrap();
+    assert!(answers.contains("no frame at 99.000 s") && answers.lines().count() == 2);
+    desk.write("questions.jsonl", &(line("a", at_s) + &line("b", at_s)));
+    stdout(&desk.run(&file));
+    assert_eq!(std::fs::read_to_string(desk.path("answers.jsonl")).unwrap().lines().count(), 2);
+
+    // Wrong input of each kind.
+    desk.write("small.json", "{\"size\":[4,4],\"counts\":[3,13]}");
+    assert!(complaint(&ask(&["--mask", "small.json@0"])).contains("the mask is 4x4"));
+    assert!(complaint(&ask(&["--mask", "nowhere.png@0"])).contains("nowhere.png"));
+    assert!(complaint(&ask(&[])).contains("mentions 1 regions, 0 are marked"));
+    assert!(complaint(&ask(&["--mask", &mask, "--at", "60"])).contains("no frame at 60.000 s"));
+    desk.write("noise.mp4", "this is no video");
+    let noise = ["infer", "--model", "run/final", "--video", "noise.mp4", "--question", "What?"];
+    assert!(complaint(&desk.run(&noise)).contains("noise.mp4"));
+    assert!(complaint(&desk.run(&["train", "run.toml"])).contains("run exists"));
+    let wrong = desk.run(&["train", "run.toml", "--set", "steps.totl=3"]);
+    assert!(complaint(&wrong).contains("totl"));
+    assert!(complaint(&desk.run(&[&quiz[..], &["run/final", "--out", "after"]].concat())).contains("after"));
+    assert!(complaint(&desk.run(&["eval", "quiz/samples.jsonl", "--model", "data", "--out", "x"])).contains("config.json"));
+    std::fs::remove_file(desk.path("run/final/model.safetensors")).unwrap();
+    assert!(complaint(&ask(&["--mask", &mask])).contains("run/final"));
+}
+
+/// Kills a run at several moments, then lets it finish: the weights equal those of a run that nobody disturbed.
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
+    let desk = Desk::new();
+    desk.train_config("straight.toml", "straight", 8);
+    desk.train_config("killed.toml", "killed", 8);
+    stdout(&desk.run(&["train", "straight.toml"]));
+    let mut rng = strefer_core::Rng::new(11, "kills");
+    for _ in 0..4 {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_strefer"))
+            .current_dir(desk.dir.path())
+            .args(["train", "killed.toml", "--resume"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(150 + rng.below(900) as u64));
+        // It may have finished already; then there is nothing to kill.
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    stdout(&desk.run(&["train", "killed.toml", "--resume"]));
+    let weights = |run: &str| std::fs::read(desk.path(run).join("final/model.safetensors")).unwrap();
+    assert_eq!(weights("straight"), weights("killed"));
+}
+
+/// A disk that fills while saving: the run fails with the file's name, and what was saved before is whole.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_fills_while_saving_leaves_the_last_checkpoint_whole() {
+    let desk = Desk::new();
+    desk.train_config("run.toml", "run", 2);
+    stdout(&desk.run(&["train", "run.toml"]));
+    desk.train_config("full.toml", "full", 2);
+    let program = env!("CARGO_BIN_EXE_strefer");
+    let shell = format!("ulimit -f 2000; trap '' XFSZ; exec {program} train full.toml");
+    let output = Command::new("bash").current_dir(desk.dir.path()).args(["-c", &shell]).output().unwrap();
+    assert!(complaint(&output).contains("full/checkpoints"), "the file is named");
+    let left = std::fs::read_dir(desk.path("full/checkpoints")).unwrap().count();
+    assert_eq!(left, 0, "nothing half written stays");
+    assert!(!desk.path("full/final").exists());
+    stdout(&desk.run(&["train", "full.toml", "--resume"]));
+    let weights = |run: &str| std::fs::read(desk.path(run).join("final/model.safetensors")).unwrap();
+    assert_eq!(weights("run"), weights("full"));
+}
