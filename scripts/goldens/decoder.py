@@ -21,8 +21,8 @@ def batch(rng, vocab, lengths, side):
 
 
 def labels_for(rng, ids, mask):
-    """Targets on about 60 % of the real positions, -100 elsewhere."""
-    keep = torch.from_numpy(rng.random(tuple(ids.shape)) < 0.6) & (mask == 1)
+    """Targets on about 60 % of the real positions, -100 elsewhere and on the first of a row: none precedes it."""
+    keep = torch.from_numpy(rng.random(tuple(ids.shape)) < 0.6) & (mask == 1) & (mask.cumsum(1) > 1)
     return torch.where(keep, ids, torch.full_like(ids, -100))
 
 

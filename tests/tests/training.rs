@@ -127,3 +127,25 @@ fn a_padded_batch_equals_its_rows() {
     let together = value(&inputs);
     assert!((alone - together).abs() < 1e-5 * alone.abs(), "{alone} {together}");
 }
+
+#[test]
+fn a_checkpoint_with_a_missing_or_misshapen_tensor_is_refused_by_name() {
+    let lab = Lab::new(1);
+    let checkpoint = Checkpoint::open(lab.path("model")).unwrap();
+    let (store, _, _) = model_and_inputs(&lab, 1);
+    let name = "region_encoder.feat_linear.0.weight";
+    let refused = |folder: &str, change: &dyn Fn(&mut std::collections::BTreeMap<String, candle_core::Tensor>)| {
+        let mut tensors = store.tensors();
+        change(&mut tensors);
+        let dir = lab.path(folder);
+        Checkpoint::save(&dir, &checkpoint.config, &checkpoint.tokenizer, &tensors, DType::F32).unwrap();
+        let loaded = Checkpoint::open(&dir).unwrap().load(&Device::Cpu, DType::F32, ProcessorOptions::default());
+        let error = loaded.unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(folder), "{error}");
+    };
+    refused("missing", &|tensors| drop(tensors.remove(name)));
+    refused("misshapen", &|tensors| {
+        let narrow = tensors[name].narrow(0, 0, 3).unwrap();
+        tensors.insert(name.to_owned(), narrow);
+    });
+}

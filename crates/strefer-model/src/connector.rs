@@ -128,3 +128,36 @@ impl Connector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+    use strefer_nn::ParamStore;
+
+    use super::*;
+
+    #[test]
+    fn halving_a_grid_averages_four_patches() {
+        assert_eq!(bilinear_weights(4, 2), [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]);
+        // 27 to 14, as LLaVA-OneVision pools: the first target lies at (0 + 0.5) * 27 / 14 - 0.5 = 0.4643.
+        let weights = bilinear_weights(27, 14);
+        assert!((weights[0] - 0.535_714).abs() < 1e-5 && (weights[1] - 0.464_286).abs() < 1e-5);
+        for row in weights.chunks(27) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn tokens_are_counted_as_they_come_and_all_weights_learn() -> Result<()> {
+        for newline in [Newline::NoToken, Newline::OneToken, Newline::Frame] {
+            let cfg = ConnectorConfig { pooled_side: 2, newline };
+            let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
+            let connector = Connector::new(&cfg, 6, 8, store.var_builder())?;
+            let feats = strefer_nn::testing::randn((2, 3, 16, 6), 1);
+            let tokens = connector.forward(&feats)?;
+            assert_eq!(tokens.dims3()?, (2, connector.token_count(3), 8));
+            strefer_nn::testing::assert_all_grads(&store.vars(), &tokens.sqr()?.sum_all()?.backward()?);
+        }
+        Ok(())
+    }
+}
