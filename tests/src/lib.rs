@@ -30,8 +30,12 @@ impl Lab {
         write_world(&WorldConfig::default(), Split::Train, 3, 0..clips, &lab.path("world"), &|_| {})
             .expect("a world");
         lab.engine("data", Form::Conversations);
-        let texts: Vec<String> =
-            lab.samples("data").into_iter().flat_map(|sample| sample.conversations).map(|turn| turn.text).collect();
+        let texts: Vec<String> = lab
+            .samples("data")
+            .into_iter()
+            .flat_map(|sample| sample.conversations)
+            .map(|turn| turn.text)
+            .collect();
         init_tiny(&lab.path("model"), texts, 400, 1).expect("a model");
         lab
     }

@@ -49,7 +49,10 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
     assert_eq!(weights(&lab.path("straight")), weights(&lab.path("broken")));
     let steps = |run: &str| -> Vec<(usize, f64)> {
         let lines = read_log(&lab.path(run).join("log.jsonl")).unwrap();
-        lines.iter().filter_map(|l| if let LogLine::Step(r) = l { Some((r.step, r.loss)) } else { None }).collect()
+        lines
+            .iter()
+            .filter_map(|l| if let LogLine::Step(r) = l { Some((r.step, r.loss)) } else { None })
+            .collect()
     };
     assert_eq!(steps("straight"), steps("broken"));
     let kept = std::fs::read_dir(lab.path("broken/checkpoints")).unwrap().count();
@@ -69,12 +72,12 @@ fn a_run_is_not_started_over_another_one() {
 
 #[test]
 fn a_sample_that_cannot_be_used_is_skipped_and_named() {
-    let lab = Lab::new(2);
+    let lab = Lab::new(5);
     let videos = std::fs::read_dir(lab.path("world/videos")).unwrap();
     let one = videos.map(|entry| entry.unwrap().path()).min().unwrap();
     let gone = one.with_extension("gone");
     std::fs::rename(&one, &gone).unwrap();
-    train(lab.config("run", 2), false, 99).unwrap();
+    train(lab.config("run", 5), false, 99).unwrap();
     let lines = read_log(&lab.path("run/log.jsonl")).unwrap();
     let name = one.file_name().unwrap().to_string_lossy().into_owned();
     let named = |line: &LogLine| matches!(line, LogLine::Skipped { reason, .. } if reason.contains(&name));
@@ -134,15 +137,17 @@ fn a_checkpoint_with_a_missing_or_misshapen_tensor_is_refused_by_name() {
     let checkpoint = Checkpoint::open(lab.path("model")).unwrap();
     let (store, _, _) = model_and_inputs(&lab, 1);
     let name = "region_encoder.feat_linear.0.weight";
-    let refused = |folder: &str, change: &dyn Fn(&mut std::collections::BTreeMap<String, candle_core::Tensor>)| {
-        let mut tensors = store.tensors();
-        change(&mut tensors);
-        let dir = lab.path(folder);
-        Checkpoint::save(&dir, &checkpoint.config, &checkpoint.tokenizer, &tensors, DType::F32).unwrap();
-        let loaded = Checkpoint::open(&dir).unwrap().load(&Device::Cpu, DType::F32, ProcessorOptions::default());
-        let error = loaded.unwrap_err().to_string();
-        assert!(error.contains(name) && error.contains(folder), "{error}");
-    };
+    let refused =
+        |folder: &str, change: &dyn Fn(&mut std::collections::BTreeMap<String, candle_core::Tensor>)| {
+            let mut tensors = store.tensors();
+            change(&mut tensors);
+            let dir = lab.path(folder);
+            Checkpoint::save(&dir, &checkpoint.config, &checkpoint.tokenizer, &tensors, DType::F32).unwrap();
+            let loaded =
+                Checkpoint::open(&dir).unwrap().load(&Device::Cpu, DType::F32, ProcessorOptions::default());
+            let error = loaded.unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(folder), "{error}");
+        };
     refused("missing", &|tensors| drop(tensors.remove(name)));
     refused("misshapen", &|tensors| {
         let narrow = tensors[name].narrow(0, 0, 3).unwrap();

@@ -18,7 +18,8 @@ pub fn find_model(named: Option<&Path>) -> Result<PathBuf> {
     }
     let program = std::env::current_exe().ok();
     let above = program.iter().flat_map(|program| program.ancestors().skip(1)).map(Path::to_owned);
-    let places: Vec<PathBuf> = std::iter::once(PathBuf::new()).chain(above).map(|dir| dir.join(DEFAULT)).collect();
+    let places: Vec<PathBuf> =
+        std::iter::once(PathBuf::new()).chain(above).map(|dir| dir.join(DEFAULT)).collect();
     match places.iter().find(|place| place.join("config.json").exists()) {
         Some(place) => Ok(place.clone()),
         None => bail!("no model was named, and {DEFAULT} is neither here nor beside the program"),

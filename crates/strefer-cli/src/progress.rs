@@ -30,7 +30,8 @@ impl Observer for TrainBar {
         let bar = self.bar.get_or_insert_with(|| bar(total, "train"));
         match line {
             LogLine::Step(report) => {
-                self.loss = if self.loss.is_nan() { report.loss } else { 0.95 * self.loss + 0.05 * report.loss };
+                self.loss =
+                    if self.loss.is_nan() { report.loss } else { 0.95 * self.loss + 0.05 * report.loss };
                 bar.set_position(report.step as u64 + 1);
                 bar.set_message(format!(
                     "loss {:.3} lr {:.1e} {:.0} tokens/s",
@@ -40,8 +41,11 @@ impl Observer for TrainBar {
                 ));
             }
             LogLine::Eval(report) => {
-                let kinds: Vec<String> =
-                    report.accuracy.iter().map(|(kind, share)| format!("{kind} {:.0} %", 100.0 * share)).collect();
+                let kinds: Vec<String> = report
+                    .accuracy
+                    .iter()
+                    .map(|(kind, share)| format!("{kind} {:.0} %", 100.0 * share))
+                    .collect();
                 bar.suspend(|| eprintln!("after {} steps: {}", report.step, kinds.join(", ")));
             }
             LogLine::Skipped { id, reason, .. } => bar.suspend(|| eprintln!("skipped {id}: {reason}")),

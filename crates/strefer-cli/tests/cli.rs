@@ -79,7 +79,8 @@ impl Desk {
         let id = clip["id"].as_str().unwrap();
         let videos = self.path("world/videos");
         let file = format!("world/videos/{id}.mp4");
-        let video = if videos.join(format!("{id}.mp4")).exists() { file } else { format!("world/videos/{id}") };
+        let video =
+            if videos.join(format!("{id}.mp4")).exists() { file } else { format!("world/videos/{id}") };
         (video, frame as f64 / clip["fps"].as_f64().unwrap())
     }
 }
@@ -102,7 +103,8 @@ fn the_whole_line_runs_and_wrong_input_is_named() {
     let (video, at_s) = desk.clip_and_mask();
     let mask = format!("mask.json@{at_s}");
     let ask = |more: &[&str]| {
-        let common = ["infer", "--model", "run/final", "--video", &video, "--question", "What colour is <region>?"];
+        let common =
+            ["infer", "--model", "run/final", "--video", &video, "--question", "What colour is <region>?"];
         desk.run(&[&common[..], &["--max-new-tokens", "4"], more].concat())
     };
     let answer = stdout(&ask(&["--mask", &mask, "--json", "--overlay", "asked.png"]));
@@ -118,7 +120,17 @@ fn the_whole_line_runs_and_wrong_input_is_named() {
         )
     };
     desk.write("questions.jsonl", &(line("a", at_s) + &line("b", 99.0)));
-    let file = ["infer", "--model", "run/final", "--max-new-tokens", "2", "--input", "questions.jsonl", "--output", "answers.jsonl"];
+    let file = [
+        "infer",
+        "--model",
+        "run/final",
+        "--max-new-tokens",
+        "2",
+        "--input",
+        "questions.jsonl",
+        "--output",
+        "answers.jsonl",
+    ];
     assert!(complaint(&desk.run(&file)).contains("1 of 2 questions"));
     let answers = std::fs::read_to_string(desk.path("answers.jsonl")).unwrap();
     assert!(answers.contains("no frame at 99.000 s") && answers.lines().count() == 2);
@@ -139,7 +151,10 @@ fn the_whole_line_runs_and_wrong_input_is_named() {
     let wrong = desk.run(&["train", "run.toml", "--set", "steps.totl=3"]);
     assert!(complaint(&wrong).contains("totl"));
     assert!(complaint(&desk.run(&[&quiz[..], &["run/final", "--out", "after"]].concat())).contains("after"));
-    assert!(complaint(&desk.run(&["eval", "quiz/samples.jsonl", "--model", "data", "--out", "x"])).contains("config.json"));
+    assert!(
+        complaint(&desk.run(&["eval", "quiz/samples.jsonl", "--model", "data", "--out", "x"]))
+            .contains("config.json")
+    );
     std::fs::remove_file(desk.path("run/final/model.safetensors")).unwrap();
     assert!(complaint(&ask(&["--mask", &mask])).contains("run/final"));
 }

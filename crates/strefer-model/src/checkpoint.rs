@@ -111,10 +111,8 @@ pub fn write_files(
         .collect::<Result<_>>()?;
     save_safetensors(dir, "model", &tensors, MAX_SHARD_BYTES, &BTreeMap::new())?;
     let path = dir.join("config.json");
-    let text = serde_json::to_string_pretty(config).map_err(|error| Error::Config {
-        path: path.clone(),
-        reason: error.to_string(),
-    })?;
+    let text = serde_json::to_string_pretty(config)
+        .map_err(|error| Error::Config { path: path.clone(), reason: error.to_string() })?;
     fs::write(&path, text + "\n").map_err(|source| Error::Io { path, source })?;
     Ok(tokenizer.save(dir.join("tokenizer.json"))?)
 }

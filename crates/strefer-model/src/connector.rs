@@ -113,7 +113,10 @@ impl Connector {
             ops::linear(&maps, &pool, None)?.transpose(1, 2)?.contiguous()? // (b*t, to*to, d)
         };
         let newline = |count: usize| -> Result<Option<Tensor>> {
-            self.image_newline.as_ref().map(|token| token.reshape((1, 1, d))?.broadcast_as((count, 1, d))).transpose()
+            self.image_newline
+                .as_ref()
+                .map(|token| token.reshape((1, 1, d))?.broadcast_as((count, 1, d)))
+                .transpose()
         };
         match self.cfg.newline {
             Newline::NoToken => xs.reshape((b, t * to * to, d)),
@@ -122,7 +125,8 @@ impl Connector {
                 newline(b)?.map_or_else(|| Ok(xs.clone()), |token| Tensor::cat(&[&xs, &token], 1))
             }
             Newline::Frame => {
-                let xs = newline(b * t)?.map_or_else(|| Ok(xs.clone()), |token| Tensor::cat(&[&xs, &token], 1))?;
+                let xs =
+                    newline(b * t)?.map_or_else(|| Ok(xs.clone()), |token| Tensor::cat(&[&xs, &token], 1))?;
                 xs.reshape((b, t * (to * to + 1), d))
             }
         }
@@ -153,7 +157,7 @@ mod tests {
             let cfg = ConnectorConfig { pooled_side: 2, newline };
             let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
             let connector = Connector::new(&cfg, 6, 8, store.var_builder())?;
-            let feats = strefer_nn::testing::randn((2, 3, 16, 6), 1);
+            let feats = strefer_nn::testing::randn(1, &[2, 3, 16, 6]);
             let tokens = connector.forward(&feats)?;
             assert_eq!(tokens.dims3()?, (2, connector.token_count(3), 8));
             strefer_nn::testing::assert_all_grads(&store.vars(), &tokens.sqr()?.sum_all()?.backward()?);

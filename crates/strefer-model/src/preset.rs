@@ -23,7 +23,8 @@ const TINY_TIME: TimeTokens = TimeTokens { count: 32, rounding: Rounding::HalfEv
 
 /// Special tokens of the tiny model, in the order of their ids.
 fn tiny_specials() -> Vec<String> {
-    let named = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", VIDEO_TOKEN, REGION_TOKEN];
+    let named =
+        ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", VIDEO_TOKEN, REGION_TOKEN];
     named.into_iter().map(str::to_owned).chain(TINY_TIME.texts()).collect()
 }
 

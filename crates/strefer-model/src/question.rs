@@ -60,7 +60,8 @@ impl Question {
         let kind = if is_folder { MediaKind::Frames } else { MediaKind::Video };
         let uri = self.video.to_string_lossy().into_owned();
         let size = Some((info.height, info.width));
-        let mut sample = Sample::new(self.id.clone(), uri.clone(), vec![Media { kind, uri, segment: None, size }]);
+        let mut sample =
+            Sample::new(self.id.clone(), uri.clone(), vec![Media { kind, uri, segment: None, size }]);
         for (rid, mark) in self.marks.iter().enumerate() {
             let key = FrameKey(frame_at(mark.at_s)? as u32);
             let mask = self.mask(rid, mark, info)?;
@@ -80,14 +81,21 @@ impl Question {
             sample.times.push(TimeRef { tid, s, rel_to: "media:0".to_owned(), style: TimeStyle::Token });
         }
         let text = place_times(&place_regions(&self.text, self.marks.len()), self.times_s.len());
-        let mentioned = |wanted: fn(&Piece<'_>) -> bool| pieces(&text).iter().filter(|piece| wanted(piece)).count();
+        let mentioned =
+            |wanted: fn(&Piece<'_>) -> bool| pieces(&text).iter().filter(|piece| wanted(piece)).count();
         let regions = mentioned(|piece| matches!(piece, Piece::Region(_)));
         if regions != self.marks.len() {
-            return Err(refuse(format!("the question mentions {regions} regions, {} are marked", self.marks.len())));
+            return Err(refuse(format!(
+                "the question mentions {regions} regions, {} are marked",
+                self.marks.len()
+            )));
         }
         let times = mentioned(|piece| matches!(piece, Piece::Time(_)));
         if times != self.times_s.len() || text.contains("<time>") {
-            return Err(refuse(format!("the question and the {} times given do not fit", self.times_s.len())));
+            return Err(refuse(format!(
+                "the question and the {} times given do not fit",
+                self.times_s.len()
+            )));
         }
         sample.say(Role::User, format!("<video>\n{text}"));
         Ok(sample)
@@ -96,15 +104,17 @@ impl Question {
     fn mask(&self, region: usize, mark: &Mark, info: &VideoInfo) -> Result<Mask> {
         let (height, width) = (info.height as usize, info.width as usize);
         match &mark.shape {
-            MarkShape::Mask(mask) if (mask.height(), mask.width()) != (height, width) => Err(Error::MaskSize {
-                id: self.id.clone(),
-                region,
-                mask_height: mask.height(),
-                mask_width: mask.width(),
-                video: self.video.clone(),
-                height: info.height,
-                width: info.width,
-            }),
+            MarkShape::Mask(mask) if (mask.height(), mask.width()) != (height, width) => {
+                Err(Error::MaskSize {
+                    id: self.id.clone(),
+                    region,
+                    mask_height: mask.height(),
+                    mask_width: mask.width(),
+                    video: self.video.clone(),
+                    height: info.height,
+                    width: info.width,
+                })
+            }
             MarkShape::Mask(mask) => Ok(mask.clone()),
             MarkShape::Box(area) => {
                 let mask = Mask::from_box(height, width, *area);
@@ -158,7 +168,8 @@ pub fn read_mask(path: &Path) -> Result<Mask> {
     let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
     let bytes = std::fs::read(path).map_err(io)?;
     if is_json {
-        let rle: strefer_core::Rle = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+        let rle: strefer_core::Rle =
+            serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
         return Ok(rle.to_mask());
     }
     let image = image::load_from_memory(&bytes).map_err(|error| bad(error.to_string()))?.into_rgba8();
@@ -174,13 +185,7 @@ mod tests {
     use super::*;
 
     fn info() -> VideoInfo {
-        VideoInfo {
-            width: 8,
-            height: 6,
-            fps: 2.0,
-            duration_s: 2.0,
-            times_s: vec![0.0, 0.5, 1.0, 1.5],
-        }
+        VideoInfo { width: 8, height: 6, fps: 2.0, duration_s: 2.0, times_s: vec![0.0, 0.5, 1.0, 1.5] }
     }
 
     fn question(text: &str, boxes: usize, times_s: &[f64]) -> Question {
@@ -198,7 +203,10 @@ mod tests {
     fn objects_and_times_that_the_text_does_not_mention_are_added() {
         let text = |question: Question| question.to_sample(&info()).unwrap().conversations[0].text.clone();
         assert_eq!(text(question("What is it?", 1, &[])), "<video>\nAbout <region:0>: What is it?");
-        assert_eq!(text(question("What is <region> doing?", 1, &[1.0])), "<video>\nWhat is <region:0> doing at <time:0>?");
+        assert_eq!(
+            text(question("What is <region> doing?", 1, &[1.0])),
+            "<video>\nWhat is <region:0> doing at <time:0>?"
+        );
         assert_eq!(
             text(question("Did <region> hit <region> between <time> and <time>?", 2, &[0.0, 1.5])),
             "<video>\nDid <region:0> hit <region:1> between <time:0> and <time:1>?"

@@ -138,7 +138,8 @@ mod tests {
         assert_eq!(plan.lens, [7, 2]);
         let column = |values: &[f32]| Tensor::from_slice(values, (values.len(), 1), &device);
         let text = column(&[5.0, 6.0, 7.0])?;
-        let spliced = plan.splice(&text, Some(&column(&[10., 11., 12.])?), Some(&column(&[20., 21., 22.])?))?;
+        let spliced =
+            plan.splice(&text, Some(&column(&[10., 11., 12.])?), Some(&column(&[20., 21., 22.])?))?;
         let values: Vec<Vec<f32>> = spliced.squeeze(2)?.to_vec2()?;
         assert_eq!(values[0], [5., 10., 11., 21., 22., 6., 20.]);
         assert_eq!(values[1], [12., 7., 0., 0., 0., 0., 0.]);

@@ -100,7 +100,8 @@ impl VideoLlm {
         let device = feats.device();
         let ids = Tensor::from_slice(&plan.text_ids, (1, plan.text_ids.len()), device)?;
         let text = self.language_model.embed(&ids)?.squeeze(0)?;
-        let embeds = plan.splice(&text, Some(&videos.reshape((b * per_video, d))?), region_tokens.as_ref())?;
+        let embeds =
+            plan.splice(&text, Some(&videos.reshape((b * per_video, d))?), region_tokens.as_ref())?;
         let (positions, labels) = (plan.positions(device)?, plan.labels(device)?);
         Ok(Spliced { embeds, positions, labels, lens: plan.lens })
     }
@@ -140,7 +141,8 @@ impl VideoLlm {
         };
         let encoded = encoder.forward(feats, &regions)?;
         let mut counts = encoded.counts.into_iter();
-        let per_row = batch.iter().map(|inputs| counts.by_ref().take(inputs.regions.len()).collect()).collect();
+        let per_row =
+            batch.iter().map(|inputs| counts.by_ref().take(inputs.regions.len()).collect()).collect();
         Ok((Some(encoded.tokens), per_row))
     }
 

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use strefer_core::{Mask, golden};
-use strefer_model::region::{RegionConfig, RegionEncoder, RegionRows, adjacent_similarities, grid_mask, merge_groups};
+use strefer_model::region::{
+    RegionConfig, RegionEncoder, RegionRows, adjacent_similarities, grid_mask, merge_groups,
+};
 use strefer_nn::testing::{Golden, assert_all_grads, assert_close, max_abs_diff};
 use strefer_nn::{ParamStore, Weights};
 
@@ -38,7 +40,8 @@ struct Names {
     grad: &'static str,
 }
 
-const VIDEOREFER: Names = Names { masks: "masks", grid: "grid_mask", out: "out", coef: "coef", grad: "grad." };
+const VIDEOREFER: Names =
+    Names { masks: "masks", grid: "grid_mask", out: "out", coef: "coef", grad: "grad." };
 const STREFER: Names = Names {
     masks: "masks",
     grid: "grid_masks",
@@ -69,7 +72,11 @@ fn videorefer_cases() -> Vec<Case> {
                 dtype: if bf16 { DType::BF16 } else { DType::F32 },
                 max_tokens: entry["union_u"].as_u64().unwrap() as usize,
                 pad: entry["image_aspect_ratio"].as_str() == Some("pad"),
-                samples: samples.iter().enumerate().map(|(i, objects)| (format!(".{i}"), rows(objects))).collect(),
+                samples: samples
+                    .iter()
+                    .enumerate()
+                    .map(|(i, objects)| (format!(".{i}"), rows(objects)))
+                    .collect(),
                 counts: serde_json::from_value(entry["region_token_nums"].clone()).unwrap(),
                 names: VIDEOREFER,
                 name,
@@ -116,7 +123,8 @@ impl Case {
         let (side, size) = (self.side(), height * width);
         (0..count)
             .map(|index| {
-                let mask = Mask::from_bytes(height, width, &pixels[index * size..(index + 1) * size]).unwrap();
+                let mask =
+                    Mask::from_bytes(height, width, &pixels[index * size..(index + 1) * size]).unwrap();
                 let mask = if self.pad { mask.pad_to_square() } else { mask };
                 grid_mask(&mask, side, side)
             })
@@ -167,7 +175,8 @@ fn masks_become_the_recorded_grid_masks() {
         for (suffix, _) in &case.samples {
             let name = format!("{}{suffix}", case.names.grid);
             if case.golden.contains(&name) && !case.grid_masks(suffix).is_empty() {
-                let expected = case.golden.tensor(&name).to_dtype(DType::F32).unwrap().flatten_from(1).unwrap();
+                let expected =
+                    case.golden.tensor(&name).to_dtype(DType::F32).unwrap().flatten_from(1).unwrap();
                 let expected: Vec<Vec<f32>> = expected.to_vec2().unwrap();
                 assert_eq!(case.grid_masks(suffix), expected, "{}", case.name);
             }
@@ -245,9 +254,7 @@ fn merge(xs: &Tensor, limit: usize) -> Vec<Vec<f32>> {
 #[test]
 fn merged_tokens_equal_the_recorded_ones() -> Any {
     let mut compared = 0;
-    for (family, input, output) in
-        [("videorefer", "{}.x", "{}.y"), ("region_connector", "x{}", "y{}")]
-    {
+    for (family, input, output) in [("videorefer", "{}.x", "{}.y"), ("region_connector", "x{}", "y{}")] {
         for dir in golden::dirs(family) {
             let golden = Golden::open(&dir, "token_merge");
             for index in 0.. {

@@ -52,8 +52,8 @@ fn tokens_become_the_recorded_text() {
                 "gvl" => ("gvl", TimeTokens::GVL),
                 other => panic!("{other}"),
             };
-            let printed =
-                tokens.printed_seconds(row["token"].as_u64().unwrap() as u32, row["duration"].as_f64().unwrap());
+            let printed = tokens
+                .printed_seconds(row["token"].as_u64().unwrap() as u32, row["duration"].as_f64().unwrap());
             let expected = match &row["seconds"] {
                 serde_json::Value::String(text) => text.clone(),
                 number => format!("{}", number.as_f64().unwrap()),

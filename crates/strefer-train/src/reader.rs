@@ -115,7 +115,8 @@ impl Reader {
             let (sender, receiver) = sync_channel(AHEAD);
             let (source, stop) = (Arc::clone(source), Arc::clone(&stop));
             let passes = (first + reader..last).step_by(readers);
-            threads.push(std::thread::spawn(move || read(&source, passes, steps.micro_batch, &sender, &stop)));
+            threads
+                .push(std::thread::spawn(move || read(&source, passes, steps.micro_batch, &sender, &stop)));
             channels.push(receiver);
         }
         Self { channels, threads, stop, next: 0 }

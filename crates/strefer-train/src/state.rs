@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use strefer_llm::Tokenizer;
-use strefer_model::checkpoint::write_files;
 use strefer_model::VideoLlmConfig;
+use strefer_model::checkpoint::write_files;
 use strefer_nn::optim::AdamW;
 use strefer_nn::{Weights, save_safetensors};
 

@@ -64,7 +64,8 @@ impl Trainer {
     pub fn new(config: TrainConfig, resume: bool, device: &Device) -> Result<Self> {
         let run = config.output.clone();
         let checkpoints = Checkpoints::new(&run, config.save.keep);
-        let latest = claim_output(&run, &config, resume)?.then(|| checkpoints.latest()).transpose()?.flatten();
+        let latest =
+            claim_output(&run, &config, resume)?.then(|| checkpoints.latest()).transpose()?.flatten();
         let checkpoint = Checkpoint::open(latest.as_deref().unwrap_or(&config.init))?;
         let (store, model) = build(&config, &checkpoint, device)?;
         let vars = store.vars();

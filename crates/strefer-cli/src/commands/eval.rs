@@ -32,7 +32,8 @@ pub struct EvalArgs {
 
 /// Runs it.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    std::fs::create_dir(&args.out).with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    std::fs::create_dir(&args.out)
+        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     let all: strefer_core::Result<Vec<Sample>> = read_records(&args.samples)?.collect();
     let all = all?;
     let count = args.limit.unwrap_or(all.len()).min(all.len());
@@ -44,8 +45,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let mut looks: Vec<Vec<Answer>> = Vec::new();
     for (look, name) in [(Look::Real, "real"), (Look::Blind, "blind"), (Look::OtherMask, "other mask")] {
         let bar = bar(samples.len(), name);
-        let answers =
-            answer_all(&loaded.model, &loaded.processor, &samples, look, &mut |done| bar.set_position(done as u64))?;
+        let answers = answer_all(&loaded.model, &loaded.processor, &samples, look, &mut |done| {
+            bar.set_position(done as u64)
+        })?;
         bar.finish_and_clear();
         let file = format!("answers-{}.jsonl", name.replace(' ', "-"));
         write_all(args.out.join(file), &answers)?;

@@ -100,7 +100,8 @@ impl GenerationArgs {
 
 /// Runs it.
 pub fn run(args: &InferArgs) -> Result<()> {
-    let loaded = args.model.load(ProcessorOptions { cache_bytes: 256 << 20, ..ProcessorOptions::default() })?;
+    let loaded =
+        args.model.load(ProcessorOptions { cache_bytes: 256 << 20, ..ProcessorOptions::default() })?;
     let generation = args.generation.config(loaded.processor.config().tokens.eos.clone());
     generation.validate()?;
     if let (Some(input), Some(output)) = (&args.input, &args.output) {

@@ -40,14 +40,18 @@ pub struct ReportArgs {
 /// Runs it.
 pub fn run(args: &ReportArgs) -> Result<()> {
     let mut sections = vec![
-        Section::Text("Every number is from the run named here, on clips that training never showed.".to_owned()),
+        Section::Text(
+            "Every number is from the run named here, on clips that training never showed.".to_owned(),
+        ),
         Section::Heading("Training".to_owned()),
     ];
     sections.extend(charts(&read_log(&args.run.join("log.jsonl"))?).into_iter().map(Section::Chart));
     for (name, folder) in &args.evals {
         let path = Path::new(folder).join("table.json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let table: QuizTable = serde_json::from_str(&text).with_context(|| format!("{} is no table", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table: QuizTable =
+            serde_json::from_str(&text).with_context(|| format!("{} is no table", path.display()))?;
         sections.push(Section::Heading(name.clone()));
         sections.push(Section::Table(table));
     }
@@ -105,7 +109,8 @@ fn examples(args: &ReportArgs) -> Result<Vec<Example>> {
             continue;
         }
         *count += 1;
-        let answers = said.iter().map(|(name, answers)| (name.clone(), answers[&sample.id].clone())).collect();
+        let answers =
+            said.iter().map(|(name, answers)| (name.clone(), answers[&sample.id].clone())).collect();
         examples.push(Example {
             png: picture(&sample, &root)?,
             question: question_text(&sample),
@@ -121,7 +126,9 @@ fn question_text(sample: &Sample) -> String {
     let rendered = render(text, |piece| match piece {
         Piece::Visual => String::new(),
         Piece::Region(_) => "[the outlined object]".to_owned(),
-        Piece::Time(index) => sample.times.get(*index).map(|time| format!("{:.1} s", time.s)).unwrap_or_default(),
+        Piece::Time(index) => {
+            sample.times.get(*index).map(|time| format!("{:.1} s", time.s)).unwrap_or_default()
+        }
         Piece::Text(text) | Piece::Unknown(text) => (*text).to_owned(),
     });
     rendered.trim().to_owned()

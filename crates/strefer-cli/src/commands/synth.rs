@@ -59,7 +59,8 @@ impl From<Part> for Split {
 pub fn run(args: &SynthArgs) -> Result<()> {
     let config = match &args.config {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             toml::from_str(&text).with_context(|| format!("{} is no world", path.display()))?
         }
         None if args.long => WorldConfig::long(),
@@ -67,7 +68,9 @@ pub fn run(args: &SynthArgs) -> Result<()> {
     };
     let bar = bar(args.count as usize, "clips");
     let range = args.first..args.first + args.count;
-    write_world(&config, args.split.into(), args.seed, range, &args.out, &|done| bar.set_position(done as u64))?;
+    write_world(&config, args.split.into(), args.seed, range, &args.out, &|done| {
+        bar.set_position(done as u64)
+    })?;
     bar.finish_and_clear();
     println!("{}", args.out.display());
     Ok(())

@@ -19,9 +19,11 @@ const COLOURS: [&str; 6] = ["#0b6bcb", "#c2410c", "#15803d", "#7c3aed", "#b91c1c
 
 /// A chart of some curves over one axis; empty without points.
 pub fn line_chart(x_name: &str, y_name: &str, curves: &[Curve]) -> String {
-    let points = || curves.iter().flat_map(|curve| &curve.points).filter(|(x, y)| x.is_finite() && y.is_finite());
+    let points =
+        || curves.iter().flat_map(|curve| &curve.points).filter(|(x, y)| x.is_finite() && y.is_finite());
     let range = |pick: fn(&(f64, f64)) -> f64| {
-        let (low, high) = points().map(pick).fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) =
+            points().map(pick).fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
         if high > low { (low, high) } else { (low - 0.5, low + 0.5) }
     };
     if points().next().is_none() {
@@ -63,7 +65,12 @@ pub fn line_chart(x_name: &str, y_name: &str, curves: &[Curve]) -> String {
             path.join(" ")
         );
     }
-    let _ = write!(svg, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{x_name}</text></svg>", WIDTH - 12.0, HEIGHT - 2.0);
+    let _ = write!(
+        svg,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{x_name}</text></svg>",
+        WIDTH - 12.0,
+        HEIGHT - 2.0
+    );
     let legend: Vec<String> = curves
         .iter()
         .zip(COLOURS.iter().cycle())

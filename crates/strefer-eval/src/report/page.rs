@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_page_needs_no_network_and_no_text_breaks_it() {
-        let chart = line_chart("step", "loss", &[Curve { name: "sft".into(), points: vec![(0.0, 3.0), (9.0, 1.0)] }]);
+        let chart =
+            line_chart("step", "loss", &[Curve { name: "sft".into(), points: vec![(0.0, 3.0), (9.0, 1.0)] }]);
         let example = Example {
             png: vec![1, 2, 3],
             question: "Is <this> \"it\"?".into(),

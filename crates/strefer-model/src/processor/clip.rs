@@ -92,9 +92,14 @@ impl Clip {
         self.facts
     }
 
-    /// From the first to the last frame of the segment, in seconds.
+    /// From the first to the last frame of the segment, in seconds: what temporal tokens divide.
     pub fn duration_s(&self) -> f64 {
         (self.last - self.first) as f64 / self.facts.fps
+    }
+
+    /// How long the segment is shown, its last frame included, in seconds: the last moment that can be asked about.
+    pub fn end_s(&self) -> f64 {
+        (self.last - self.first + 1) as f64 / self.facts.fps
     }
 
     /// The source frame of a mask's key; positions of a uniform sample count inside the segment.

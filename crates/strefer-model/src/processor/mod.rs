@@ -99,7 +99,7 @@ impl Processor {
         }
         let clip = Clip::open(&self.cfg, &self.options, &self.cache, media)?;
         sample.validate(strefer_core::validate::MediaFacts {
-            duration_s: Some(clip.duration_s()),
+            duration_s: Some(clip.end_s()),
             frame_size: None,
         })?;
         let prompt = self.prompt.build(sample, clip.duration_s(), matches!(purpose, Purpose::Train(_)))?;

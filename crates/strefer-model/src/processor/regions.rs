@@ -32,13 +32,14 @@ pub fn choose(sample: &Sample, clip: &Clip, rng: Option<&Rng>) -> Result<Vec<Vec
             };
             keys.into_iter()
                 .map(|key| {
-                    let frame = clip.source_frame(region.index_space, key).ok_or_else(|| Error::MaskFrame {
-                        id: sample.id.clone(),
-                        region: index,
-                        key: key.0,
-                        video: clip.path().clone(),
-                        n_frames: clip.facts().n_frames,
-                    })?;
+                    let frame =
+                        clip.source_frame(region.index_space, key).ok_or_else(|| Error::MaskFrame {
+                            id: sample.id.clone(),
+                            region: index,
+                            key: key.0,
+                            video: clip.path().clone(),
+                            n_frames: clip.facts().n_frames,
+                        })?;
                     Ok((key, frame))
                 })
                 .collect()
@@ -76,7 +77,9 @@ pub fn rows(
                         width,
                     });
                 }
-                Some(mask) if cfg.frames.region_fit == Fit::Pad => grid_mask(&mask.pad_to_square(), side, side),
+                Some(mask) if cfg.frames.region_fit == Fit::Pad => {
+                    grid_mask(&mask.pad_to_square(), side, side)
+                }
                 Some(mask) => grid_mask(&mask, side, side),
             };
             region.rows.push(stack.rows[frame]);

@@ -104,7 +104,9 @@ impl RegionEncoder {
             counts.push(groups.len());
             for group in groups {
                 let share = 1.0 / group as f32;
-                weights.extend((0..k).map(|row| if (first..first + group).contains(&row) { share } else { 0.0 }));
+                weights.extend(
+                    (0..k).map(|row| if (first..first + group).contains(&row) { share } else { 0.0 }),
+                );
                 first += group;
             }
         }
