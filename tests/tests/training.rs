@@ -23,10 +23,10 @@ impl Observer for StopAfter<'_> {
     }
 }
 
-fn train(config: TrainConfig, resume: bool, stop_after: usize) -> strefer_train::Result<Outcome> {
+fn train(config: TrainConfig, resume: bool, stop_after: usize) -> Result<Outcome, Box<Error>> {
     let stop = AtomicBool::new(false);
     let mut trainer = Trainer::new(config, resume, &Device::Cpu)?;
-    trainer.run(&mut StopAfter { steps: stop_after, stop: &stop }, &stop)
+    Ok(trainer.run(&mut StopAfter { steps: stop_after, stop: &stop }, &stop)?)
 }
 
 fn weights(run: &Path) -> Vec<u8> {
@@ -63,11 +63,12 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
 fn a_run_is_not_started_over_another_one() {
     let lab = Lab::new(2);
     train(lab.config("run", 1), false, 99).unwrap();
-    assert!(matches!(train(lab.config("run", 1), false, 99), Err(Error::OutputExists { .. })));
+    let error = train(lab.config("run", 1), false, 99).unwrap_err();
+    assert!(matches!(*error, Error::OutputExists { .. }), "{error}");
     let mut other = lab.config("run", 1);
     other.seed += 1;
     let error = train(other, true, 99).unwrap_err();
-    assert!(matches!(&error, Error::ConfigChanged { field, .. } if field == "seed"), "{error}");
+    assert!(matches!(&*error, Error::ConfigChanged { field, .. } if field == "seed"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The programs `strefer` and `strefer-infer`: arguments, progress, and one library call a job.
 
+#![allow(clippy::print_stdout, reason = "a job's result goes to stdout")]
+
 pub mod args;
 pub mod commands;
 mod interrupt;

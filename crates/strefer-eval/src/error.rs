@@ -28,7 +28,7 @@ pub enum Error {
         /// The sample.
         id: String,
         /// Why.
-        source: strefer_model::Error,
+        source: Box<strefer_model::Error>,
     },
     /// Files of samples.
     #[error(transparent)]

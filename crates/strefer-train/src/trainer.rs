@@ -128,10 +128,15 @@ impl Trainer {
             tell(LogLine::Step(report))?;
             self.check_skipped()?;
             let done = self.progress.step == steps.total;
-            if self.config.eval.as_ref().is_some_and(|eval| done || self.progress.step % eval.every == 0) {
+            if self
+                .config
+                .eval
+                .as_ref()
+                .is_some_and(|eval| done || self.progress.step.is_multiple_of(eval.every))
+            {
                 tell(LogLine::Eval(self.evaluate()?))?;
             }
-            if done || self.progress.step % self.config.save.every == 0 {
+            if done || self.progress.step.is_multiple_of(self.config.save.every) {
                 let path = self.save()?;
                 tell(LogLine::Saved { step: self.progress.step, path })?;
             }

@@ -96,7 +96,7 @@ pub fn answer_all(
         .par_iter()
         .map(|(sample, facts)| {
             let said = ask(model, &processor, sample)
-                .map_err(|source| Error::Question { id: sample.id.clone(), source })?;
+                .map_err(|error| Error::Question { id: sample.id.clone(), source: Box::new(error) })?;
             let count = done.fetch_add(1, Ordering::Relaxed) + 1;
             if let Ok(mut progress) = progress.lock() {
                 progress(count);
