@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-/// The model that comes with the program.
-const DEFAULT: &str = "checkpoints/strefer-tiny/final";
+/// The model that comes with the program: fine-tuned, or as far as the base recipe.
+const DEFAULTS: [&str; 2] = ["checkpoints/strefer-tiny/final", "checkpoints/strefer-tiny/base"];
 
 /// The named model, or the one that comes with the program: from `STREFER_MODEL`, below the working folder, or below
 /// a folder above the program.
@@ -18,10 +18,10 @@ pub fn find_model(named: Option<&Path>) -> Result<PathBuf> {
     }
     let program = std::env::current_exe().ok();
     let above = program.iter().flat_map(|program| program.ancestors().skip(1)).map(Path::to_owned);
-    let places: Vec<PathBuf> =
-        std::iter::once(PathBuf::new()).chain(above).map(|dir| dir.join(DEFAULT)).collect();
+    let dirs = std::iter::once(PathBuf::new()).chain(above);
+    let places: Vec<PathBuf> = dirs.flat_map(|dir| DEFAULTS.map(|name| dir.join(name))).collect();
     match places.iter().find(|place| place.join("config.json").exists()) {
         Some(place) => Ok(place.clone()),
-        None => bail!("no model was named, and {DEFAULT} is neither here nor beside the program"),
+        None => bail!("no model was named, and {} is neither here nor beside the program", DEFAULTS[0]),
     }
 }
