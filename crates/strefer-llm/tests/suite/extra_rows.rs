@@ -26,6 +26,12 @@ fn model(dir: &std::path::Path) -> (Decoder, ParamStore, Value) {
     (decoder, store, json)
 }
 
+/// Our own recordings, and the whole models among the fixtures, whose language side they are.
+fn cases() -> Vec<std::path::PathBuf> {
+    let own = strefer_core::golden::dirs("phi3_extra_rows");
+    own.into_iter().chain(strefer_core::golden::find("strefer_e2e")).collect()
+}
+
 fn positions(s: usize) -> Tensor {
     Tensor::arange(0u32, s as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap()
 }
@@ -33,7 +39,7 @@ fn positions(s: usize) -> Tensor {
 #[test]
 fn logits_loss_and_gradients_with_added_rows_match_the_reference() {
     let mut seen = 0;
-    for dir in strefer_core::golden::dirs("strefer_e2e") {
+    for dir in cases() {
         for run in ["batch", "batch_mixed"] {
             let (decoder, store, _) = model(&dir);
             let golden = Golden::open(&dir, &format!("{run}_outputs"));
@@ -73,7 +79,7 @@ fn logits_loss_and_gradients_with_added_rows_match_the_reference() {
 
 #[test]
 fn generation_from_embeddings_matches_the_reference() {
-    for dir in strefer_core::golden::dirs("strefer_e2e") {
+    for dir in cases() {
         let (decoder, _, json) = model(&dir);
         for run in ["generate", "generate_nomask"] {
             let golden = Golden::open(&dir, run);
@@ -89,7 +95,7 @@ fn generation_from_embeddings_matches_the_reference() {
 
 #[test]
 fn added_ids_come_from_the_added_table() {
-    for dir in strefer_core::golden::dirs("strefer_e2e") {
+    for dir in cases() {
         let (decoder, store, json) = model(&dir);
         let first = json["initial_tokenizer_len"].as_u64().unwrap() as u32;
         let ids = Tensor::new(&[[0, first - 1, first, first + 3]], &Device::Cpu).unwrap();
