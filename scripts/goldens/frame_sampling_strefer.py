@@ -1,5 +1,6 @@
 """Frame choice of the strefer family: the rules that need no random number (drawn offsets are inputs of the rows)."""
 
+import json
 from datetime import timedelta
 
 import numpy as np
@@ -81,8 +82,37 @@ def check(folder):
     print(f"{FAMILY}: our rules agree with {sum(len(value) for value in rows.values() if isinstance(value, list))} rows")
 
 
+def annotated(keys_of_objects):
+    """All annotated frames once, ascending, and where each object's frames lie among them."""
+    frames = sorted({key for keys in keys_of_objects for key in keys})
+    return frames, [[frames.index(key) for key in sorted(keys)] for keys in keys_of_objects]
+
+
+def check_annotated():
+    root = common.fixtures(FAMILY)
+    if root is None:
+        return
+    for entry in json.loads((root / "records.json").read_text())["records"]:
+        for variant in entry["selection_variants"] if "annotation" in entry["record"] else []:
+            chosen = variant["selected_key_per_object"]
+            objects = [[int(k) for k in o] for o in entry["record"]["annotation"]]
+            objects = [[int(c)] for c in chosen] if chosen else objects
+            assert annotated(objects) == (variant["mask_frame_keys"], variant["ann_indices"]), entry["name"]
+
+
+def record(rng, number):
+    """An invented annotation of one to three objects; every third record is of the kind that picks one frame each."""
+    objects = [sorted(int(k) for k in rng.choice(32, rng.integers(1, 7), replace=False)) for _ in range(1 + number % 3)]
+    chosen = [str(keys[0]) for keys in objects] if number % 3 == 0 else None
+    frames, rows = annotated([[int(key)] for key in chosen] if chosen else objects)
+    annotation = [{str(key): {"segmentation": None} for key in keys} for keys in objects]
+    variant = {"selected_key_per_object": chosen, "mask_frame_keys": frames, "ann_indices": rows}
+    return {"name": f"invented_{number}", "record": {"annotation": annotation}, "selection_variants": [variant]}
+
+
 def main():
     rng = common.seeded(SEED)
+    check_annotated()
     reference = common.fixtures(FAMILY)
     if reference:
         check(reference)
@@ -109,6 +139,7 @@ def main():
             offset = start_s + float(rng.random()) * (end_s - start_s) / 32
             rows["torchcodec_v2"].append(clipped(n, fps, start_s, end_s, offset))
     common.write_json(folder / "sampling.json", rows, indent=None)
+    common.write_json(folder / "records.json", {"records": [record(rng, n) for n in range(6)]}, indent=None)
     common.readme(
         folder, "Frame sampling of the strefer family",
         "`linspace_whole`, `linspace_segment`: both ends included, truncated. `videorefer_midpoints`: middles of equal segments.\n"
