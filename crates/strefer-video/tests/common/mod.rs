@@ -1,6 +1,6 @@
 //! Pictures that carry their own number, so that a decoded frame says which one it is.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use image::{Rgb, RgbImage};
 
