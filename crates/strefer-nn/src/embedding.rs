@@ -11,9 +11,10 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// A table of `count` vectors of width `dim`; fresh ones are normal with deviation 0.02.
+    /// A table of `count` vectors of width `dim`; fresh ones are normal with deviation `1 / √dim`, so that a token
+    /// weighs as much as what small fresh layers add to it.
     pub fn new(count: usize, dim: usize, vb: VarBuilder) -> Result<Self> {
-        let init = Init::Randn { mean: 0.0, stdev: 0.02 };
+        let init = Init::Randn { mean: 0.0, stdev: 1.0 / (dim.max(1) as f64).sqrt() };
         Ok(Self { weight: vb.get_with_hints((count, dim), "weight", init)? })
     }
 
