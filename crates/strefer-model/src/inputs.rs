@@ -33,13 +33,18 @@ pub struct Inputs {
     pub tokens: Vec<PromptToken>,
     /// One label a position of `tokens`: the token to be learnt at that position, or [`IGNORE`].
     pub labels: Vec<i64>,
-    /// Source frames behind the first `shown` rows of `frames`.
+    /// Source frames behind the rows of `frames`.
     pub frame_indices: Vec<usize>,
     /// Length of what is shown, in seconds.
     pub duration_s: f64,
 }
 
 impl Inputs {
+    /// Source frames that the video connector sees.
+    pub fn shown_frames(&self) -> &[usize] {
+        &self.frame_indices[..self.shown]
+    }
+
     /// Number of positions that are learnt.
     pub fn supervised(&self) -> usize {
         self.labels.iter().filter(|&&label| label != IGNORE).count()

@@ -23,6 +23,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod connector;
 mod error;
+mod frame_time;
 mod inputs;
 pub mod preset;
 mod processor;

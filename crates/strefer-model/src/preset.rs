@@ -38,6 +38,7 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
             rule: UniformRule::LinspaceTrunc,
             fit: Fit::Stretch,
             region_fit: Fit::Stretch,
+            time_embedding: true,
         },
         vision: VisionConfig {
             siglip: SiglipConfig {
@@ -52,7 +53,8 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
             feature: FeatureLayer::LastNormed,
         },
         connector: ConnectorConfig { pooled_side: 4, newline: Newline::NoToken },
-        region: Some(RegionConfig::default()),
+        // One token for every frame shown: an action is told from its neighbouring frames.
+        region: Some(RegionConfig { max_tokens: 8 }),
         time: TimeConfig::Tokens(TINY_TIME),
         llm: DecoderConfig { intermediate_size: 256, ..DecoderConfig::tiny(tokenizer.vocab_size()) },
         chat: ChatPreset::Phi3,

@@ -10,6 +10,7 @@ use strefer_vision::siglip::{FeatureLayer, SiglipVision};
 
 use crate::config::VideoLlmConfig;
 use crate::connector::Connector;
+use crate::frame_time::FrameTime;
 use crate::inputs::Inputs;
 use crate::region::{RegionEncoder, RegionRows};
 use crate::splice::{SplicePlan, SpliceRow};
@@ -31,6 +32,7 @@ pub mod prefix {
 pub struct VideoLlm {
     vision: SiglipVision,
     feature: FeatureLayer,
+    frame_time: Option<FrameTime>,
     connector: Connector,
     region_encoder: Option<RegionEncoder>,
     language_model: Decoder,
@@ -56,13 +58,25 @@ impl VideoLlm {
         let text_dim = cfg.llm.hidden_size;
         let vision_vb = vb.pp(prefix::VISION).pp("vision_model");
         let vision = SiglipVision::for_feature(&cfg.vision.siglip, cfg.vision.feature, vision_vb)?;
-        let connector = Connector::new(&cfg.connector, vision_dim, text_dim, vb.pp(prefix::CONNECTOR))?;
+        let connector_vb = vb.pp(prefix::CONNECTOR);
+        let frame_time = match cfg.frames.time_embedding {
+            true => Some(FrameTime::new(cfg.frames.count, vision_dim, connector_vb.clone())?),
+            false => None,
+        };
+        let connector = Connector::new(&cfg.connector, vision_dim, text_dim, connector_vb)?;
         let region_encoder = match &cfg.region {
             Some(region) => Some(RegionEncoder::new(region, vision_dim, text_dim, vb.pp(prefix::REGION))?),
             None => None,
         };
         let language_model = Decoder::new(&cfg.llm, vb.pp(prefix::LANGUAGE))?;
-        Ok(Self { vision, feature: cfg.vision.feature, connector, region_encoder, language_model })
+        Ok(Self {
+            vision,
+            feature: cfg.vision.feature,
+            frame_time,
+            connector,
+            region_encoder,
+            language_model,
+        })
     }
 
     /// The language model.
@@ -82,7 +96,10 @@ impl VideoLlm {
             bail!("a batch needs rows, and all of them equally many frames");
         }
         let frames: Vec<&Tensor> = batch.iter().map(|inputs| &inputs.frames).collect();
-        let feats = self.vision_features(&Tensor::cat(&frames, 0)?)?; // (all frames, n, dv)
+        let mut feats = self.vision_features(&Tensor::cat(&frames, 0)?)?; // (all frames, n, dv)
+        if let Some(frame_time) = &self.frame_time {
+            feats = frame_time.forward(&feats, batch)?;
+        }
         let videos = self.video_tokens(&feats, batch, shown)?; // (b, tokens, d)
         let (b, per_video, d) = videos.dims3()?;
         let (region_tokens, counts) = self.region_tokens(&feats, batch)?;

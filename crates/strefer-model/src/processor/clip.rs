@@ -33,6 +33,8 @@ pub struct Clip {
 pub struct FrameStack {
     /// `(rows, 3, h, w)`, flat.
     pub pixels: Vec<f32>,
+    /// The source frame of every row.
+    pub sources: Vec<usize>,
     /// The row of every source frame that carries masks.
     pub rows: BTreeMap<usize, u32>,
 }
@@ -131,7 +133,8 @@ impl Clip {
         for frame in &frames {
             normalise_into(&mut pixels, frame);
         }
-        Ok(FrameStack { pixels, rows })
+        let sources = wanted.iter().map(|&(index, _)| index).collect();
+        Ok(FrameStack { pixels, sources, rows })
     }
 
     /// Frames at model size, from the cache or decoded.

@@ -123,7 +123,7 @@ impl Processor {
             regions,
             tokens: prompt.tokens,
             labels: prompt.labels,
-            frame_indices: clip.shown().to_vec(),
+            frame_indices: stack.sources,
             duration_s: clip.duration_s(),
         })
     }
