@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strefer_core::sample::{RegionMode, Split, TimeStyle};
+use strefer_core::sample::{Split, TimeStyle};
 
 use crate::error::{Error, Result};
 use crate::instruct::task::TaskKind;
@@ -44,6 +44,8 @@ pub struct InstructConfig {
     pub form: Form,
     /// Most turns in one conversation.
     pub turns_per_sample: usize,
+    /// Conversations with fewer turns are left out.
+    pub fewest_turns: usize,
     /// Most different regions in one conversation.
     pub regions_per_sample: usize,
     /// Most questions a video and task; a task that is not named is not asked.
@@ -70,8 +72,8 @@ pub struct InstructConfig {
     pub smallest_area: f64,
     /// Most masks stored for a region, spread over the video.
     pub masks_per_region: usize,
-    /// Which of them the model gets.
-    pub region_mode: RegionMode,
+    /// Share of the samples whose regions point at their objects in one frame instead of all along the video.
+    pub single_frame_share: f64,
 }
 
 impl Default for InstructConfig {
@@ -83,6 +85,7 @@ impl Default for InstructConfig {
             split: Split::Train,
             form: Form::Conversations,
             turns_per_sample: 8,
+            fewest_turns: 1,
             regions_per_sample: 8,
             tasks: TaskKind::ALL.iter().map(|task| (*task, task.usual_count())).collect(),
             attributes: [
@@ -103,7 +106,7 @@ impl Default for InstructConfig {
             time_intervals: 31,
             smallest_area: 0.001,
             masks_per_region: 8,
-            region_mode: RegionMode::SingleRandom,
+            single_frame_share: 0.5,
         }
     }
 }
@@ -127,15 +130,11 @@ impl InstructConfig {
             ("middle", self.middle, 0.01, 1.0),
             ("smallest_area", self.smallest_area, 0.0, 0.5),
             ("shortest_s", self.shortest_s, 0.0, 3600.0),
+            ("single_frame_share", self.single_frame_share, 0.0, 1.0),
         ] {
             if !(low..=high).contains(&value) {
                 return refuse(format!("{name} is {value}, not between {low} and {high}"));
             }
-        }
-        if self.region_mode == RegionMode::SingleFixed {
-            return refuse(
-                "region_mode single_fixed names a frame, which only single samples have".to_owned(),
-            );
         }
         match self.attributes.iter().find(|(_, values)| values.len() < 2) {
             Some((name, _)) => refuse(format!("attribute {name:?} needs at least two values")),

@@ -21,11 +21,14 @@ pub fn conversations(cx: &Context<'_>, mut drafts: Vec<Draft>, config_hash: &str
             None => open.push(vec![draft]),
         }
     }
-    let samples = open.iter().enumerate();
-    samples
+    open.retain(|turns| turns.len() >= cx.cfg.fewest_turns);
+    open.iter()
+        .enumerate()
         .map(|(number, turns)| {
             let mut sample = empty(cx, format!("{}-c{number:02}", cx.facts.video.video_id), config_hash);
             turns.iter().for_each(|draft| add_turns(cx, &mut sample, draft));
+            let mode = draw_mode(cx, &sample);
+            sample.regions.iter_mut().for_each(|region| region.mode = mode);
             if let [only] = turns.as_slice() {
                 describe(&mut sample, only);
             }
@@ -55,13 +58,18 @@ pub fn singles(cx: &Context<'_>, drafts: &[Draft], config_hash: &str) -> Vec<Sam
         let id = format!("{}-{}-{nth:02}", cx.facts.video.video_id, draft.task.name());
         let mut sample = empty(cx, id, config_hash);
         add_turns(cx, &mut sample, draft);
-        sample.regions.iter_mut().for_each(fix_largest);
+        let mut other = draft
+            .other
+            .as_ref()
+            .map(|(at, answer)| OtherObject { answer: answer.clone(), region: region(cx, 0, *at) });
+        if draw_mode(cx, &sample) == RegionMode::SingleRandom {
+            sample
+                .regions
+                .iter_mut()
+                .chain(other.as_mut().map(|other| &mut other.region))
+                .for_each(fix_largest);
+        }
         describe(&mut sample, draft);
-        let other = draft.other.as_ref().map(|(at, answer)| {
-            let mut region = region(cx, 0, *at);
-            fix_largest(&mut region);
-            OtherObject { answer: answer.clone(), region }
-        });
         let (kind, answer) = (draft.kind.clone(), draft.key.clone());
         sample.eval = Some(QuizFacts { kind, answer, held_out: draft.held_out, other }.to_value());
         samples.push(sample);
@@ -148,16 +156,19 @@ fn region(cx: &Context<'_>, rid: usize, at: usize) -> Region {
         eid: Some(cx.entity(at).entity.eid.clone()),
         masks,
         index_space: cx.facts.index_space,
-        mode: cx.cfg.region_mode,
+        mode: RegionMode::Multi,
         fixed_key: None,
     }
 }
 
-/// Where one mask is drawn in training, scoring uses the largest.
+/// Whether a sample points at its objects in one frame or all along the video.
+fn draw_mode(cx: &Context<'_>, sample: &Sample) -> RegionMode {
+    let single = cx.rng("region mode").named(&sample.id).chance(cx.cfg.single_frame_share);
+    if single { RegionMode::SingleRandom } else { RegionMode::Multi }
+}
+
+/// Where training draws one mask, scoring uses the largest.
 fn fix_largest(region: &mut Region) {
-    if region.mode != RegionMode::SingleRandom {
-        return;
-    }
     let area = |mask: &FrameMask| match mask {
         FrameMask::Rle(record) => Rle::try_from(record.clone()).map_or(0, |rle| rle.area()),
         _ => 0,
