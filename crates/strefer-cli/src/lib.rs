@@ -6,10 +6,12 @@ pub mod args;
 pub mod commands;
 mod interrupt;
 mod model_dir;
+mod process;
 mod progress;
 
 pub use interrupt::stop_flag;
 pub use model_dir::find_model;
+pub use process::prepare_process;
 
 /// Logs go to stderr; `STREFER_LOG` chooses how many.
 pub fn start_logging() {

@@ -159,7 +159,8 @@ impl Trainer {
                 continue;
             }
             ids.extend(inputs.iter().map(|input| input.id.clone()));
-            let (sum, count, width) = self.pass(&inputs, &mut gradients)?;
+            // Among the pool's own threads: a thread outside would compete with them for the cores.
+            let (sum, count, width) = rayon::scope(|_| self.pass(&inputs, &mut gradients))?;
             loss += sum;
             supervised += count;
             tokens += width;

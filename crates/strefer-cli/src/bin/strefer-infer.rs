@@ -14,6 +14,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    strefer_cli::prepare_process();
     strefer_cli::start_logging();
     strefer_cli::report_errors(infer::run(&Args::parse().infer))
 }

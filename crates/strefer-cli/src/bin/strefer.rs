@@ -25,6 +25,7 @@ enum Job {
 }
 
 fn main() -> ExitCode {
+    strefer_cli::prepare_process();
     strefer_cli::start_logging();
     strefer_cli::report_errors(match &Args::parse().job {
         Job::Synth(args) => synth::run(args),

@@ -1,0 +1,29 @@
+//! What a program sets for its whole process before it does anything else.
+
+/// candle's own threads spin for a while after each element-wise operation, on cores that the operations of
+/// `strefer-nn` want; with this they sleep at once.
+const SPIN_LIMIT: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
+
+/// Makes tensors cheap to allocate and threads share the cores. Call it first in `main`.
+pub fn prepare_process() {
+    if std::env::var_os(SPIN_LIMIT).is_none() {
+        // SAFETY: `main` has started no thread yet, so nothing reads the environment meanwhile.
+        unsafe { std::env::set_var(SPIN_LIMIT, "1") };
+    }
+    keep_freed_memory();
+}
+
+/// A training step frees and allocates the same large tensors again and again. Given back to the system, every page
+/// would have to be zeroed and mapped anew.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn keep_freed_memory() {
+    const LARGEST_MMAP_THRESHOLD: libc::c_int = 32 << 20;
+    // SAFETY: these calls set two numbers of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_freed_memory() {}
