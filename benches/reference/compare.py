@@ -1,0 +1,147 @@
+"""Runs cases on both sides in turn, each in a process of its own, and writes a table of ratios."""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from common import CASES, THREADS
+
+ROOT = Path(__file__).parents[2]
+SIDES = {
+    "strefer": [str(ROOT / "target/release/strefer-bench-case")],
+    "pytorch": [sys.executable, str(Path(__file__).with_name("case.py"))],
+}
+
+
+def use_two_cores():
+    """Both sides get the same two cores and as many threads; a machine with one core keeps it."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(THREADS)
+
+
+def run(side, case, data):
+    command = [*SIDES[side], case, "--data", str(data)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def merge(found):
+    """One side's rounds as one measurement."""
+    return {
+        "median_s": statistics.median(time for one in found for time in one["runs_s"]),
+        "runs": sum(len(one["runs_s"]) for one in found),
+        "start_mib": max(one["start_mib"] or 0 for one in found),
+        "peak_mib": max(one["peak_mib"] or 0 for one in found),
+        "parameters": found[0]["parameters"],
+    }
+
+
+def compare(case, rounds, data):
+    """Both sides of a case; PyTorch's is None where what it needs is not there."""
+    has_reference = CASES[case]["work"]["kind"] != "video" or installed("torchcodec")
+    sides = [side for side in SIDES if side == "strefer" or has_reference]
+    found = {side: [] for side in SIDES}
+    for _ in range(rounds):
+        for side in sides:
+            found[side].append(run(side, case, data))
+            print(json.dumps(found[side][-1]), file=sys.stderr)
+    ours, theirs = (merge(found[side]) if found[side] else None for side in SIDES)
+    if theirs and ours["parameters"] != theirs["parameters"]:
+        sys.exit(f"{case}: {ours['parameters']} parameters beside {theirs['parameters']}: not the same model")
+    return ours, theirs
+
+
+def installed(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def seconds(value):
+    return f"{value:.3f} s" if value >= 1 else f"{1000 * value:.1f} ms"
+
+
+def row(case, ours, theirs):
+    title, (units, name) = CASES[case]["title"], CASES[case]["units"]
+    rate = f"{units / ours['median_s']:.3g} {name}/s"
+    if theirs is None:
+        cells = [title, seconds(ours["median_s"]), "no torchcodec", "", rate, f"{ours['peak_mib']:.0f}", ""]
+    else:
+        ratio = ours["median_s"] / theirs["median_s"]
+        memory = [f"{side['peak_mib']:.0f} ({side['peak_mib'] - side['start_mib']:.0f})" for side in (ours, theirs)]
+        cells = [title, seconds(ours["median_s"]), seconds(theirs["median_s"]), f"{ratio:.2f}", rate, *memory]
+    return f"| {' | '.join(cells)} |"
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return names[0] + (", AVX-512" if "avx512f" in flags else "")
+
+
+def versions():
+    rustc = subprocess.run(["rustc", "-V"], capture_output=True, text=True).stdout.split()[1]
+    candle = re.search(r'name = "candle-core"\nversion = "(.*?)"', (ROOT / "Cargo.lock").read_text())[1]
+    command = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    return (
+        f"strefer {commit.stdout.strip() or 'without a commit'}, rustc {rustc}, candle {candle}; "
+        f"Python {platform.python_version()}, torch {version('torch')}, torchcodec {installed('torchcodec') or 'none'}"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cases", nargs="*", metavar="case", help=", ".join(CASES))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--data", type=Path, required=True)
+    args = parser.parse_args()
+    if unknown := set(args.cases) - set(CASES):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    use_two_cores()
+    rows = [row(case, *compare(case, args.rounds, args.data)) for case in args.cases or CASES]
+    date = datetime.date.today().isoformat()
+    text = "\n".join(
+        [
+            "# Time and memory beside PyTorch on a CPU",
+            "",
+            f"- Date: {date}. Processor: {processor()}, {THREADS} threads on each side.",
+            f"- {versions()}.",
+            f"- Command: `ROUNDS={args.rounds} scripts/bench{''.join(' ' + case for case in args.cases)}`. Both sides in "
+            "turn, a process each; medians over all rounds of runs after an unmeasured one. float32, random weights, "
+            "SDPA and fused AdamW in PyTorch.",
+            "- Memory: VmHWM, the most the process held; in brackets, what came on top of program and libraries.",
+            "",
+            "| work | strefer | PyTorch | ratio | strefer gets through | strefer MiB | PyTorch MiB |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+    if args.cases:
+        print(text)
+    else:
+        path = ROOT / "docs/results" / f"{date}-cpu-benches.md"
+        path.write_text(text)
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

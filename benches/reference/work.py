@@ -1,0 +1,114 @@
+"""Every kind of work in PyTorch: makes a function that does it once, and counts parameters."""
+
+import torch
+import torch.nn.functional as F
+from models import Decoder, Vision
+from torch import nn
+
+
+def count(*modules):
+    return sum(value.numel() for module in modules for value in module.parameters())
+
+
+def token_ids(b, s, vocab):
+    return (torch.arange(b * s) * 7919 % vocab).view(b, s)
+
+
+def vision(case, _data):
+    cfg = case["siglip"]
+    tower = Vision(cfg, norm=False)
+    pixels = torch.rand(case["frames"], 3, cfg["image_size"], cfg["image_size"]) * 2 - 1
+
+    @torch.inference_mode()
+    def work():
+        tower(pixels)
+
+    return work, count(tower)
+
+
+class Video(nn.Module):
+    """Tower and two-layer connector, after which neighbouring patches are averaged."""
+
+    def __init__(self, part, d):
+        super().__init__()
+        self.tower = Vision(part["siglip"], norm=True)
+        self.fc1, self.fc2 = nn.Linear(part["siglip"]["hidden_size"], d), nn.Linear(d, d)
+        self.side = part["pooled_side"]
+
+    def forward(self, pixels, b):
+        xs = self.fc2(F.gelu(self.fc1(self.tower(pixels))))
+        f, n, d = xs.shape
+        cell = int(n**0.5) // self.side
+        xs = xs.view(f, self.side, cell, self.side, cell, d).mean((2, 4))
+        return xs.reshape(b, -1, d)
+
+
+def train(case, _data):
+    cfg, b, part = case["decoder"], case["batch"], case.get("video")
+    decoder = Decoder(cfg)
+    modules = [decoder]
+    ids = labels = token_ids(b, case["text_tokens"], cfg["vocab_size"])
+    if part:
+        video = Video(part, cfg["hidden_size"])
+        modules.append(video)
+        size = part["siglip"]["image_size"]
+        pixels = torch.rand(b * part["frames"], 3, size, size) * 2 - 1
+        shown = part["frames"] * part["pooled_side"] ** 2
+        labels = torch.cat([torch.full((b, shown), -100), labels], 1)
+    values = [value for module in modules for value in module.parameters()]
+    optimizer = torch.optim.AdamW(values, lr=1e-4, weight_decay=0.01, fused=True)
+
+    def work():
+        embeds = decoder.embed_tokens(ids)
+        if part:
+            embeds = torch.cat([video(pixels, b), embeds], 1)
+        logits = decoder.logits(decoder(embeds)[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return work, count(*modules)
+
+
+@torch.inference_mode()
+def read(decoder, cache, ids, start):
+    hidden = decoder(decoder.embed_tokens(ids), cache, start)
+    return decoder.logits(hidden[:, -1:]).flatten()
+
+
+def prefill(case, _data):
+    decoder = Decoder(case["decoder"]).eval()
+    ids = token_ids(1, case["tokens"], case["decoder"]["vocab_size"])
+    return lambda: read(decoder, decoder.cache(case["tokens"]), ids, 0), count(decoder)
+
+
+def decode(case, _data):
+    decoder = Decoder(case["decoder"]).eval()
+    ids = token_ids(1, case["tokens"], case["decoder"]["vocab_size"])
+    with torch.inference_mode():
+        cache = decoder.cache(case["tokens"] + 1)
+    read(decoder, cache, ids, 0)
+    following = torch.tensor([[11]])
+    return lambda: read(decoder, cache, following, case["tokens"]), count(decoder)
+
+
+def video(case, data):
+    import numpy
+    from common import THREADS
+    from torchcodec.decoders import VideoDecoder
+
+    path, n, size = data / case["file"], case["frames"], case["size"]
+
+    def work():
+        decoder = VideoDecoder(path, num_ffmpeg_threads=THREADS)
+        indices = numpy.linspace(0, decoder.metadata.num_frames - 1, n).astype(int).tolist()
+        frames = decoder.get_frames_at(indices).data
+        frames = F.interpolate(frames, (size, size), mode="bicubic", antialias=True)
+        pixels = (frames.float() / 255 - 0.5) / 0.5
+        assert pixels.shape == (n, 3, size, size)
+
+    return work, 0
+
+
+KINDS = {"vision": vision, "train": train, "prefill": prefill, "decode": decode, "video": video}

@@ -1,0 +1,37 @@
+//! Measures one case in a process of its own and prints one line of JSON.
+
+#![allow(clippy::print_stdout, reason = "the measurement goes to stdout")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use strefer_benches::{cases, measure};
+
+/// Measure one case
+#[derive(Debug, Parser)]
+struct Args {
+    /// Name in cases.json
+    case: String,
+    /// Measured runs; those of cases.json when absent
+    #[arg(long)]
+    runs: Option<usize>,
+    /// Folder of the video files
+    #[arg(long, default_value = "target/bench")]
+    data: PathBuf,
+}
+
+fn run(args: &Args) -> Result<()> {
+    let cases = cases()?;
+    let names = || cases.keys().cloned().collect::<Vec<_>>().join(", ");
+    let case = cases.get(&args.case).with_context(|| format!("{:?} is none of {}", args.case, names()))?;
+    let found = measure(&args.case, args.runs.unwrap_or(case.runs), || case.prepare(&args.data))?;
+    println!("{}", serde_json::to_string(&found)?);
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    strefer_cli::prepare_process();
+    strefer_cli::report_errors(run(&Args::parse()))
+}

@@ -1,0 +1,114 @@
+//! One step of training: forward, backward, AdamW.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor, Var};
+use serde::Deserialize;
+use strefer_llm::decoder::positions_of;
+use strefer_llm::{Decoder, DecoderConfig};
+use strefer_nn::ops::{self, AttentionMask};
+use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
+use strefer_nn::{Linear, linear};
+use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
+
+use super::{Prepared, parameters, store, token_ids};
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Train {
+    decoder: DecoderConfig,
+    batch: usize,
+    text_tokens: usize,
+    video: Option<VideoPart>,
+}
+
+/// What is shown before the text of each row.
+#[derive(Debug, Clone, Deserialize)]
+struct VideoPart {
+    siglip: SiglipConfig,
+    /// Frames of a row.
+    frames: usize,
+    pooled_side: usize,
+}
+
+/// Tower and two-layer connector, after which neighbouring patches are averaged.
+struct Video {
+    tower: SiglipVision,
+    fc1: Linear,
+    fc2: Linear,
+    /// `(batch * frames, 3, h, w)`
+    pixels: Tensor,
+    pooled_side: usize,
+}
+
+impl Video {
+    /// `(b, frames * side * side, d)`
+    fn tokens(&self, b: usize) -> candle_core::Result<Tensor> {
+        let feats = self.tower.forward(&self.pixels, FeatureLayer::LastNormed)?;
+        let xs = ops::gelu_erf(&feats.apply(&self.fc1)?)?.apply(&self.fc2)?;
+        let (f, n, d) = xs.dims3()?;
+        let (side, to) = (n.isqrt(), self.pooled_side);
+        let cell = side / to;
+        let xs = xs.reshape((f, to, cell, to, cell * d))?.sum(2)?; // (f, to, to, cell*d)
+        let xs = (xs.reshape((f * to * to, cell, d))?.sum(1)? / (cell * cell) as f64)?;
+        xs.reshape((b, f / b * to * to, d))
+    }
+}
+
+struct Step {
+    decoder: Decoder,
+    video: Option<Video>,
+    ids: Tensor,
+    positions: Tensor,
+    labels: Tensor,
+    vars: BTreeMap<String, Var>,
+    optimizer: AdamW,
+}
+
+impl Step {
+    fn run(&mut self) -> candle_core::Result<()> {
+        let mut embeds = self.decoder.embed(&self.ids)?;
+        if let Some(video) = &self.video {
+            embeds = Tensor::cat(&[&video.tokens(embeds.dim(0)?)?, &embeds], 1)?;
+        }
+        let hidden = self.decoder.forward(&embeds, &self.positions, &AttentionMask::causal(), None)?;
+        let (sum, count) = self.decoder.loss(&hidden, &self.labels)?;
+        let loss = (sum / count as f64)?;
+        let grads = Gradients::collect(&self.vars, &loss.backward()?);
+        self.optimizer.step(&grads, 1e-4)
+    }
+}
+
+impl Train {
+    pub(super) fn prepare(&self) -> Result<Prepared> {
+        let store = store(true);
+        let vb = store.var_builder();
+        let (b, cfg) = (self.batch, &self.decoder);
+        let decoder = Decoder::new(cfg, vb.pp("decoder"))?;
+        let video = self.video.as_ref().map(|part| -> Result<Video> {
+            let (dv, d, size) = (part.siglip.hidden_size, cfg.hidden_size, part.siglip.image_size);
+            let feature = FeatureLayer::LastNormed;
+            Ok(Video {
+                tower: SiglipVision::for_feature(&part.siglip, feature, vb.pp("tower"))?,
+                fc1: linear(dv, d, vb.pp("fc1"))?,
+                fc2: linear(d, d, vb.pp("fc2"))?,
+                pixels: Tensor::rand(-1f32, 1f32, (b * part.frames, 3, size, size), &Device::Cpu)?,
+                pooled_side: part.pooled_side,
+            })
+        });
+        let video = video.transpose()?;
+        let shown = self.video.as_ref().map_or(0, |part| part.frames * part.pooled_side.pow(2));
+        let s = shown + self.text_tokens;
+        let ids = token_ids(b, self.text_tokens, cfg.vocab_size)?;
+        let labels = ids.to_dtype(DType::I64)?;
+        let unlearnt = Tensor::full(-100i64, (b, shown), &Device::Cpu)?;
+        let labels = if shown > 0 { Tensor::cat(&[&unlearnt, &labels], 1)? } else { labels };
+        let vars = store.vars();
+        let optimizer = AdamW::new(&vars, AdamWConfig::default(), &[])?;
+        let positions = positions_of(b, &vec![true; b * s], &Device::Cpu)?;
+        let mut step = Step { decoder, video, ids, positions, labels, vars, optimizer };
+        // Among the pool's own threads, as the trainer does.
+        let work = move || Ok(rayon::scope(|_| step.run())?);
+        Ok(Prepared { work: Box::new(work), parameters: parameters(&store) })
+    }
+}
