@@ -3,9 +3,11 @@
 
 mod attention;
 mod cross_entropy;
+mod depthwise;
 
 pub use attention::{attention, multi_head_attention};
 pub use cross_entropy::linear_cross_entropy;
+pub use depthwise::depthwise_3x3;
 
 use candle_core::{D, DType, Result, Tensor};
 
