@@ -137,9 +137,7 @@ impl VideoLlmConfig {
         if self.grid_side() == 0 {
             return Err("vision.siglip: the patch is larger than the image".to_owned());
         }
-        if self.connector.pooled_side == 0 || self.connector.pooled_side > self.grid_side() {
-            return Err(format!("connector.pooled_side is not between 1 and {}", self.grid_side()));
-        }
+        self.connector.validate(self.frames.count, self.grid_side(), self.vision.siglip.hidden_size)?;
         if self.region.is_some_and(|region| region.max_tokens == 0) {
             return Err("region.max_tokens is zero".to_owned());
         }

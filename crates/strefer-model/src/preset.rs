@@ -11,7 +11,7 @@ use strefer_vision::siglip::{FeatureLayer, SiglipConfig};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{ChatPreset, Fit, FramesConfig, ModelType, TokenIds, VideoLlmConfig, VisionConfig};
-use crate::connector::{ConnectorConfig, Newline};
+use crate::connector::{ConnectorConfig, MlpConfig, Newline};
 use crate::error::Result;
 use crate::processor::{REGION_TOKEN, VIDEO_TOKEN};
 use crate::region::RegionConfig;
@@ -52,7 +52,7 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
             },
             feature: FeatureLayer::LastNormed,
         },
-        connector: ConnectorConfig { pooled_side: 4, newline: Newline::NoToken },
+        connector: ConnectorConfig::Mlp(MlpConfig { pooled_side: 4, newline: Newline::NoToken }),
         // One token for every frame shown: an action is told from its neighbouring frames.
         region: Some(RegionConfig { max_tokens: 8 }),
         time: TimeConfig::Tokens(TINY_TIME),

@@ -1,19 +1,39 @@
-//! The video connector: patch features of all frames become tokens of the language model.
+//! Two-layer MLP and bilinear pooling of the patch grid (LLaVA-OneVision, arXiv 2408.03326).
 
-use candle_core::{Device, Module, Result, Tensor, bail};
+use candle_core::{Device, Module, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use serde::{Deserialize, Serialize};
 use strefer_nn::{Linear, linear, ops};
 
+use super::kind::square_side;
+
 /// Two-layer MLP and bilinear pooling of the patch grid (LLaVA-OneVision).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ConnectorConfig {
+pub struct MlpConfig {
     /// Side of the token grid of a frame; the patch grid is resized to it.
     pub pooled_side: usize,
     /// Where the learned newline vector goes.
     pub newline: Newline,
+}
+
+impl MlpConfig {
+    pub(super) fn token_count(&self, t: usize) -> usize {
+        let frame = self.pooled_side.pow(2);
+        match self.newline {
+            Newline::NoToken => t * frame,
+            Newline::OneToken => t * frame + 1,
+            Newline::Frame => t * (frame + 1),
+        }
+    }
+
+    pub(super) fn validate(&self, side: usize) -> std::result::Result<(), String> {
+        if self.pooled_side == 0 || self.pooled_side > side {
+            return Err(format!("connector.pooled_side is not between 1 and {side}"));
+        }
+        Ok(())
+    }
 }
 
 /// Where the learned newline vector goes.
@@ -31,11 +51,11 @@ pub enum Newline {
 
 /// Maps patch features to language tokens, frame by frame.
 #[derive(Debug, Clone)]
-pub struct Connector {
+pub struct MlpConnector {
     fc1: Linear,
     fc2: Linear,
     image_newline: Option<Tensor>,
-    cfg: ConnectorConfig,
+    cfg: MlpConfig,
 }
 
 /// The weights `(out, in)` of a bilinear resize with half-pixel centres and no antialiasing.
@@ -65,9 +85,9 @@ fn pool_matrix(from: usize, to: usize, device: &Device) -> Result<Tensor> {
     Tensor::from_vec(weights, (to * to, from * from), device)
 }
 
-impl Connector {
+impl MlpConnector {
     /// Parameters `mm_projector.{0,2}` and `image_newline` below `vb`.
-    pub fn new(cfg: &ConnectorConfig, vision_dim: usize, text_dim: usize, vb: VarBuilder) -> Result<Self> {
+    pub fn new(cfg: &MlpConfig, vision_dim: usize, text_dim: usize, vb: VarBuilder) -> Result<Self> {
         let fc1 = linear(vision_dim, text_dim, vb.pp("mm_projector.0"))?;
         let fc2 = linear(text_dim, text_dim, vb.pp("mm_projector.2"))?;
         let image_newline = match cfg.newline {
@@ -80,16 +100,6 @@ impl Connector {
         Ok(Self { fc1, fc2, image_newline, cfg: *cfg })
     }
 
-    /// Tokens of one video of `t` frames.
-    pub fn token_count(&self, t: usize) -> usize {
-        let frame = self.cfg.pooled_side.pow(2);
-        match self.cfg.newline {
-            Newline::NoToken => t * frame,
-            Newline::OneToken => t * frame + 1,
-            Newline::Frame => t * (frame + 1),
-        }
-    }
-
     /// Tokens of `b` videos of equally many frames.
     ///
     /// # Shapes
@@ -97,10 +107,7 @@ impl Connector {
     /// - returns: `(b, tokens, d)`
     pub fn forward(&self, feats: &Tensor) -> Result<Tensor> {
         let (b, t, n, dv) = feats.dims4()?;
-        let side = n.isqrt();
-        if side * side != n {
-            bail!("{n} patches are not a square grid");
-        }
+        let side = square_side(n)?;
         let to = self.cfg.pooled_side;
         let xs = feats.reshape((b * t, n, dv))?;
         let xs = self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(&xs)?)?)?; // (b*t, n, d)
@@ -154,12 +161,12 @@ mod tests {
     #[test]
     fn tokens_are_counted_as_they_come_and_all_weights_learn() -> Result<()> {
         for newline in [Newline::NoToken, Newline::OneToken, Newline::Frame] {
-            let cfg = ConnectorConfig { pooled_side: 2, newline };
+            let cfg = MlpConfig { pooled_side: 2, newline };
             let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
-            let connector = Connector::new(&cfg, 6, 8, store.var_builder())?;
+            let connector = MlpConnector::new(&cfg, 6, 8, store.var_builder())?;
             let feats = strefer_nn::testing::randn(1, &[2, 3, 16, 6]);
             let tokens = connector.forward(&feats)?;
-            assert_eq!(tokens.dims3()?, (2, connector.token_count(3), 8));
+            assert_eq!(tokens.dims3()?, (2, cfg.token_count(3), 8));
             strefer_nn::testing::assert_all_grads(&store.vars(), &tokens.sqr()?.sum_all()?.backward()?);
         }
         Ok(())
