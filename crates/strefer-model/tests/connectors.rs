@@ -14,11 +14,12 @@ use strefer_model::config::{ChatPreset, Fit, FramesConfig, ModelType, TokenIds, 
 use strefer_model::connector::{
     Connector, ConnectorConfig, GttmConfig, MlpConfig, Newline, PerceiverConfig, StcConfig,
 };
+use strefer_model::preset::fresh_weights;
 use strefer_model::region::{RegionConfig, RegionRows};
 use strefer_model::time::TimeConfig;
 use strefer_model::{Inputs, PromptToken, VideoLlm, VideoLlmConfig, prefix};
-use strefer_nn::ParamStore;
 use strefer_nn::testing::{assert_all_grads, assert_close, randn, values};
+use strefer_nn::{ParamStore, Weights};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig};
 
 /// Every connector in small, and the tokens it makes of four frames of 4 by 4 patches.
@@ -181,6 +182,17 @@ fn configurations_survive_the_file() {
         let cfg = config(connector);
         let text = serde_json::to_string_pretty(&cfg).unwrap();
         assert_eq!(serde_json::from_str::<VideoLlmConfig>(&text).unwrap(), cfg);
+    }
+}
+
+#[test]
+fn saved_weights_have_all_names_and_no_others() {
+    for (name, connector, _) in kinds() {
+        let cfg = config(connector);
+        let weights = Weights::from_tensors(name, fresh_weights(&cfg, 7).unwrap());
+        let store = ParamStore::new(0, &Device::Cpu, DType::F32).with_weights(weights);
+        VideoLlm::new(&cfg, store.var_builder()).unwrap();
+        store.check_complete().unwrap();
     }
 }
 
