@@ -137,13 +137,16 @@ pub fn multi_head_attention(
     }
 }
 
-/// `xs · weightᵀ + bias` as one product of two matrices, however many dimensions lie before the last.
+/// `xs · weightᵀ + bias` as one product of two matrices, however many dimensions lie before the last. The result has the
+/// type of `xs`; on the CPU a weight in bf16 serves `xs` in f32 too, and sums are f32.
 ///
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)` → `(.., o)`
 pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     if fused::applies([xs, weight].into_iter().chain(bias)) {
         fused::linear(xs, weight, bias)
+    } else if fused::applies_bf16(xs, weight, bias) {
+        fused::linear_bf16(xs, weight, bias)
     } else {
         composed::linear(xs, weight, bias)
     }

@@ -1,7 +1,7 @@
 //! The fused operations against the composed ones, in value and gradient, over many shapes; and their independence of
 //! the number of threads.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use strefer_core::Rng;
 use strefer_nn::ops::{self, AttentionMask, Heads, Rotary, composed};
 use strefer_nn::testing::{max_abs_diff, randn, relative_diff};
@@ -80,9 +80,16 @@ fn fused_rows_equal_the_composed_ones() {
 
 #[test]
 fn fused_linear_equals_the_composed_one_for_few_and_many_rows() {
-    for (rows, d, o) in
-        [(1, 7, 5), (2, 64, 33), (3, 16, 70), (4, 8, 8), (65, 48, 96), (1, 600, 300), (300, 1, 1)]
-    {
+    for (rows, d, o) in [
+        (1, 7, 5),
+        (2, 64, 33),
+        (3, 16, 70),
+        (8, 200, 900),
+        (9, 8, 8),
+        (65, 48, 96),
+        (1, 600, 300),
+        (300, 1, 1),
+    ] {
         let (xs, weight, bias) = (randn(1, &[rows, d]), randn(2, &[o, d]), randn(3, &[o]));
         let what = format!("{rows} rows, {d} to {o}");
         let with = |v: &[Tensor]| composed::linear(&v[0], &v[1], Some(&v[2]));
@@ -93,6 +100,42 @@ fn fused_linear_equals_the_composed_one_for_few_and_many_rows() {
     }
     let (xs, weight) = (randn(1, &[2, 3]), randn(2, &[4, 5]));
     assert!(ops::linear(&xs, &weight, None).is_err());
+}
+
+#[test]
+fn a_linear_layer_with_a_weight_in_bf16_equals_the_composed_one_in_f32() {
+    // The last weight has more values than are widened at a time.
+    for (rows, d, o) in
+        [(1, 7, 5), (1, 600, 300), (3, 64, 33), (8, 48, 3000), (9, 16, 70), (130, 48, 96), (9, 900, 9999)]
+    {
+        let inputs = [randn(1, &[rows, d]), randn(2, &[o, d]), randn(3, &[o])];
+        let half = |xs: &Tensor| xs.to_dtype(DType::BF16);
+        let rounded = |xs: &Tensor| half(xs)?.to_dtype(DType::F32);
+        for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::BF16, 6e-3)] {
+            let what = format!("{rows} rows of {dtype:?}, {d} to {o}");
+            let fused = |v: &[Tensor]| {
+                let ys = ops::linear(&v[0].to_dtype(dtype)?, &half(&v[1])?, Some(&half(&v[2])?))?;
+                assert_eq!(ys.dtype(), dtype);
+                ys.to_dtype(DType::F32)
+            };
+            let composed = |v: &[Tensor]| {
+                let xs = if dtype == DType::BF16 { rounded(&v[0])? } else { v[0].clone() };
+                composed::linear(&xs, &rounded(&v[1])?, Some(&rounded(&v[2])?))
+            };
+            let (found, wanted) = (fused(&inputs).unwrap(), composed(&inputs).unwrap());
+            let diff = relative_diff(&found, &wanted);
+            assert!(diff <= tolerance, "{what}: {diff:e}");
+            // Gradients of what is bf16 are rounded to it, up to four times on their way, half a unit of 8 bits each.
+            if o * d < 1 << 20 {
+                assert_same(&what, &inputs, 4.0 / 512.0, fused, composed);
+            }
+            let without = ops::linear(&inputs[0], &half(&inputs[1]).unwrap(), None).unwrap();
+            let wanted = composed::linear(&inputs[0], &rounded(&inputs[1]).unwrap(), None).unwrap();
+            assert!(relative_diff(&without, &wanted) <= 1e-5, "{what}, no bias");
+        }
+    }
+    let weight = randn(2, &[4, 5]).to_dtype(DType::BF16).unwrap();
+    assert!(ops::linear(&randn(1, &[2, 3]), &weight, None).is_err());
 }
 
 #[test]
@@ -244,14 +287,21 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let mask = AttentionMask::causal();
         let ys = ops::multi_head_attention(&part(0)?, &part(1)?, &part(2)?, heads, None, &mask)?;
         let ys = ops::rms_norm(&ops::gelu_erf(&ys)?, &norm, 1e-5)?.reshape((600, 64))?;
-        let labels = Tensor::zeros(600, candle_core::DType::I64, &Device::Cpu)?;
+        let labels = Tensor::zeros(600, DType::I64, &Device::Cpu)?;
         let (loss, _) = ops::linear_cross_entropy(&ys, &weight, Some(&bias), &labels, -100, 128)?;
         let grads = loss.backward()?;
         let vars = [&xs, &weight, &norm, &bias];
+        // One row, some rows, and many, with weights of either type.
+        let large = randn(5, &[600, 400]);
+        let mut rows = Vec::new();
+        for (n, dtype) in [(1, DType::F32), (1, DType::BF16), (5, DType::BF16), (50, DType::BF16)] {
+            rows.push(ops::linear(&randn(6, &[n, 400]), &large.to_dtype(dtype)?, None)?);
+        }
         Ok(vars
             .iter()
             .map(|var| grads.get(var).cloned().expect("a gradient"))
             .chain([loss.detach()])
+            .chain(rows)
             .collect())
     };
     let with = |threads: usize| {

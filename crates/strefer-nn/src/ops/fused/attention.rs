@@ -96,8 +96,9 @@ struct Shared {
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn new(values: &mut [f32]) -> Self {
-        Self { start: values.as_mut_ptr(), len: values.len() }
+    /// The room of an empty vector.
+    fn room(values: &mut Vec<f32>) -> Self {
+        Self { start: values.as_mut_ptr(), len: values.capacity() }
     }
 
     /// Copies `row` to the places from `at` on.
@@ -134,10 +135,10 @@ impl CustomOp3 for Attention {
             self.view(strided(k, k_layout)?, k_layout, hd),
             self.view(strided(v, v_layout)?, v_layout, hd),
         ];
-        let mut ys = vec![0.0; b * nh * s * hd];
-        let mut logs = vec![0.0; b * nh * s];
+        let (count, log_count) = (b * nh * s * hd, b * nh * s);
+        let (mut ys, mut logs) = (Vec::with_capacity(count), Vec::with_capacity(log_count));
         let place = self.packed(&[], nh, s, hd);
-        let (shared_ys, shared_logs) = (Shared::new(&mut ys), Shared::new(&mut logs));
+        let (shared_ys, shared_logs) = (Shared::room(&mut ys), Shared::room(&mut logs));
         self.with_problem(sizes, |problem| {
             (0..b * nkv).into_par_iter().try_for_each(|task| {
                 let (row, kv) = (task / nkv, task % nkv);
@@ -153,6 +154,11 @@ impl CustomOp3 for Attention {
                 })
             })
         })?;
+        // SAFETY: every query of every head was written, all of them lie within the room.
+        unsafe {
+            ys.set_len(count);
+            logs.set_len(log_count);
+        }
         // An operation runs once; were it run again, the values would be the same.
         let _ = self.logs.set(logs);
         Ok(stored(ys, q_layout.shape()))
@@ -171,10 +177,11 @@ impl CustomOp3 for Attention {
         let (nh, nkv) = (self.heads.query, self.heads.key);
         let group = nh / nkv;
         let Some(logs) = self.logs.get() else { bail!("attention: backward before forward") };
+        let (q_count, k_count) = (b * nh * s * hd, b * nkv * t * hd);
         let (mut dq, mut dk, mut dv) =
-            (vec![0.0; b * nh * s * hd], vec![0.0; b * nkv * t * hd], vec![0.0; b * nkv * t * hd]);
+            (Vec::with_capacity(q_count), Vec::with_capacity(k_count), Vec::with_capacity(k_count));
         let (q_place, k_place) = (self.packed(&[], nh, s, hd), self.packed(&[], nkv, t, hd));
-        let shared = [Shared::new(&mut dq), Shared::new(&mut dk), Shared::new(&mut dv)];
+        let shared = [Shared::room(&mut dq), Shared::room(&mut dk), Shared::room(&mut dv)];
         let scatter = |row: usize, kv: usize, grads: HeadGrads| {
             let put = |into: &Shared, place: Heads<'_>, head: usize, values: &[f32]| {
                 let start = row * place.batch + head * place.head;
@@ -215,6 +222,12 @@ impl CustomOp3 for Attention {
                 })
             })
         })?;
+        // SAFETY: the gradients of every head were written, all of them lie within the room.
+        unsafe {
+            dq.set_len(q_count);
+            dk.set_len(k_count);
+            dv.set_len(k_count);
+        }
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some);
         Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))
     }

@@ -4,11 +4,11 @@ use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, 
 use rayon::prelude::*;
 
 use super::data::{slice, stored, tensor_like, with_slice};
-use super::matrix::{Matrix, product};
+use super::matrix::{Matrix, product_of};
 use super::simd;
 
 /// Up to this many rows are multiplied one by one: the weight is read once, and reading it is the work.
-const FEW_ROWS: usize = 3;
+pub(super) const FEW_ROWS: usize = 8;
 
 struct Linear {
     bias: bool,
@@ -17,47 +17,68 @@ struct Linear {
 impl Linear {
     fn forward(&self, xs: &[f32], weight: &[f32], bias: &[f32], d: usize, o: usize) -> Result<Vec<f32>> {
         let rows = xs.len() / d.max(1);
-        let mut ys = vec![0.0; rows * o];
-        if rows <= FEW_ROWS {
-            few_rows(&mut ys, xs, weight, d, o);
-            if self.bias {
-                for y in ys.chunks_exact_mut(o) {
-                    y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-                }
-            }
-            return Ok(ys);
-        }
+        let mut ys = if rows <= FEW_ROWS {
+            few_rows(xs, weight, d, o, |w| w)
+        } else {
+            product_of(Matrix::new(xs, rows, d, d), Matrix::new(weight, o, d, d).t())?
+        };
         if self.bias {
-            for y in ys.chunks_exact_mut(o) {
-                y.copy_from_slice(bias);
-            }
+            add_bias(&mut ys, bias);
         }
-        product(&mut ys, Matrix::new(xs, rows, d, d), Matrix::new(weight, o, d, d).t(), self.bias, true)?;
         Ok(ys)
     }
 }
 
-/// One product per output, the outputs spread over threads.
-fn few_rows(ys: &mut [f32], xs: &[f32], weight: &[f32], d: usize, o: usize) {
+/// One sum per output, the outputs spread over threads. `wide` makes an f32 of an entry of the weight, which is read
+/// once, in the order in which it lies.
+pub(super) fn few_rows<W: Copy + Sync>(
+    xs: &[f32],
+    weight: &[W],
+    d: usize,
+    o: usize,
+    wide: impl Fn(W) -> f32 + Copy + Sync,
+) -> Vec<f32> {
     const BLOCK: usize = 64;
-    for (y, x) in ys.chunks_exact_mut(o).zip(xs.chunks_exact(d)) {
-        let block = |(at, y): (usize, &mut [f32])| {
-            let weight = &weight[at * BLOCK * d..][..y.len() * d];
-            simd::run(
-                #[inline(always)]
-                || {
-                    for (y, w) in y.iter_mut().zip(weight.chunks_exact(d)) {
-                        *y = simd::sum_2(w, x, |w, x| w * x);
+    let rows = xs.len() / d;
+    let mut turned = vec![0.0; o * rows]; // (o, rows)
+    let block = |(at, turned): (usize, &mut [f32])| {
+        let weight = &weight[at * BLOCK * d..];
+        simd::run(
+            #[inline(always)]
+            || {
+                for (ys, w) in turned.chunks_exact_mut(rows).zip(weight.chunks_exact(d)) {
+                    for (y, x) in ys.iter_mut().zip(xs.chunks_exact(d)) {
+                        *y = simd::sum_2(w, x, |w, x| wide(w) * x);
                     }
-                },
-            );
-        };
-        if o * d < 1 << 17 {
-            y.chunks_mut(BLOCK).enumerate().for_each(block);
-        } else {
-            y.par_chunks_mut(BLOCK).enumerate().for_each(block);
-        }
+                }
+            },
+        );
+    };
+    let piece = (BLOCK * rows).max(1);
+    if o * d < 1 << 17 {
+        turned.chunks_mut(piece).enumerate().for_each(block);
+    } else {
+        turned.par_chunks_mut(piece).enumerate().for_each(block);
     }
+    if rows <= 1 {
+        return turned;
+    }
+    (0..rows).flat_map(|row| turned[row..].iter().step_by(rows).copied()).collect()
+}
+
+/// Adds `bias` to every row.
+pub(super) fn add_bias(ys: &mut [f32], bias: &[f32]) {
+    let o = bias.len();
+    simd::fill_rows(ys, o, |_, ys| {
+        simd::run(
+            #[inline(always)]
+            || {
+                for y in ys.chunks_exact_mut(o) {
+                    y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                }
+            },
+        );
+    });
 }
 
 impl CustomOp3 for Linear {
@@ -97,21 +118,13 @@ impl CustomOp3 for Linear {
         with_slice(grad, |g| {
             let g_matrix = Matrix::new(g, rows, o, o);
             let dxs = if xs.track_op() {
-                let dxs = with_slice(weight, |w| {
-                    let mut dxs = vec![0.0; rows * d];
-                    product(&mut dxs, g_matrix, Matrix::new(w, o, d, d), false, true)?;
-                    Ok(dxs)
-                })?;
+                let dxs = with_slice(weight, |w| product_of(g_matrix, Matrix::new(w, o, d, d)))?;
                 Some(tensor_like(dxs, xs)?)
             } else {
                 None
             };
             let dweight = if weight.track_op() {
-                let dweight = with_slice(xs, |x| {
-                    let mut dweight = vec![0.0; o * d];
-                    product(&mut dweight, g_matrix.t(), Matrix::new(x, rows, d, d), false, true)?;
-                    Ok(dweight)
-                })?;
+                let dweight = with_slice(xs, |x| product_of(g_matrix.t(), Matrix::new(x, rows, d, d)))?;
                 Some(tensor_like(dweight, weight)?)
             } else {
                 None
@@ -140,13 +153,12 @@ pub(super) fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
     })
 }
 
-/// See [`crate::ops::linear`].
-pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+/// Three contiguous inputs whose shapes fit, the bias a single zero where there is none.
+pub(super) fn inputs(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<[Tensor; 3]> {
     let (o, d) = weight.dims2()?;
     if xs.dims().last() != Some(&d) || d == 0 || o == 0 {
         bail!("a linear layer of {:?} cannot take {:?}", weight.shape(), xs.shape());
     }
-    let op = Linear { bias: bias.is_some() };
     let bias = match bias {
         Some(bias) if bias.dims() == [o] => bias.contiguous()?,
         Some(bias) => {
@@ -154,5 +166,12 @@ pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Res
         }
         None => Tensor::zeros(1, weight.dtype(), &Device::Cpu)?,
     };
-    xs.contiguous()?.apply_op3(&weight.contiguous()?, &bias, op)
+    Ok([xs.contiguous()?, weight.contiguous()?, bias])
+}
+
+/// See [`crate::ops::linear`].
+pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let op = Linear { bias: bias.is_some() };
+    let [xs, weight, bias] = inputs(xs, weight, bias)?;
+    xs.apply_op3(&weight, &bias, op)
 }

@@ -45,28 +45,59 @@ pub(super) fn product(
     keep: bool,
     threads: bool,
 ) -> Result<()> {
-    let (m, n, k) = (a.rows, b.columns, a.columns);
-    if k != b.rows || out.len() != m * n || !a.fits() || !b.fits() {
-        bail!("a product of {a:?} and {b:?} into {} values", out.len());
-    }
-    if m == 0 || n == 0 {
-        return Ok(());
-    }
-    if k == 0 {
+    check(a, b, out.len())?;
+    if a.columns == 0 {
         if !keep {
             out.fill(0.0);
         }
         return Ok(());
     }
-    let parallelism = if threads { Parallelism::Rayon(0) } else { Parallelism::None };
     // SAFETY: all three matrices lie within their slices, as checked above; `out` is borrowed mutably, so it overlaps
     // neither of the others.
+    unsafe { multiply(out.as_mut_ptr(), a, b, keep, threads) };
+    Ok(())
+}
+
+/// `a b`, in memory that nobody cleared first, on all threads.
+pub(super) fn product_of(a: Matrix<'_>, b: Matrix<'_>) -> Result<Vec<f32>> {
+    let count = a.rows * b.columns;
+    check(a, b, count)?;
+    if a.columns == 0 {
+        return Ok(vec![0.0; count]);
+    }
+    let mut out = Vec::with_capacity(count);
+    // SAFETY: the matrices lie within their slices, as checked above, and `out` has room for `count` values, all of
+    // which are written without being read.
+    unsafe {
+        multiply(out.as_mut_ptr(), a, b, false, true);
+        out.set_len(count);
+    }
+    Ok(out)
+}
+
+fn check(a: Matrix<'_>, b: Matrix<'_>, count: usize) -> Result<()> {
+    if a.columns != b.rows || count != a.rows * b.columns || !a.fits() || !b.fits() {
+        bail!("a product of {a:?} and {b:?} into {count} values");
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `a` and `b` fit each other and lie within their slices; `out` has room for their product and overlaps neither. With
+/// `keep` it holds numbers.
+unsafe fn multiply(out: *mut f32, a: Matrix<'_>, b: Matrix<'_>, keep: bool, threads: bool) {
+    let (m, n, k) = (a.rows, b.columns, a.columns);
+    if m == 0 || n == 0 {
+        return;
+    }
+    let parallelism = if threads { Parallelism::Rayon(0) } else { Parallelism::None };
+    // SAFETY: by the caller's promise.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             n as isize,
             keep,
@@ -84,7 +115,6 @@ pub(super) fn product(
             parallelism,
         );
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -100,5 +130,10 @@ mod tests {
         product(&mut out, Matrix::new(&a, 3, 2, 2), Matrix::new(&b, 3, 2, 2), true, true).unwrap_err();
         product(&mut out, Matrix::new(&a, 2, 3, 3), Matrix::new(&b, 2, 3, 3).t(), true, false).unwrap();
         assert_eq!(out, [5.0 + 7.0, 5.0 + 4.0, 14.0 + 16.0, 11.0 + 10.0]);
+        assert_eq!(
+            product_of(Matrix::new(&a, 2, 3, 3), Matrix::new(&b, 3, 2, 2)).unwrap(),
+            [5.0, 5.0, 14.0, 11.0]
+        );
+        assert_eq!(product_of(Matrix::new(&[], 1, 0, 0), Matrix::new(&[], 0, 2, 2)).unwrap(), [0.0; 2]);
     }
 }

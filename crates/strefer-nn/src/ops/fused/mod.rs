@@ -1,5 +1,6 @@
-//! Operations for f32 on the CPU, each one pass over its data with a backward of its own. Inner loops are written for
-//! the compiler to vectorise; rows are spread over threads; every sum has one order, whatever the number of threads.
+//! Operations for f32 on the CPU, and linear layers whose weight is bf16, each one pass over its data with a backward of
+//! its own. Inner loops are written for the compiler to vectorise; rows are spread over threads; every sum has one order,
+//! whatever the number of threads.
 
 mod activation;
 mod attention;
@@ -7,6 +8,7 @@ mod attention_kernel;
 mod cross_entropy;
 mod data;
 mod linear;
+mod linear_bf16;
 mod math;
 mod matrix;
 mod norm;
@@ -18,6 +20,7 @@ pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu};
 pub(super) use attention::{attention, multi_head_attention};
 pub(super) use cross_entropy::linear_cross_entropy;
 pub(super) use linear::linear;
+pub(super) use linear_bf16::linear_bf16;
 pub(super) use norm::{layer_norm, rms_norm};
 pub(super) use rotary::rotary;
 pub(super) use softmax::softmax_last;
@@ -27,4 +30,10 @@ use candle_core::{DType, Tensor};
 /// Whether all of `tensors` are f32 on the CPU.
 pub(super) fn applies<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> bool {
     tensors.into_iter().all(|xs| xs.dtype() == DType::F32 && xs.device().is_cpu())
+}
+
+/// Whether a linear layer has a bf16 weight on the CPU, and f32 or bf16 beside it.
+pub(super) fn applies_bf16(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> bool {
+    let beside = |xs: &Tensor| matches!(xs.dtype(), DType::F32 | DType::BF16) && xs.device().is_cpu();
+    weight.dtype() == DType::BF16 && beside(weight) && beside(xs) && bias.is_none_or(beside)
 }

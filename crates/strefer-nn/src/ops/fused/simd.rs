@@ -96,7 +96,7 @@ pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 
 /// As [`sum`], over entries of two slices.
 #[inline(always)]
-pub(crate) fn sum_2(xs: &[f32], ys: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn sum_2<X: Copy, Y: Copy>(xs: &[X], ys: &[Y], f: impl Fn(X, Y) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let ((xs, x_rest), (ys, y_rest)) = (xs.as_chunks::<LANES>(), ys.as_chunks::<LANES>());
     for (xs, ys) in xs.iter().zip(ys) {
