@@ -101,7 +101,7 @@ class Decoder(nn.Module):
     def cache(self, columns):
         """Room for the keys and values of every layer."""
         layer = self.layers[0]
-        make = lambda: torch.zeros(1, layer.nkv, columns, layer.hd)
+        make = lambda: torch.zeros(1, layer.nkv, columns, layer.hd, dtype=self.embed_tokens.weight.dtype)
         return [(make(), make()) for _ in self.layers]
 
     def forward(self, embeds, cache=None, start=0):
@@ -109,7 +109,7 @@ class Decoder(nn.Module):
         inverse = self.cfg["rope_theta"] ** (-torch.arange(0, hd, 2) / hd)
         angles = torch.arange(start, start + s)[:, None] * inverse
         angles = torch.cat([angles, angles], -1)
-        tables = (angles.cos(), angles.sin())
+        tables = (angles.cos().to(embeds.dtype), angles.sin().to(embeds.dtype))
         xs = embeds
         for at, layer in enumerate(self.layers):
             xs = layer(xs, tables, cache[at] if cache else None, start)

@@ -77,14 +77,21 @@ def read(decoder, cache, ids, start):
     return decoder.logits(hidden[:, -1:]).flatten()
 
 
-def prefill(case, _data):
+def language_model(case):
+    torch.set_default_dtype(torch.bfloat16 if case.get("dtype") == "bf16" else torch.float32)
     decoder = Decoder(case["decoder"]).eval()
+    torch.set_default_dtype(torch.float32)
+    return decoder
+
+
+def prefill(case, _data):
+    decoder = language_model(case)
     ids = token_ids(1, case["tokens"], case["decoder"]["vocab_size"])
     return lambda: read(decoder, decoder.cache(case["tokens"]), ids, 0), count(decoder)
 
 
 def decode(case, _data):
-    decoder = Decoder(case["decoder"]).eval()
+    decoder = language_model(case)
     ids = token_ids(1, case["tokens"], case["decoder"]["vocab_size"])
     with torch.inference_mode():
         cache = decoder.cache(case["tokens"] + 1)

@@ -7,6 +7,7 @@
 //! | `train-tiny` | the same for the shapes of `strefer-tiny`: 64 frames, 8×320 tokens |
 //! | `qwen2-prefill-512` | 512 tokens through the shape of Qwen2-0.5B, logits of the last |
 //! | `qwen2-one-token` | one token more after them |
+//! | `qwen2-one-token-bf16` | the same with everything in bf16 |
 //! | `video-32-frames` | 32 uniform frames of a 30 s 720p file, resized to 384 px |
 //!
 //! Weights are drawn, not loaded. `scripts/bench` runs every case beside its reference and writes the ratios to

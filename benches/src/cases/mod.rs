@@ -70,9 +70,22 @@ impl Case {
     }
 }
 
+/// The type of weights and states.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Precision {
+    #[default]
+    F32,
+    Bf16,
+}
+
 /// Weights drawn from a seed; all of them learn, or none.
-fn store(learn: bool) -> ParamStore {
-    ParamStore::new(1, &Device::Cpu, DType::F32).trainable(move |_| learn)
+fn store(learn: bool, precision: Precision) -> ParamStore {
+    let dtype = match precision {
+        Precision::F32 => DType::F32,
+        Precision::Bf16 => DType::BF16,
+    };
+    ParamStore::new(1, &Device::Cpu, dtype).trainable(move |_| learn)
 }
 
 fn parameters(store: &ParamStore) -> usize {
@@ -92,7 +105,7 @@ mod tests {
     #[test]
     fn every_case_is_read_and_says_what_it_gets_through() -> Result<()> {
         let cases = cases()?;
-        assert_eq!(cases.len(), 6);
+        assert_eq!(cases.len(), 7);
         assert!(cases.values().all(|case| case.runs > 0 && case.units.0 > 0 && !case.title.is_empty()));
         Ok(())
     }

@@ -12,7 +12,7 @@ use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
 use strefer_nn::{Linear, linear};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
-use super::{Prepared, parameters, store, token_ids};
+use super::{Precision, Prepared, parameters, store, token_ids};
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Train {
@@ -81,7 +81,7 @@ impl Step {
 
 impl Train {
     pub(super) fn prepare(&self) -> Result<Prepared> {
-        let store = store(true);
+        let store = store(true, Precision::F32);
         let vb = store.var_builder();
         let (b, cfg) = (self.batch, &self.decoder);
         let decoder = Decoder::new(cfg, vb.pp("decoder"))?;

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
-use super::{Prepared, parameters, store};
+use super::{Precision, Prepared, parameters, store};
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Vision {
@@ -16,7 +16,7 @@ pub(super) struct Vision {
 impl Vision {
     pub(super) fn prepare(&self) -> Result<Prepared> {
         let feature = FeatureLayer::Hidden(-1);
-        let store = store(false);
+        let store = store(false, Precision::F32);
         let tower = SiglipVision::for_feature(&self.siglip, feature, store.var_builder())?;
         let size = self.siglip.image_size;
         let pixels = Tensor::rand(-1f32, 1f32, (self.frames, 3, size, size), &Device::Cpu)?;
