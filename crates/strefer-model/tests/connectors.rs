@@ -8,9 +8,8 @@ use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use candle_nn::var_builder::SimpleBackend;
-use strefer_core::UniformRule;
 use strefer_llm::DecoderConfig;
-use strefer_model::config::{ChatPreset, Fit, FramesConfig, ModelType, TokenIds, VisionConfig};
+use strefer_model::config::{ChatPreset, ModelType, TokenIds, VisionConfig};
 use strefer_model::connector::{
     Connector, ConnectorConfig, GttmConfig, MlpConfig, Newline, PerceiverConfig, StcConfig,
 };
@@ -35,17 +34,12 @@ fn kinds() -> [(&'static str, ConnectorConfig, usize); 5] {
     ]
 }
 
+const FRAMES: &str = r#"{"count":4,"rule":"linspace_trunc","fit":"stretch","region_fit":"stretch"}"#;
+
 fn config(connector: ConnectorConfig) -> VideoLlmConfig {
-    let fit = Fit::Stretch;
     VideoLlmConfig {
         model_type: ModelType::Strefer,
-        frames: FramesConfig {
-            count: 4,
-            rule: UniformRule::LinspaceTrunc,
-            fit,
-            region_fit: fit,
-            time_embedding: false,
-        },
+        frames: serde_json::from_str(FRAMES).unwrap(),
         vision: VisionConfig {
             siglip: SiglipConfig {
                 hidden_size: 12,
