@@ -20,6 +20,7 @@ mod norm;
 pub mod ops;
 pub mod optim;
 mod params;
+mod recompute;
 mod schedule;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -30,5 +31,6 @@ pub use error::{Error, Result};
 pub use linear::{Linear, LoraConfig, linear, linear_init, linear_no_bias, merge_lora};
 pub use norm::{LayerNorm, RmsNorm};
 pub use params::ParamStore;
+pub use recompute::Recompute;
 pub use schedule::{Schedule, Shape, WarmUp};
 pub use weights::{Weights, save_safetensors};

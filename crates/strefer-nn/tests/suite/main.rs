@@ -7,4 +7,5 @@ mod layers;
 mod ops;
 mod optim;
 mod params;
+mod recompute;
 mod weights;
