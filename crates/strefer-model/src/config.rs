@@ -60,6 +60,9 @@ pub struct FramesConfig {
     pub fit: Fit,
     /// How frames that carry masks become squares.
     pub region_fit: Fit,
+    /// Whether a still, or a segment of one frame, is shown once instead of `count` times.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stills_once: bool,
     /// Whether a learned vector tells the features of each frame when it is shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub time_embedding: bool,

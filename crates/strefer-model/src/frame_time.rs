@@ -29,8 +29,9 @@ impl FrameTime {
         let count = self.embedding.dim(0)?;
         let mut weights = Vec::with_capacity(feats.dim(0)? * count);
         for inputs in batch {
+            let shown = inputs.shown_frames();
             for &frame in &inputs.frame_indices {
-                let at = position(inputs.shown_frames(), frame);
+                let at = position(&shown, frame);
                 weights.extend((0..count).map(|slot| (1.0 - (at - slot as f32).abs()).max(0.0)));
             }
         }

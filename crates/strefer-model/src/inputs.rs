@@ -23,10 +23,10 @@ pub enum PromptToken {
 pub struct Inputs {
     /// The sample's id.
     pub id: String,
-    /// `(t + extra, 3, h, w)`: the frames shown, then frames that carry masks and are not among them.
+    /// `(f, 3, h, w)`: every frame that is shown or carries masks, once.
     pub frames: Tensor,
-    /// How many of `frames` the video connector sees.
-    pub shown: usize,
+    /// The rows of `frames` that the video connector sees, in order. Short videos repeat frames.
+    pub shown: Vec<u32>,
     /// Regions; rows count in `frames`.
     pub regions: Vec<RegionRows>,
     /// The prompt.
@@ -41,8 +41,8 @@ pub struct Inputs {
 
 impl Inputs {
     /// Source frames that the video connector sees.
-    pub fn shown_frames(&self) -> &[usize] {
-        &self.frame_indices[..self.shown]
+    pub fn shown_frames(&self) -> Vec<usize> {
+        self.shown.iter().map(|&row| self.frame_indices[row as usize]).collect()
     }
 
     /// Number of positions that are learnt.

@@ -38,6 +38,7 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
             rule: UniformRule::LinspaceTrunc,
             fit: Fit::Stretch,
             region_fit: Fit::Stretch,
+            stills_once: true,
             time_embedding: true,
         },
         vision: VisionConfig {

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use strefer_llm::{Decoder, Generated, GenerationConfig, Tokenizer, generate, generate_text};
+use strefer_nn::Recompute;
 use strefer_nn::ops::AttentionMask;
 use strefer_vision::siglip::{FeatureLayer, SiglipVision};
 
@@ -79,6 +80,13 @@ impl VideoLlm {
         })
     }
 
+    /// Layers of vision tower and language model keep only their inputs from now on and run again in the backward;
+    /// the gradients of their parameters are then to be fetched from `recompute`.
+    pub fn set_recompute(&mut self, recompute: Option<&Recompute>) {
+        self.vision.set_recompute(recompute.cloned());
+        self.language_model.set_recompute(recompute.cloned());
+    }
+
     /// The language model.
     pub fn language_model(&self) -> &Decoder {
         &self.language_model
@@ -89,27 +97,26 @@ impl VideoLlm {
         self.vision.forward(frames, self.feature)
     }
 
-    /// Puts visual tokens into the prompts of a batch. All rows show equally many frames.
+    /// Puts visual tokens into the prompts of a batch.
     pub fn splice(&self, batch: &[Inputs]) -> Result<Spliced> {
-        let shown = batch.first().map_or(0, |inputs| inputs.shown);
-        if batch.is_empty() || batch.iter().any(|inputs| inputs.shown != shown) {
-            bail!("a batch needs rows, and all of them equally many frames");
+        if batch.is_empty() || batch.iter().any(|inputs| inputs.shown.is_empty()) {
+            bail!("a batch needs rows, and every row a frame that is shown");
         }
         let frames: Vec<&Tensor> = batch.iter().map(|inputs| &inputs.frames).collect();
         let mut feats = self.vision_features(&Tensor::cat(&frames, 0)?)?; // (all frames, n, dv)
         if let Some(frame_time) = &self.frame_time {
             feats = frame_time.forward(&feats, batch)?;
         }
-        let videos = self.video_tokens(&feats, batch, shown)?; // (b, tokens, d)
-        let (b, per_video, d) = videos.dims3()?;
+        let (videos, video_counts) = self.video_tokens(&feats, batch)?; // (tokens of all videos, d)
         let (region_tokens, counts) = self.region_tokens(&feats, batch)?;
         let rows: Vec<SpliceRow<'_>> = batch
             .iter()
             .zip(&counts)
-            .map(|(inputs, counts)| SpliceRow {
+            .zip(video_counts)
+            .map(|((inputs, counts), video_tokens)| SpliceRow {
                 tokens: &inputs.tokens,
                 labels: &inputs.labels,
-                video_tokens: per_video,
+                video_tokens,
                 region_tokens: counts,
             })
             .collect();
@@ -117,26 +124,30 @@ impl VideoLlm {
         let device = feats.device();
         let ids = Tensor::from_slice(&plan.text_ids, (1, plan.text_ids.len()), device)?;
         let text = self.language_model.embed(&ids)?.squeeze(0)?;
-        let embeds =
-            plan.splice(&text, Some(&videos.reshape((b * per_video, d))?), region_tokens.as_ref())?;
+        let embeds = plan.splice(&text, Some(&videos), region_tokens.as_ref())?;
         let (positions, labels) = (plan.positions(device)?, plan.labels(device)?);
         Ok(Spliced { embeds, positions, labels, lens: plan.lens })
     }
 
-    fn video_tokens(&self, feats: &Tensor, batch: &[Inputs], shown: usize) -> Result<Tensor> {
+    /// Tokens of all videos of a batch, one after the other, `(tokens, d)`, and the number of each. Neighbours that show
+    /// equally many frames go through the connector together.
+    fn video_tokens(&self, feats: &Tensor, batch: &[Inputs]) -> Result<(Tensor, Vec<usize>)> {
         let (_, n, dv) = feats.dims3()?;
-        let mut first = 0u32;
-        let mut rows = Vec::new();
-        for inputs in batch {
-            rows.extend(first..first + shown as u32);
-            first += inputs.frames.dim(0)? as u32;
+        let (mut first, mut tokens, mut counts) = (0u32, Vec::new(), Vec::new());
+        for alike in batch.chunk_by(|a, b| a.shown.len() == b.shown.len()) {
+            let mut rows = Vec::new();
+            for inputs in alike {
+                rows.extend(inputs.shown.iter().map(|row| first + row));
+                first += inputs.frames.dim(0)? as u32;
+            }
+            let (b, t) = (alike.len(), rows.len() / alike.len());
+            let shown = feats.index_select(&Tensor::from_vec(rows, b * t, feats.device())?, 0)?;
+            let videos = self.connector.forward(&shown.reshape((b, t, n, dv))?)?; // (b, tokens, d)
+            let (b, per_video, d) = videos.dims3()?;
+            tokens.push(videos.reshape((b * per_video, d))?);
+            counts.extend(std::iter::repeat_n(per_video, b));
         }
-        let shown_feats = if rows.len() as u32 == first {
-            feats.clone()
-        } else {
-            feats.index_select(&Tensor::from_slice(&rows, rows.len(), feats.device())?, 0)?
-        };
-        self.connector.forward(&shown_feats.reshape((batch.len(), shown, n, dv))?)
+        Ok((Tensor::cat(&tokens, 0)?, counts))
     }
 
     /// Tokens of all regions of a batch, and the number of each, row by row.

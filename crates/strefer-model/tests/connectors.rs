@@ -87,7 +87,7 @@ fn inputs(seed: u64, region: bool) -> Inputs {
     Inputs {
         id: format!("sample {seed}"),
         frames: randn(seed, &[4, 3, 16, 16]),
-        shown: 4,
+        shown: (0..4).collect(),
         regions,
         tokens,
         labels,

@@ -165,7 +165,7 @@ pub fn answer(
         question: sample.conversations.last().map(|turn| turn.text.clone()).unwrap_or_default(),
         text: generated.text.trim().to_owned(),
         tokens: generated.tokens.len(),
-        frame_indices: inputs.shown_frames().to_vec(),
+        frame_indices: inputs.shown_frames(),
     })
 }
 

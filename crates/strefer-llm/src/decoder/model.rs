@@ -2,8 +2,8 @@
 
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use strefer_nn::RmsNorm;
 use strefer_nn::ops::{AttentionMask, Rotary};
+use strefer_nn::{Recompute, RmsNorm};
 
 use super::attention::Attention;
 use super::embedding::TokenEmbedding;
@@ -53,6 +53,7 @@ pub struct Decoder {
     norm: RmsNorm,
     lm_head: Head,
     frequencies: Frequencies,
+    recompute: Option<Recompute>,
     cfg: DecoderConfig,
 }
 
@@ -69,8 +70,14 @@ impl Decoder {
             lm_head: Head::new(cfg, embed_tokens.weight(), vb.pp("lm_head"))?,
             embed_tokens,
             frequencies: Frequencies::new(cfg, vb.device())?,
+            recompute: None,
             cfg: cfg.clone(),
         })
+    }
+
+    /// Layers keep only their inputs from now on and run again in the backward.
+    pub fn set_recompute(&mut self, recompute: Option<Recompute>) {
+        self.recompute = recompute;
     }
 
     /// The configuration it was built from.
@@ -132,7 +139,13 @@ impl Decoder {
         let mut xs = if cache.is_some() { embeds.detach() } else { embeds.clone() };
         for (at, layer) in self.layers.iter().enumerate() {
             let mask = if self.cfg.window_of(at).is_some() { &windowed } else { mask };
-            xs = layer.forward(&xs, &rotary, mask, cache.as_deref_mut())?;
+            xs = match (&self.recompute, &cache) {
+                (Some(recompute), None) => {
+                    let (layer, rotary, mask) = (layer.clone(), rotary.clone(), mask.clone());
+                    recompute.run(&xs, move |xs| layer.forward(xs, &rotary, &mask, None))?
+                }
+                _ => layer.forward(&xs, &rotary, mask, cache.as_deref_mut())?,
+            };
             if cache.is_some() {
                 xs = xs.detach();
             }

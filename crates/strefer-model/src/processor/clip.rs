@@ -35,6 +35,8 @@ pub struct FrameStack {
     pub pixels: Vec<f32>,
     /// The source frame of every row.
     pub sources: Vec<usize>,
+    /// The row of every shown frame.
+    pub shown: Vec<u32>,
     /// The row of every source frame that carries masks.
     pub rows: BTreeMap<usize, u32>,
 }
@@ -62,6 +64,7 @@ impl Clip {
         };
         let count = cfg.frames.count;
         let shown = match cfg.frames.rule {
+            _ if first == last && cfg.frames.stills_once => vec![first],
             UniformRule::LinspaceTrunc => sample::linspace_between(first, last, count),
             UniformRule::Midpoints => {
                 sample::midpoints(last - first + 1, count).into_iter().map(|index| first + index).collect()
@@ -77,11 +80,6 @@ impl Clip {
             size: cfg.image_size(),
             limits: options.limits.clone(),
         })
-    }
-
-    /// Source frames that are shown.
-    pub fn shown(&self) -> &[usize] {
-        &self.shown
     }
 
     /// Where the video lies.
@@ -117,16 +115,18 @@ impl Clip {
     /// Decodes what is shown and every frame of `chosen`. A mask frame that looks like a shown one shares its row.
     pub fn load(&self, chosen: &[Vec<(FrameKey, usize)>], cache: &FrameCache) -> Result<FrameStack> {
         let (fit, region_fit) = (self.frames_cfg.fit, self.frames_cfg.region_fit);
-        let mut wanted: Vec<(usize, Fit)> = self.shown.iter().map(|&index| (index, fit)).collect();
+        let mut wanted: Vec<(usize, Fit)> = Vec::new();
+        let mut row_of = |key: (usize, Fit)| {
+            let known = wanted.iter().position(|&other| other == key);
+            known.unwrap_or_else(|| {
+                wanted.push(key);
+                wanted.len() - 1
+            }) as u32
+        };
+        let shown = self.shown.iter().map(|&index| row_of((index, fit))).collect();
         let mut rows = BTreeMap::new();
         for &(_, index) in chosen.iter().flatten() {
-            rows.entry(index).or_insert_with(|| {
-                let known = wanted.iter().position(|&other| other == (index, region_fit));
-                known.unwrap_or_else(|| {
-                    wanted.push((index, region_fit));
-                    wanted.len() - 1
-                }) as u32
-            });
+            rows.entry(index).or_insert_with(|| row_of((index, region_fit)));
         }
         let frames = self.frames(&wanted, cache)?;
         let mut pixels = Vec::with_capacity(frames.len() * 3 * self.size * self.size);
@@ -134,7 +134,7 @@ impl Clip {
             normalise_into(&mut pixels, frame);
         }
         let sources = wanted.iter().map(|&(index, _)| index).collect();
-        Ok(FrameStack { pixels, sources, rows })
+        Ok(FrameStack { pixels, sources, shown, rows })
     }
 
     /// Frames at model size, from the cache or decoded.

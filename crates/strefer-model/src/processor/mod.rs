@@ -119,7 +119,7 @@ impl Processor {
         Ok(Inputs {
             id: sample.id.clone(),
             frames,
-            shown: clip.shown().len(),
+            shown: stack.shown,
             regions,
             tokens: prompt.tokens,
             labels: prompt.labels,

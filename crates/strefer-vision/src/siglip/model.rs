@@ -2,7 +2,7 @@
 
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use strefer_nn::LayerNorm;
+use strefer_nn::{LayerNorm, Recompute};
 
 use super::embeddings::VisionEmbeddings;
 use super::encoder::EncoderLayer;
@@ -16,6 +16,7 @@ pub struct SiglipVision {
     layers: Vec<EncoderLayer>,
     post_layernorm: Option<LayerNorm>,
     head: Option<PoolingHead>,
+    recompute: Option<Recompute>,
     depth: usize,
 }
 
@@ -44,8 +45,14 @@ impl SiglipVision {
             layers,
             post_layernorm,
             head: None,
+            recompute: None,
             depth: cfg.num_hidden_layers,
         })
+    }
+
+    /// Layers keep only their inputs from now on and run again in the backward.
+    pub fn set_recompute(&mut self, recompute: Option<Recompute>) {
+        self.recompute = recompute;
     }
 
     /// Features of every patch. Layers after the chosen one do not run.
@@ -63,7 +70,13 @@ impl SiglipVision {
         }
         let mut xs = self.embeddings.forward(pixels)?;
         for layer in &self.layers[..wanted] {
-            xs = layer.forward(&xs)?;
+            xs = match &self.recompute {
+                Some(recompute) => {
+                    let layer = layer.clone();
+                    recompute.run(&xs, move |xs| layer.forward(xs))?
+                }
+                None => layer.forward(&xs)?,
+            };
         }
         match (feature, &self.post_layernorm) {
             (FeatureLayer::Hidden(_), _) => Ok(xs),
