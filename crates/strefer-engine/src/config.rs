@@ -26,6 +26,8 @@ pub struct EngineConfig {
 pub enum Form {
     /// Many turns share one video, for training.
     Conversations,
+    /// Many turns about single frames, each shown alone; only tasks about the looks of masked objects.
+    Frames,
     /// One question a sample, with what is needed to score the answer.
     SingleTurn,
 }
@@ -44,6 +46,8 @@ pub struct InstructConfig {
     pub form: Form,
     /// Most turns in one conversation.
     pub turns_per_sample: usize,
+    /// Frames of a video that are shown alone, in the form for that.
+    pub frames_per_video: usize,
     /// Conversations with fewer turns are left out.
     pub fewest_turns: usize,
     /// Most different regions in one conversation.
@@ -85,6 +89,7 @@ impl Default for InstructConfig {
             split: Split::Train,
             form: Form::Conversations,
             turns_per_sample: 8,
+            frames_per_video: 4,
             fewest_turns: 1,
             regions_per_sample: 8,
             tasks: TaskKind::ALL.iter().map(|task| (*task, task.usual_count())).collect(),
@@ -135,6 +140,10 @@ impl InstructConfig {
             if !(low..=high).contains(&value) {
                 return refuse(format!("{name} is {value}, not between {low} and {high}"));
             }
+        }
+        let unfit = self.tasks.iter().find(|(task, count)| **count > 0 && !task.is_about_looks());
+        if let (Form::Frames, Some((task, _))) = (self.form, unfit) {
+            return refuse(format!("task {} cannot be asked about a single frame", task.name()));
         }
         match self.attributes.iter().find(|(_, values)| values.len() < 2) {
             Some((name, _)) => refuse(format!("attribute {name:?} needs at least two values")),

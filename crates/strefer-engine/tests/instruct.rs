@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{ACTIONS, facts};
 use strefer_core::placeholder::{Piece, pieces};
-use strefer_core::sample::{AnswerFormat, Role};
+use strefer_core::sample::{AnswerFormat, RegionMode, Role};
 use strefer_core::validate::MediaFacts;
 use strefer_core::{QuizFacts, Sample, Span};
 use strefer_engine::InstructConfig;
@@ -267,4 +267,58 @@ fn tasks_can_be_chosen_and_nonsense_is_refused() {
     let share = InstructConfig { negative_share: 2.0, ..cfg };
     assert!(generate(&facts(7, 1), &share).unwrap_err().to_string().contains("negative_share is 2"));
     assert!(serde_json::from_str::<InstructConfig>(r#"{"sed": 1}"#).is_err());
+}
+
+#[test]
+fn frames_shown_alone_show_every_object_asked_about() {
+    let tasks = [(TaskKind::RegionName, 4), (TaskKind::RegionAttribute, 4)].into();
+    let cfg = InstructConfig { tasks, frames_per_video: 3, ..config(Form::Frames) };
+    let mut by_video: BTreeMap<String, usize> = BTreeMap::new();
+    for (facts, sample) in world(&cfg) {
+        *by_video.entry(sample.video_id.clone()).or_default() += 1;
+        let segment = sample.media[0].segment.unwrap();
+        let (start, end) = (segment.start_s * facts.video.fps, segment.end_s.unwrap() * facts.video.fps);
+        assert_eq!(start as usize, end as usize, "one frame");
+        for region in &sample.regions {
+            let keys: Vec<u32> = region.masks.keys().map(|key| key.0).collect();
+            assert_eq!(keys, [start as u32]);
+        }
+    }
+    assert_eq!(by_video.len(), VIDEOS as usize);
+    assert!(by_video.values().all(|&count| count <= 3) && by_video.values().any(|&count| count == 3));
+
+    let cfg = InstructConfig { tasks: [(TaskKind::MaskBehavior, 1)].into(), ..config(Form::Frames) };
+    let error = generate(&facts(7, 0), &cfg).unwrap_err().to_string();
+    assert!(error.contains("mask_behavior"), "{error}");
+}
+
+#[test]
+fn objects_are_pointed_at_in_one_frame_or_all_along_as_asked() {
+    for (share, expected) in [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)] {
+        let cfg = InstructConfig { single_frame_share: share, ..config(Form::Conversations) };
+        let modes: Vec<bool> = world(&cfg)
+            .into_iter()
+            .filter(|(_, sample)| !sample.regions.is_empty())
+            .map(|(_, sample)| {
+                let single = sample.regions[0].mode == RegionMode::SingleRandom;
+                assert!(
+                    sample.regions.iter().all(|region| (region.mode == RegionMode::SingleRandom) == single)
+                );
+                single
+            })
+            .collect();
+        let found = modes.iter().filter(|single| **single).count() as f64 / modes.len() as f64;
+        assert!((found - expected).abs() < 0.15, "{found} of {share}");
+    }
+    let cfg = InstructConfig { single_frame_share: 1.0, ..config(Form::SingleTurn) };
+    for (_, sample) in world(&cfg) {
+        assert!(sample.regions.iter().all(|region| region.fixed_key.is_some()), "scoring draws nothing");
+    }
+}
+
+#[test]
+fn conversations_of_few_turns_can_be_left_out() {
+    let cfg = InstructConfig { fewest_turns: 5, ..config(Form::Conversations) };
+    let samples = world(&cfg);
+    assert!(!samples.is_empty() && samples.iter().all(|(_, sample)| sample.conversations.len() >= 10));
 }

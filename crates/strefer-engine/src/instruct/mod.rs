@@ -50,6 +50,7 @@ pub fn generate(facts: &Facts, cfg: &InstructConfig) -> Result<Vec<Sample>> {
     let hash = config_hash(cfg)?;
     let samples = match cfg.form {
         Form::Conversations => pack::conversations(&cx, drafts, &hash),
+        Form::Frames => pack::frames(&cx, &drafts, &hash),
         Form::SingleTurn => pack::singles(&cx, &drafts, &hash),
     };
     let known = MediaFacts { duration_s: Some(facts.duration_s()), frame_size: None };

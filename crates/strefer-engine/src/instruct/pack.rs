@@ -1,9 +1,13 @@
 //! Drafts become samples: conversations about one video, or single questions with what is needed to score them.
 
-use strefer_core::masklet::FrameMap;
+use std::collections::BTreeMap;
+
+use strefer_core::masklet::{FrameKey, FrameMap, IndexSpace};
 use strefer_core::placeholder::{Piece, render};
 use strefer_core::records::VideoKind;
-use strefer_core::sample::{Media, MediaKind, Mix, Provenance, Region, RegionMode, Role, Task, TimeRef};
+use strefer_core::sample::{
+    Media, MediaKind, Mix, Provenance, Region, RegionMode, Role, Segment, Task, TimeRef,
+};
 use strefer_core::{FrameMask, OtherObject, QuizFacts, Rle, Sample};
 
 use crate::instruct::context::Context;
@@ -37,6 +41,56 @@ pub fn conversations(cx: &Context<'_>, mut drafts: Vec<Draft>, config_hash: &str
         .collect()
 }
 
+/// Conversations about single frames, each with the questions whose objects the frame shows.
+pub fn frames(cx: &Context<'_>, drafts: &[Draft], config_hash: &str) -> Vec<Sample> {
+    let mut shown: BTreeMap<FrameKey, Vec<usize>> = BTreeMap::new();
+    for &at in cx.referable() {
+        for sighting in cx.pointers(at) {
+            shown.entry(sighting.key).or_default().push(at);
+        }
+    }
+    let mut keys: Vec<FrameKey> = shown.keys().copied().collect();
+    cx.rng("frames").shuffle(&mut keys);
+    keys.truncate(cx.cfg.frames_per_video);
+    let mut samples = Vec::new();
+    for key in keys {
+        let mut order: Vec<&Draft> =
+            drafts.iter().filter(|draft| draft.regions.iter().all(|at| shown[&key].contains(at))).collect();
+        cx.rng("frame").at(u64::from(key.0)).shuffle(&mut order);
+        let mut turns: Vec<Draft> = Vec::new();
+        for draft in order {
+            if fits(cx, &turns, draft) {
+                turns.push(draft.clone());
+            }
+        }
+        if turns.len() < cx.cfg.fewest_turns.max(1) {
+            continue;
+        }
+        let id = format!("{}-f{:03}", cx.facts.video.video_id, key.0);
+        let mut sample = empty(cx, id, config_hash);
+        turns.iter().for_each(|draft| add_turns(cx, &mut sample, draft));
+        if show_alone(cx, &mut sample, key) {
+            samples.push(sample);
+        }
+    }
+    samples
+}
+
+/// Cuts a sample down to one frame of the uniform sample: its segment and its masks.
+fn show_alone(cx: &Context<'_>, sample: &mut Sample, key: FrameKey) -> bool {
+    let video = &cx.facts.video;
+    let Some(frame) = cx.facts.index_space.source_frame(key, video.n_frames as usize) else { return false };
+    // A quarter and three quarters of the way to the next frame: safely inside, however times are rounded.
+    let at_s = |share: f64| (frame as f64 + share) / video.fps;
+    sample.media[0].segment = Some(Segment { start_s: at_s(0.25), end_s: Some(at_s(0.75)) });
+    for region in &mut sample.regions {
+        let Some(mask) = region.masks.get(&key).cloned() else { return false };
+        region.masks = [(FrameKey(frame as u32), mask)].into_iter().collect();
+        region.index_space = IndexSpace::Source;
+    }
+    true
+}
+
 fn fits(cx: &Context<'_>, turns: &[Draft], draft: &Draft) -> bool {
     let told = |fact: &Fact| turns.iter().any(|turn| turn.tells.contains(fact));
     let mut regions: Vec<usize> = turns.iter().flat_map(|turn| turn.regions.clone()).collect();
@@ -52,7 +106,7 @@ fn fits(cx: &Context<'_>, turns: &[Draft], draft: &Draft) -> bool {
 /// One sample a question, with its scoring.
 pub fn singles(cx: &Context<'_>, drafts: &[Draft], config_hash: &str) -> Vec<Sample> {
     let mut samples = Vec::new();
-    let mut number = std::collections::BTreeMap::new();
+    let mut number = BTreeMap::new();
     for draft in drafts {
         let nth = number.entry(draft.task).and_modify(|nth| *nth += 1).or_insert(0);
         let id = format!("{}-{}-{nth:02}", cx.facts.video.video_id, draft.task.name());

@@ -106,6 +106,11 @@ impl TaskKind {
         }
     }
 
+    /// Whether one frame is enough to answer.
+    pub fn is_about_looks(self) -> bool {
+        matches!(self, Self::RegionAttribute | Self::RegionName)
+    }
+
     /// How many are asked about a video when a configuration says nothing.
     pub fn usual_count(self) -> usize {
         match self {
