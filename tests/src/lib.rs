@@ -94,7 +94,7 @@ impl Lab {
                 cache_mb: 8,
                 max_skipped: 0.0,
             },
-            steps: StepsConfig { total: steps, micro_batch: 2, accumulation: 2 },
+            steps: StepsConfig { total: steps, micro_batch: 2, accumulation: 2, recompute: false },
             parts: PartsConfig {
                 vision: Some(0.5),
                 connector: Some(1.0),

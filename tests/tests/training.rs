@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{DType, Device};
 use strefer_core::Rng;
 use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, VideoLlm};
-use strefer_nn::ParamStore;
+use strefer_nn::optim::Gradients;
+use strefer_nn::{ParamStore, Recompute};
 use strefer_tests::Lab;
 use strefer_train::{Error, LogLine, Observer, Outcome, TrainConfig, Trainer, read_log};
 
@@ -121,6 +122,25 @@ fn every_trainable_weight_of_the_whole_model_gets_a_gradient() {
 }
 
 #[test]
+fn layers_that_run_again_in_the_backward_give_the_same_gradients() {
+    let lab = Lab::new(2);
+    let (store, mut model, inputs) = model_and_inputs(&lab, 3);
+    let vars = store.vars();
+    let kept = Gradients::collect(&vars, &model.loss(&inputs).unwrap().0.backward().unwrap());
+    let recompute = Recompute::default();
+    model.set_recompute(Some(&recompute));
+    let mut again = Gradients::collect(&vars, &model.loss(&inputs).unwrap().0.backward().unwrap());
+    recompute.add_to(&mut again, &vars).unwrap();
+    for name in vars.keys() {
+        let (kept, again) = (kept.get(name).unwrap(), again.get(name).unwrap());
+        let largest =
+            |xs: &candle_core::Tensor| xs.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        let error = largest(&(kept - again).unwrap());
+        assert!(error <= 1e-4 * largest(kept).max(1e-3), "{name}: {error} of {}", largest(kept));
+    }
+}
+
+#[test]
 fn a_padded_batch_equals_its_rows() {
     let lab = Lab::new(2);
     let (_, model, inputs) = model_and_inputs(&lab, 4);
@@ -154,4 +174,33 @@ fn a_checkpoint_with_a_missing_or_misshapen_tensor_is_refused_by_name() {
         let narrow = tensors[name].narrow(0, 0, 3).unwrap();
         tensors.insert(name.to_owned(), narrow);
     });
+}
+
+#[test]
+fn a_still_is_shown_once_and_frames_are_computed_once() {
+    let lab = Lab::new(2);
+    let checkpoint = Checkpoint::open(lab.path("model")).unwrap();
+    let options = ProcessorOptions { media_root: lab.path("world"), ..ProcessorOptions::default() };
+    let processor = Processor::new(&checkpoint.config, checkpoint.tokenizer.clone(), options.clone());
+    let mut repeating = checkpoint.config.clone();
+    repeating.frames.stills_once = false;
+    let repeating = Processor::new(&repeating, checkpoint.tokenizer.clone(), options);
+    let mut sample = lab.samples("data").into_iter().find(|sample| sample.regions.is_empty()).unwrap();
+    let whole = processor.process(&sample, &Purpose::Infer).unwrap();
+    assert_eq!((whole.frames.dim(0).unwrap(), whole.shown.len()), (8, 8));
+    sample.times.clear();
+    sample.conversations.truncate(2);
+    sample.conversations[0].text = "<video>\nWhat is there?".to_owned();
+    sample.media[0].segment = Some(strefer_core::sample::Segment { start_s: 1.01, end_s: Some(1.02) });
+    let once = processor.process(&sample, &Purpose::Infer).unwrap();
+    assert_eq!((once.frames.dim(0).unwrap(), once.shown), (1, vec![0]));
+    let repeated = repeating.process(&sample, &Purpose::Infer).unwrap();
+    assert_eq!((repeated.frames.dim(0).unwrap(), repeated.shown.as_slice()), (1, &[0; 8][..]));
+
+    // A still beside a video: each row takes its own number of tokens.
+    let (_, model, mut batch) = model_and_inputs(&lab, 1);
+    batch.push(processor.process(&sample, &Purpose::Train(Rng::new(1, "test"))).unwrap());
+    let value = |rows: &[Inputs]| f64::from(model.loss(rows).unwrap().0.to_scalar::<f32>().unwrap());
+    let alone: f64 = batch.iter().map(|row| value(std::slice::from_ref(row))).sum();
+    assert!((alone - value(&batch)).abs() < 1e-5 * alone.abs());
 }

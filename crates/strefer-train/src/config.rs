@@ -67,6 +67,9 @@ pub struct StepsConfig {
     /// Passes of one optimiser step.
     #[serde(default = "one")]
     pub accumulation: usize,
+    /// Whether layers run again in the backward instead of keeping what they computed: less memory, more time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recompute: bool,
 }
 
 /// Learning rates of the parts relative to the schedule's; a part that is not named stays frozen.
@@ -193,7 +196,7 @@ impl TrainConfig {
     fn validate(&self) -> std::result::Result<(), String> {
         self.data.mixture.validate().map_err(|error| error.to_string())?;
         self.schedule.validate().map_err(|error| error.to_string())?;
-        let StepsConfig { total, micro_batch, accumulation } = self.steps;
+        let StepsConfig { total, micro_batch, accumulation, recompute: _ } = self.steps;
         if total == 0 || micro_batch == 0 || accumulation == 0 {
             return Err("steps: total, micro_batch and accumulation must be positive".to_owned());
         }

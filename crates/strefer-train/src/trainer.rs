@@ -12,9 +12,9 @@ use strefer_core::Sample;
 use strefer_core::mixture::SampleFile;
 use strefer_eval::quiz::{self, Look};
 use strefer_llm::Tokenizer;
-use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, VideoLlmConfig};
+use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, VideoLlm, VideoLlmConfig};
 use strefer_nn::optim::{AdamW, Gradients, Group};
-use strefer_nn::{ParamStore, Weights};
+use strefer_nn::{ParamStore, Recompute, Weights};
 
 use crate::config::TrainConfig;
 use crate::error::{Error, Result, io};
@@ -48,6 +48,7 @@ pub struct Trainer {
     store: ParamStore,
     vars: BTreeMap<String, Var>,
     model: VideoLlm,
+    recompute: Option<Recompute>,
     optimizer: AdamW,
     source: Arc<Source>,
     quiz: Option<(Processor, Vec<Sample>)>,
@@ -67,7 +68,9 @@ impl Trainer {
         let latest =
             claim_output(&run, &config, resume)?.then(|| checkpoints.latest()).transpose()?.flatten();
         let checkpoint = Checkpoint::open(latest.as_deref().unwrap_or(&config.init))?;
-        let (store, model) = build(&config, &checkpoint, device)?;
+        let (store, mut model) = build(&config, &checkpoint, device)?;
+        let recompute = config.steps.recompute.then(Recompute::default);
+        model.set_recompute(recompute.as_ref());
         let vars = store.vars();
         let mut optimizer = AdamW::new(&vars, config.optim.adamw, &groups(&config))?;
         let progress = match &latest {
@@ -85,6 +88,7 @@ impl Trainer {
             store,
             vars,
             model,
+            recompute,
             optimizer,
             source,
             quiz,
@@ -159,12 +163,14 @@ impl Trainer {
                 continue;
             }
             ids.extend(inputs.iter().map(|input| input.id.clone()));
-            // Among the pool's own threads: a thread outside would compete with them for the cores.
-            let (sum, count, width) = rayon::scope(|_| self.pass(&inputs, &mut gradients))?;
-            loss += sum;
-            supervised += count;
-            tokens += width;
             samples += inputs.len();
+            for alike in by_length(inputs) {
+                // Among the pool's own threads: a thread outside would compete with them for the cores.
+                let (sum, count, width) = rayon::scope(|_| self.pass(&alike, &mut gradients))?;
+                loss += sum;
+                supervised += count;
+                tokens += width;
+            }
         }
         self.progress.skipped += skipped.len();
         if let Some((id, reason)) = skipped.last() {
@@ -203,16 +209,15 @@ impl Trainer {
     }
 
     /// Forward and backward of one micro-batch; gives the summed loss, its count and the positions computed.
-    fn pass(
-        &self,
-        inputs: &[strefer_model::Inputs],
-        gradients: &mut Option<Gradients>,
-    ) -> Result<(f64, usize, usize)> {
+    fn pass(&self, inputs: &[Inputs], gradients: &mut Option<Gradients>) -> Result<(f64, usize, usize)> {
         let spliced = self.model.splice(inputs)?;
         let width = spliced.embeds.dim(0)? * spliced.embeds.dim(1)?;
         let hidden = self.model.forward(&spliced)?;
         let (sum, count) = self.model.language_model().loss(&hidden, &spliced.labels)?;
-        let own = Gradients::collect(&self.vars, &sum.backward()?);
+        let mut own = Gradients::collect(&self.vars, &sum.backward()?);
+        if let Some(recompute) = &self.recompute {
+            recompute.add_to(&mut own, &self.vars)?;
+        }
         match gradients {
             Some(all) => all.add(own)?,
             None => *gradients = Some(own),
@@ -257,6 +262,19 @@ impl Trainer {
         }
         Ok(dir)
     }
+}
+
+/// Rows of like length, longest first: padding a short prompt to a long one costs as much as the long one.
+fn by_length(mut inputs: Vec<Inputs>) -> Vec<Vec<Inputs>> {
+    inputs.sort_by_key(|input| std::cmp::Reverse(input.tokens.len()));
+    let mut groups: Vec<Vec<Inputs>> = Vec::new();
+    for input in inputs {
+        match groups.last_mut() {
+            Some(group) if 5 * input.tokens.len() >= 3 * group[0].tokens.len() => group.push(input),
+            _ => groups.push(vec![input]),
+        }
+    }
+    groups
 }
 
 /// Makes the run's folder, or checks that it is this run's. Gives whether there may be checkpoints.
