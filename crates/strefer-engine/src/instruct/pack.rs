@@ -84,7 +84,10 @@ fn show_alone(cx: &Context<'_>, sample: &mut Sample, key: FrameKey) -> bool {
     let at_s = |share: f64| (frame as f64 + share) / video.fps;
     sample.media[0].segment = Some(Segment { start_s: at_s(0.25), end_s: Some(at_s(0.75)) });
     for region in &mut sample.regions {
-        let Some(mask) = region.masks.get(&key).cloned() else { return false };
+        let entity = cx.facts.entities.iter().find(|entity| Some(&entity.entity.eid) == region.eid.as_ref());
+        let sighting = entity.and_then(|entity| entity.sightings.iter().find(|seen| seen.key == key));
+        let Some(sighting) = sighting else { return false };
+        let mask = FrameMask::Rle(sighting.frame.rle.clone());
         region.masks = [(FrameKey(frame as u32), mask)].into_iter().collect();
         region.index_space = IndexSpace::Source;
     }
