@@ -141,6 +141,11 @@ impl VideoLlmConfig {
             return Err("vision.siglip: the patch is larger than the image".to_owned());
         }
         self.connector.validate(self.frames.count, self.grid_side(), self.vision.siglip.hidden_size)?;
+        if self.frames.stills_once {
+            self.connector
+                .validate(1, self.grid_side(), self.vision.siglip.hidden_size)
+                .map_err(|reason| format!("frames.stills_once: {reason}"))?;
+        }
         if self.region.is_some_and(|region| region.max_tokens == 0) {
             return Err("region.max_tokens is zero".to_owned());
         }
