@@ -18,10 +18,11 @@ pub fn prepare_process() {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn keep_freed_memory() {
     const LARGEST_MMAP_THRESHOLD: libc::c_int = 32 << 20;
-    // SAFETY: these calls set two numbers of the allocator.
+    // SAFETY: these calls set numbers of the allocator. One arena: what one thread frees the others take again.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD);
         libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
