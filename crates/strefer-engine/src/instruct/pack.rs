@@ -79,7 +79,7 @@ pub fn frames(cx: &Context<'_>, drafts: &[Draft], config_hash: &str) -> Vec<Samp
 /// Cuts a sample down to one frame of the uniform sample: its segment and its masks.
 fn show_alone(cx: &Context<'_>, sample: &mut Sample, key: FrameKey) -> bool {
     let video = &cx.facts.video;
-    let Some(frame) = cx.facts.index_space.source_frame(key, video.n_frames as usize) else { return false };
+    let Some(frame) = cx.facts.index_space.source_frame(key, video.n_frames) else { return false };
     // A quarter and three quarters of the way to the next frame: safely inside, however times are rounded.
     let at_s = |share: f64| (frame as f64 + share) / video.fps;
     sample.media[0].segment = Some(Segment { start_s: at_s(0.25), end_s: Some(at_s(0.75)) });
