@@ -237,6 +237,6 @@ impl<'a> Context<'a> {
 }
 
 /// Whole milliseconds.
-fn millis(seconds: f64) -> f64 {
+pub fn millis(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }

@@ -2,9 +2,9 @@
 
 use strefer_core::{Rng, Span};
 
-use crate::facts::Run;
-use crate::instruct::context::Context;
-use crate::instruct::draft::Draft;
+use crate::facts::{Run, Sighting};
+use crate::instruct::context::{Context, millis};
+use crate::instruct::draft::{Draft, Fact};
 use crate::instruct::story::run_fact;
 use crate::instruct::task::TaskKind;
 use crate::instruct::timed::{When, absences, absent, interval, is_shown, moment, progressives};
@@ -59,6 +59,65 @@ fn at_a_time(
     draft.choices = Some(progressives(cx));
     let other = rng.choose(&others).cloned();
     cx.contrast(draft, other)
+}
+
+/// The thirds of the picture, from left to right.
+const THIRDS: [&str; 3] = ["left", "middle", "right"];
+
+/// The third in which the middle of a mask lies; nothing close to a border, where people disagree.
+fn third(cx: &Context<'_>, sighting: &Sighting) -> Option<&'static str> {
+    const BORDER: f64 = 0.1;
+    let at = 3.0 * sighting.centre().0 / f64::from(cx.facts.video.width);
+    let from_border = (at - at.round()).abs();
+    let is_clear = from_border > BORDER || !(0.5..2.5).contains(&at);
+    THIRDS.get(at.max(0.0) as usize).copied().filter(|_| is_clear)
+}
+
+/// In which third of the picture a masked object is at a time. Another object is elsewhere then.
+pub fn positions(cx: &Context<'_>) -> Vec<Draft> {
+    let mut rng = cx.rng("mask_time_position");
+    let mut drafts = Vec::new();
+    for &at in cx.referable() {
+        for sighting in cx.pointers(at) {
+            let Some(place) = third(cx, sighting) else { continue };
+            let others: Vec<(usize, String)> = cx
+                .referable()
+                .iter()
+                .filter(|&&other| other != at)
+                .filter_map(|&other| {
+                    let pointers = cx.pointers(other);
+                    let then = pointers.iter().find(|seen| seen.key == sighting.key)?;
+                    Some((other, third(cx, then)?.to_owned()))
+                })
+                .filter(|(_, elsewhere)| elsewhere != place)
+                .collect();
+            let other = rng.choose(&others).cloned();
+            let (style, is_short) = (cx.style(&mut rng), cx.brief(&mut rng));
+            let wordings: [&str; 2] = if is_short {
+                ["Where {be0} {0} at <time:0>?", "On which side {be0} {0} at <time:0>?"]
+            } else {
+                [
+                    "Say in a sentence where {0} {be0} at <time:0>.",
+                    "In a sentence, where {be0} {0} at <time:0>?",
+                ]
+            };
+            let answer = match (is_short, place) {
+                (true, _) => format!("{}.", capitalised(place)),
+                (false, "middle") => format!("{} in the middle.", capitalised(&cx.it_is(at))),
+                (false, _) => format!("{} on the {place}.", capitalised(&cx.it_is(at))),
+            };
+            let template = cx.wording(&mut rng, &wordings);
+            let Some(question) = cx.masked(&mut rng, template, &[at]) else { continue };
+            let mut draft = Draft::new(TaskKind::MaskTimePosition, "position_at_time", question, answer)
+                .scored(place)
+                .about(vec![Fact::of(at, format!("place:{}", sighting.key.0))])
+                .at(vec![millis(sighting.at_s)], style);
+            draft.regions = vec![at];
+            draft.choices = Some(THIRDS.map(str::to_owned).to_vec());
+            drafts.extend(cx.contrast(draft, other));
+        }
+    }
+    drafts
 }
 
 /// G8: questions about a masked object at a time at which it cannot be seen, or about something it does not do then.

@@ -79,6 +79,7 @@ fn candidates(cx: &Context<'_>, task: TaskKind) -> Vec<Draft> {
         TaskKind::CoarseLocate => plain::coarse_locate(cx),
         TaskKind::Concurrent => plain::concurrent(cx),
         TaskKind::MaskTimeBehavior => mask_time::behavior(cx),
+        TaskKind::MaskTimePosition => mask_time::positions(cx),
         TaskKind::MaskTimeNegative => mask_time::negative(cx),
     }
 }

@@ -1,4 +1,5 @@
-//! The tasks that the generator knows: Strefer's eleven in eight groups, and those of the base recipe.
+//! The tasks that the generator knows: Strefer's eleven in eight groups, those of the base recipe, and where a masked
+//! object is at a time.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,13 +41,15 @@ pub enum TaskKind {
     Concurrent,
     /// What a masked object does at a time.
     MaskTimeBehavior,
+    /// Where in the picture a masked object is at a time.
+    MaskTimePosition,
     /// A false premise about a masked object at a time.
     MaskTimeNegative,
 }
 
 impl TaskKind {
     /// All of them, in the order in which they are generated.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SceneCaption,
         Self::RegionAttribute,
         Self::RegionName,
@@ -64,6 +67,7 @@ impl TaskKind {
         Self::CoarseLocate,
         Self::Concurrent,
         Self::MaskTimeBehavior,
+        Self::MaskTimePosition,
         Self::MaskTimeNegative,
     ];
 
@@ -87,6 +91,7 @@ impl TaskKind {
             Self::CoarseLocate => "coarse_locate",
             Self::Concurrent => "concurrent",
             Self::MaskTimeBehavior => "mask_time_behavior",
+            Self::MaskTimePosition => "mask_time_position",
             Self::MaskTimeNegative => "mask_time_negative",
         }
     }
@@ -100,7 +105,7 @@ impl TaskKind {
             Self::TimeBehavior | Self::TimeScene => "G4",
             Self::TimeVerify => "G5",
             Self::CoarseLocate | Self::Concurrent => "G6",
-            Self::MaskTimeBehavior => "G7",
+            Self::MaskTimeBehavior | Self::MaskTimePosition => "G7",
             Self::MaskTimeNegative => "G8",
             _ => "base",
         }
