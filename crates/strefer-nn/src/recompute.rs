@@ -33,8 +33,12 @@ impl Recompute {
         xs: &Tensor,
         layer: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
     ) -> Result<Tensor> {
-        // The history of this pass goes when `ys` has been detached.
-        let ys = layer(&xs.detach())?.detach().force_contiguous()?;
+        let ys = layer(&xs.detach())?;
+        if !xs.track_op() && !ys.track_op() {
+            return Ok(ys); // Nothing in the layer or before it learns.
+        }
+        // The history of this pass goes here.
+        let ys = ys.detach().force_contiguous()?;
         // An input without history would end the backward before the layer.
         let xs = if xs.track_op() { xs.clone() } else { Var::from_tensor(xs)?.as_tensor().clone() };
         xs.apply_op2(&ys, Again { layer: Arc::new(layer), found: Arc::clone(&self.found) })
@@ -95,8 +99,8 @@ impl CustomOp2 for Again {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let xs = Var::from_tensor(&xs.detach())?;
         let ys = (self.layer)(xs.as_tensor())?;
-        let store = (ys * grad.detach())?.sum_all()?.backward()?;
-        let own = store.get(xs.as_tensor()).map(Tensor::detach);
+        let mut store = (ys * grad.detach())?.sum_all()?.backward()?;
+        let own = store.remove(xs.as_tensor()).map(|grad| grad.detach());
         self.found.lock().unwrap_or_else(PoisonError::into_inner).push(store);
         Ok((own, None))
     }

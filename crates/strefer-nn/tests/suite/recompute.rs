@@ -52,3 +52,18 @@ fn recomputed_layers_equal_kept_ones() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_frozen_layer_has_no_history() -> Result<()> {
+    let store = ParamStore::new(3, &Device::Cpu, DType::F32).trainable(|_| false);
+    let layer = linear(6, 6, store.var_builder())?;
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&calls);
+    let ys = Recompute::default().run(&Tensor::ones((2, 6), DType::F32, &Device::Cpu)?, move |xs| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        layer.forward(xs)
+    })?;
+    assert!(!ys.track_op());
+    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    Ok(())
+}
