@@ -1,6 +1,6 @@
 //! The training run: batches, steps, evaluations, checkpoints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use strefer_core::Sample;
 use strefer_core::mixture::SampleFile;
 use strefer_eval::quiz::{self, Look};
 use strefer_llm::Tokenizer;
-use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, VideoLlm, VideoLlmConfig};
+use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, PromptToken, VideoLlm, VideoLlmConfig};
 use strefer_nn::optim::{AdamW, Gradients, Group};
 use strefer_nn::{ParamStore, Recompute, Weights};
 
@@ -72,7 +72,7 @@ impl Trainer {
         let recompute = config.steps.recompute.then(Recompute::default);
         model.set_recompute(recompute.as_ref());
         let vars = store.vars();
-        let mut optimizer = AdamW::new(&vars, config.optim.adamw, &groups(&config))?;
+        let mut optimizer = AdamW::new(&vars, config.optim.adamw, &groups(&config, &vars))?;
         let progress = match &latest {
             Some(path) => restore(path, &mut optimizer, device)?,
             None => Progress::default(),
@@ -164,7 +164,7 @@ impl Trainer {
             }
             ids.extend(inputs.iter().map(|input| input.id.clone()));
             samples += inputs.len();
-            for alike in by_length(inputs) {
+            for alike in by_length(inputs, |input| self.positions(input)) {
                 // Among the pool's own threads: a thread outside would compete with them for the cores.
                 let (sum, count, width) = rayon::scope(|_| self.pass(&alike, &mut gradients))?;
                 loss += sum;
@@ -225,6 +225,20 @@ impl Trainer {
         Ok((f64::from(sum.to_dtype(DType::F32)?.to_scalar::<f32>()?), count, width))
     }
 
+    /// Positions of a sample in the language model, visual tokens included.
+    fn positions(&self, inputs: &Inputs) -> usize {
+        let cfg = &self.model_config;
+        let most = cfg.region.map_or(0, |region| region.max_tokens);
+        let of = |token: &PromptToken| match *token {
+            PromptToken::Text(_) => 1,
+            PromptToken::Video => cfg.connector.token_count(inputs.shown.len(), cfg.grid_side()),
+            PromptToken::Region(region) => {
+                inputs.regions.get(region).map_or(0, |rows| rows.rows.len().min(most))
+            }
+        };
+        inputs.tokens.iter().map(of).sum()
+    }
+
     fn check_skipped(&self) -> Result<()> {
         let Progress { seen, skipped, .. } = self.progress;
         // A first bad sample in a small start says nothing about the share yet.
@@ -265,13 +279,17 @@ impl Trainer {
 }
 
 /// Rows of like length, longest first: padding a short prompt to a long one costs as much as the long one.
-fn by_length(mut inputs: Vec<Inputs>) -> Vec<Vec<Inputs>> {
-    inputs.sort_by_key(|input| std::cmp::Reverse(input.tokens.len()));
-    let mut groups: Vec<Vec<Inputs>> = Vec::new();
-    for input in inputs {
+fn by_length<T>(rows: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut rows: Vec<(usize, T)> = rows.into_iter().map(|row| (length(&row), row)).collect();
+    rows.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
+    let (mut groups, mut longest) = (Vec::<Vec<T>>::new(), 0);
+    for (length, row) in rows {
         match groups.last_mut() {
-            Some(group) if 5 * input.tokens.len() >= 3 * group[0].tokens.len() => group.push(input),
-            _ => groups.push(vec![input]),
+            Some(group) if 5 * length >= 3 * longest => group.push(row),
+            _ => {
+                longest = length;
+                groups.push(vec![row]);
+            }
         }
     }
     groups
@@ -314,14 +332,17 @@ fn build(config: &TrainConfig, checkpoint: &Checkpoint, device: &Device) -> Resu
 }
 
 /// Matrices are decayed, vectors (biases, norms) are not; every part has its own rate.
-fn groups(config: &TrainConfig) -> Vec<Group> {
-    let is_vector = |name: &str| name.ends_with("bias") || name.contains("norm") || name.ends_with("newline");
+fn groups(config: &TrainConfig, vars: &BTreeMap<String, Var>) -> Vec<Group> {
+    let is_vector = |var: &Var| var.rank() <= 1;
+    let vectors: BTreeSet<String> =
+        vars.iter().filter(|(_, var)| is_vector(var)).map(|(name, _)| name.clone()).collect();
+    let vectors = Arc::new(vectors);
     let mut groups = Vec::new();
     for (prefix, lr_scale) in config.parts.learning() {
         let prefix = format!("{prefix}.");
-        let vectors = prefix.clone();
+        let (own, vectors) = (prefix.clone(), Arc::clone(&vectors));
         groups.push(Group {
-            matches: Box::new(move |name| name.starts_with(&vectors) && is_vector(name)),
+            matches: Box::new(move |name| name.starts_with(&own) && vectors.contains(name)),
             lr_scale,
             weight_decay: 0.0,
         });
@@ -343,4 +364,17 @@ fn open_quiz(eval: &crate::config::EvalConfig, processor: &Processor) -> Result<
     let samples: strefer_core::Result<Vec<Sample>> =
         (0..count).map(|index| file.get(index * file.len() / count)).collect();
     Ok((processor, samples?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_length;
+
+    #[test]
+    fn rows_of_like_length_stay_together_and_none_is_lost() {
+        let rows = vec![30, 100, 61, 59, 60, 10, 18];
+        let groups = by_length(rows, |row| *row);
+        assert_eq!(groups, [vec![100, 61, 60], vec![59], vec![30, 18], vec![10]]);
+        assert!(by_length(Vec::<usize>::new(), |row| *row).is_empty());
+    }
 }
