@@ -126,6 +126,12 @@ impl InstructConfig {
         if self.turns_per_sample == 0 || self.regions_per_sample < 2 {
             return refuse("a conversation needs at least one turn and room for two regions".to_owned());
         }
+        if self.fewest_turns > self.turns_per_sample {
+            return refuse(format!("fewest_turns {} is above turns_per_sample", self.fewest_turns));
+        }
+        if self.form == Form::Frames && self.frames_per_video == 0 {
+            return refuse("frames_per_video is 0, and the form shows frames".to_owned());
+        }
         if self.masks_per_region == 0 || self.time_styles.is_empty() || self.time_intervals == 0 {
             return refuse("masks_per_region, time_styles and time_intervals cannot be empty".to_owned());
         }

@@ -64,13 +64,18 @@ fn at_a_time(
 /// The thirds of the picture, from left to right.
 const THIRDS: [&str; 3] = ["left", "middle", "right"];
 
-/// The third in which the middle of a mask lies; nothing close to a border, where people disagree.
-fn third(cx: &Context<'_>, sighting: &Sighting) -> Option<&'static str> {
+/// The third in which a place `at` (0 to 1, from left to right) lies; nothing close to a border, where people disagree.
+fn third(at: f64) -> Option<&'static str> {
     const BORDER: f64 = 0.1;
-    let at = 3.0 * sighting.centre().0 / f64::from(cx.facts.video.width);
-    let from_border = (at - at.round()).abs();
-    let is_clear = from_border > BORDER || !(0.5..2.5).contains(&at);
-    THIRDS.get(at.max(0.0) as usize).copied().filter(|_| is_clear)
+    let thirds = 3.0 * at;
+    let from_border = (thirds - thirds.round()).abs();
+    let is_clear = from_border > BORDER || !(0.5..2.5).contains(&thirds);
+    THIRDS.get(thirds.max(0.0) as usize).copied().filter(|_| is_clear)
+}
+
+/// [`third`] of the middle of a mask.
+fn third_of(cx: &Context<'_>, sighting: &Sighting) -> Option<&'static str> {
+    third(sighting.centre().0 / f64::from(cx.facts.video.width))
 }
 
 /// In which third of the picture a masked object is at a time. Another object is elsewhere then.
@@ -79,7 +84,7 @@ pub fn positions(cx: &Context<'_>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for &at in cx.referable() {
         for sighting in cx.pointers(at) {
-            let Some(place) = third(cx, sighting) else { continue };
+            let Some(place) = third_of(cx, sighting) else { continue };
             let others: Vec<(usize, String)> = cx
                 .referable()
                 .iter()
@@ -87,7 +92,7 @@ pub fn positions(cx: &Context<'_>) -> Vec<Draft> {
                 .filter_map(|&other| {
                     let pointers = cx.pointers(other);
                     let then = pointers.iter().find(|seen| seen.key == sighting.key)?;
-                    Some((other, third(cx, then)?.to_owned()))
+                    Some((other, third_of(cx, then)?.to_owned()))
                 })
                 .filter(|(_, elsewhere)| elsewhere != place)
                 .collect();
@@ -160,4 +165,16 @@ pub fn negative(cx: &Context<'_>) -> Vec<Draft> {
         }
     }
     drafts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::third;
+
+    #[test]
+    fn thirds_run_from_left_to_right_and_borders_are_left_out() {
+        let places = [0.0, 0.16, 0.32, 0.35, 0.5, 0.64, 0.9, 0.999].map(third);
+        let (left, middle, right) = (Some("left"), Some("middle"), Some("right"));
+        assert_eq!(places, [left, left, None, None, middle, None, right, right]);
+    }
 }
