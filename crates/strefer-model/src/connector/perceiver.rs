@@ -43,8 +43,8 @@ impl PerceiverConfig {
     }
 
     pub(super) fn validate(&self, vision_dim: usize) -> std::result::Result<(), String> {
-        if [self.heads, self.head_dim, self.latents].contains(&0) {
-            return Err("connector: heads, head_dim and latents are at least one".to_owned());
+        if [self.layers, self.heads, self.head_dim, self.latents].contains(&0) {
+            return Err("connector: layers, heads, head_dim and latents are at least one".to_owned());
         }
         self.temporal.map_or(Ok(()), |temporal| temporal.validate(vision_dim))
     }
