@@ -7,7 +7,8 @@ use criterion::{Criterion, Throughput};
 use strefer_benches::cases;
 
 fn main() {
-    strefer_cli::prepare_process();
+    // SAFETY: no thread has started yet.
+    unsafe { strefer_cli::prepare_process() };
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     let mut criterion = Criterion::default()
         .sample_size(10)

@@ -32,6 +32,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    strefer_cli::prepare_process();
+    // SAFETY: no thread has started yet.
+    unsafe { strefer_cli::prepare_process() };
     strefer_cli::report_errors(run(&Args::parse()))
 }

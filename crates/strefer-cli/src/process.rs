@@ -4,10 +4,13 @@
 /// `strefer-nn` want; with this they sleep at once.
 const SPIN_LIMIT: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
 
-/// Makes tensors cheap to allocate and threads share the cores. Call it first in `main`.
-pub fn prepare_process() {
+/// Makes tensors cheap to allocate and threads share the cores.
+///
+/// # Safety
+/// It sets the environment: call it first in `main`, before any thread has started.
+pub unsafe fn prepare_process() {
     if std::env::var_os(SPIN_LIMIT).is_none() {
-        // SAFETY: `main` has started no thread yet, so nothing reads the environment meanwhile.
+        // SAFETY: by the caller's promise there is one thread, so nothing reads the environment meanwhile.
         unsafe { std::env::set_var(SPIN_LIMIT, "1") };
     }
     keep_freed_memory();

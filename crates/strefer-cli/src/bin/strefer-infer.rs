@@ -14,7 +14,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    strefer_cli::prepare_process();
+    // SAFETY: no thread has started yet.
+    unsafe { strefer_cli::prepare_process() };
     strefer_cli::start_logging();
     strefer_cli::report_errors(infer::run(&Args::parse().infer))
 }

@@ -25,7 +25,8 @@ enum Job {
 }
 
 fn main() -> ExitCode {
-    strefer_cli::prepare_process();
+    // SAFETY: no thread has started yet.
+    unsafe { strefer_cli::prepare_process() };
     strefer_cli::start_logging();
     strefer_cli::report_errors(match &Args::parse().job {
         Job::Synth(args) => synth::run(args),

@@ -37,6 +37,27 @@ pub struct ReportArgs {
     out: PathBuf,
 }
 
+/// Accuracy of every kind of question in each evaluation, beside what needs no looking, for the terminal.
+fn summary(tables: &[(&str, QuizTable)]) -> String {
+    let Some((_, last)) = tables.last() else { return String::new() };
+    let mut text = format!("{:<20}", "correct, %");
+    for (name, _) in tables {
+        text.push_str(&format!("{name:>10}"));
+    }
+    text.push_str("   without looking\n");
+    for row in &last.rows {
+        text.push_str(&format!("{:<20}", row.kind));
+        for (_, table) in tables {
+            let same = table.rows.iter().find(|other| other.kind == row.kind);
+            let value = same.map_or_else(|| "-".to_owned(), |row| format!("{:.1}", 100.0 * row.real.value()));
+            text.push_str(&format!("{value:>10}"));
+        }
+        let without = row.blind.value().max(row.constant.value());
+        text.push_str(&format!("{:>18.1}\n", 100.0 * without));
+    }
+    text
+}
+
 /// Runs it.
 pub fn run(args: &ReportArgs) -> Result<()> {
     let mut sections = vec![
@@ -45,6 +66,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         ),
         Section::Heading("Training".to_owned()),
     ];
+    let mut tables: Vec<(&str, QuizTable)> = Vec::new();
     sections.extend(charts(&read_log(&args.run.join("log.jsonl"))?).into_iter().map(Section::Chart));
     for (name, folder) in &args.evals {
         let path = Path::new(folder).join("table.json");
@@ -53,10 +75,12 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         let table: QuizTable =
             serde_json::from_str(&text).with_context(|| format!("{} is no table", path.display()))?;
         sections.push(Section::Heading(name.clone()));
-        sections.push(Section::Table(table));
+        sections.push(Section::Table(table.clone()));
+        tables.push((name, table));
     }
     sections.push(Section::Heading("Answers".to_owned()));
     sections.push(Section::Examples(examples(args)?));
+    print!("{}", summary(&tables));
     Report { title: "strefer: this object, at this moment".to_owned(), sections }.write(&args.out)?;
     println!("{}", args.out.display());
     Ok(())
