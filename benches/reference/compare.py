@@ -139,7 +139,9 @@ def main():
     if args.cases:
         print(text)
     else:
-        path = ROOT / "docs/results" / f"{date}-cpu-benches.md"
+        # A note that somebody has written into stays as it is.
+        names = [f"{date}-cpu-benches.md"] + [f"{date}-cpu-benches-{n}.md" for n in range(2, 100)]
+        path = next(path for path in (ROOT / "docs/results" / name for name in names) if not path.exists())
         path.write_text(text)
         print(path.relative_to(ROOT))
 

@@ -76,7 +76,7 @@ class Layer(nn.Module):
             keys[:, :, start : start + s] = k
             values[:, :, start : start + s] = v
             k, v = keys[:, :, : start + s], values[:, :, : start + s]
-        # Heads are repeated by a view: that keeps the fused attention, which `enable_gqa` leaves on a CPU.
+        # Heads are copied for their group: that keeps the fused attention, which `enable_gqa` leaves on a CPU.
         group, t = self.nh // self.nkv, k.shape[2]
         if group > 1:
             k, v = (xs[:, :, None].expand(b, self.nkv, group, t, self.hd).flatten(1, 2) for xs in (k, v))
