@@ -1,6 +1,7 @@
 //! Attention as an operation of candle, over split heads or flat ones.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -90,15 +91,28 @@ impl Attention {
 struct Shared {
     start: *mut f32,
     len: usize,
+    /// Values written, counted where debug assertions are on.
+    written: AtomicUsize,
 }
 
 // SAFETY: the pointer comes from a vector that outlives the threads, and every place is written by one of them only.
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// The room of an empty vector.
-    fn room(values: &mut Vec<f32>) -> Self {
-        Self { start: values.as_mut_ptr(), len: values.capacity() }
+    /// Room for `len` values in an empty vector that was allocated for so many.
+    fn room(values: &mut Vec<f32>, len: usize) -> Self {
+        assert!(len <= values.capacity(), "a vector too small for its tensor");
+        Self { start: values.as_mut_ptr(), len, written: AtomicUsize::new(0) }
+    }
+
+    /// Lets `values`, whose room this was, have them all.
+    ///
+    /// # Safety
+    /// Every place has been written.
+    unsafe fn fill(self, values: &mut Vec<f32>) {
+        debug_assert_eq!(self.written.into_inner(), self.len, "not every value was written");
+        // SAFETY: by the caller's promise all `len` values are there, and they fit.
+        unsafe { values.set_len(self.len) }
     }
 
     /// Copies `row` to the places from `at` on.
@@ -107,6 +121,9 @@ impl Shared {
     /// No other thread may write or read these places while this runs.
     unsafe fn write(&self, at: usize, row: &[f32]) {
         assert!(at + row.len() <= self.len, "a row outside its tensor");
+        if cfg!(debug_assertions) {
+            self.written.fetch_add(row.len(), Ordering::Relaxed);
+        }
         // SAFETY: the places lie inside, and by the caller's promise nobody else uses them.
         unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), self.start.add(at), row.len()) }
     }
@@ -138,7 +155,7 @@ impl CustomOp3 for Attention {
         let (count, log_count) = (b * nh * s * hd, b * nh * s);
         let (mut ys, mut logs) = (Vec::with_capacity(count), Vec::with_capacity(log_count));
         let place = self.packed(&[], nh, s, hd);
-        let (shared_ys, shared_logs) = (Shared::room(&mut ys), Shared::room(&mut logs));
+        let (shared_ys, shared_logs) = (Shared::room(&mut ys, count), Shared::room(&mut logs, log_count));
         self.with_problem(sizes, |problem| {
             (0..b * nkv).into_par_iter().try_for_each(|task| {
                 let (row, kv) = (task / nkv, task % nkv);
@@ -154,10 +171,10 @@ impl CustomOp3 for Attention {
                 })
             })
         })?;
-        // SAFETY: every query of every head was written, all of them lie within the room.
+        // SAFETY: `Problem::forward` has given every query of every head once.
         unsafe {
-            ys.set_len(count);
-            logs.set_len(log_count);
+            shared_ys.fill(&mut ys);
+            shared_logs.fill(&mut logs);
         }
         // An operation runs once; were it run again, the values would be the same.
         let _ = self.logs.set(logs);
@@ -181,7 +198,8 @@ impl CustomOp3 for Attention {
         let (mut dq, mut dk, mut dv) =
             (Vec::with_capacity(q_count), Vec::with_capacity(k_count), Vec::with_capacity(k_count));
         let (q_place, k_place) = (self.packed(&[], nh, s, hd), self.packed(&[], nkv, t, hd));
-        let shared = [Shared::room(&mut dq), Shared::room(&mut dk), Shared::room(&mut dv)];
+        let shared =
+            [Shared::room(&mut dq, q_count), Shared::room(&mut dk, k_count), Shared::room(&mut dv, k_count)];
         let scatter = |row: usize, kv: usize, grads: HeadGrads| {
             let put = |into: &Shared, place: Heads<'_>, head: usize, values: &[f32]| {
                 let start = row * place.batch + head * place.head;
@@ -222,11 +240,12 @@ impl CustomOp3 for Attention {
                 })
             })
         })?;
-        // SAFETY: the gradients of every head were written, all of them lie within the room.
+        let [shared_q, shared_k, shared_v] = shared;
+        // SAFETY: `Problem::backward` gives whole heads, and every head was scattered once.
         unsafe {
-            dq.set_len(q_count);
-            dk.set_len(k_count);
-            dv.set_len(k_count);
+            shared_q.fill(&mut dq);
+            shared_k.fill(&mut dk);
+            shared_v.fill(&mut dv);
         }
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some);
         Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))

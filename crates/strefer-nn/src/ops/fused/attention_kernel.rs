@@ -131,7 +131,8 @@ impl Problem<'_> {
     }
 
     /// Attention of the key head `kv` of batch row `b`. `emit` gets the number of the query head in its group, the
-    /// first query, their outputs `(n, hd)` and the logarithms of their sums.
+    /// first query, their outputs `(n, hd)` and the logarithms of their sums; it sees every query of every head exactly
+    /// once, also those that see no key. The caller leaves its results' memory to that.
     pub(super) fn forward(
         &self,
         [q, k, v]: [Heads<'_>; 3],
