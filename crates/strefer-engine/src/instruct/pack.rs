@@ -50,6 +50,8 @@ pub fn frames(cx: &Context<'_>, drafts: &[Draft], config_hash: &str) -> Vec<Samp
         }
     }
     let mut keys: Vec<FrameKey> = shown.keys().copied().collect();
+    // A video shorter than the uniform sample has frames with several keys.
+    keys.dedup_by_key(|key| cx.facts.index_space.source_frame(*key, cx.facts.video.n_frames));
     cx.rng("frames").shuffle(&mut keys);
     keys.truncate(cx.cfg.frames_per_video);
     let mut samples = Vec::new();
