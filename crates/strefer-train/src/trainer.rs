@@ -333,9 +333,8 @@ fn build(config: &TrainConfig, checkpoint: &Checkpoint, device: &Device) -> Resu
 
 /// Matrices are decayed, vectors (biases, norms) are not; every part has its own rate.
 fn groups(config: &TrainConfig, vars: &BTreeMap<String, Var>) -> Vec<Group> {
-    let is_vector = |var: &Var| var.rank() <= 1;
     let vectors: BTreeSet<String> =
-        vars.iter().filter(|(_, var)| is_vector(var)).map(|(name, _)| name.clone()).collect();
+        vars.iter().filter(|(_, var)| var.rank() <= 1).map(|(name, _)| name.clone()).collect();
     let vectors = Arc::new(vectors);
     let mut groups = Vec::new();
     for (prefix, lr_scale) in config.parts.learning() {
