@@ -66,8 +66,7 @@ impl RegionEncoder {
     /// - `regions`: masks of `n` patches
     pub fn forward(&self, feats: &Tensor, regions: &[RegionRows]) -> Result<RegionTokens> {
         let (f, n, _dv) = feats.dims3()?;
-        let mut rows = Vec::new();
-        let mut masks = Vec::new();
+        let mut pooled = ops::Pooled::over(n);
         for region in regions {
             if region.rows.len() != region.grid_masks.len() || region.rows.is_empty() {
                 bail!("a region of {} frames with {} masks", region.rows.len(), region.grid_masks.len());
@@ -76,15 +75,10 @@ impl RegionEncoder {
                 if row as usize >= f || mask.len() != n {
                     bail!("row {row} of {f} frames, a mask of {} for {n} patches", mask.len());
                 }
-                rows.push(row);
-                masks.extend_from_slice(mask);
+                pooled.push(row, mask);
             }
         }
-        let device = feats.device();
-        let count = rows.len();
-        let gathered = feats.contiguous()?.index_select(&Tensor::from_vec(rows, count, device)?, 0)?;
-        let masks = Tensor::from_vec(masks, (count, n), device)?;
-        let pooled = ops::mask_pool(&gathered.to_dtype(DType::F32)?, &masks)?; // (k, dv)
+        let pooled = ops::mask_pool(&feats.to_dtype(DType::F32)?, pooled)?; // (k, dv)
         let (merged, counts) = self.merge(&pooled, regions)?;
         let xs = merged.to_dtype(feats.dtype())?;
         let tokens = self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(&xs)?)?)?;

@@ -1,14 +1,17 @@
 //! The operations models are built from. Every one carries gradients to all its float inputs.
 //!
 //! Each function has a version composed of candle's differentiable operations, for any device and float type
-//! ([`composed`]), and a fused one for f32 on the CPU, which is taken where it applies.
+//! ([`composed`]), and a fused one for f32 on the CPU, which is taken where it applies. Half types on the CPU are widened
+//! for it, and the result narrowed.
 
 pub mod composed;
 mod fused;
 mod mask;
+mod pooled;
 
 pub(crate) use fused::simd;
 pub use mask::AttentionMask;
+pub use pooled::Pooled;
 
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -32,11 +35,39 @@ pub struct Rotary {
     pub sin: Tensor,
 }
 
+impl Rotary {
+    fn widened(&self) -> Result<Self> {
+        Ok(Self { cos: wide(&self.cos)?, sin: wide(&self.sin)? })
+    }
+}
+
+/// The type of the result when some of `tensors` are half floats on the CPU; nothing when all are f32 or elsewhere. The
+/// first one decides.
+fn narrow<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<DType> {
+    let (mut result, mut any) = (None, false);
+    for xs in tensors {
+        let half = matches!(xs.dtype(), DType::F16 | DType::BF16);
+        if !xs.device().is_cpu() || !(half || xs.dtype() == DType::F32) {
+            return None;
+        }
+        result = result.or(Some(xs.dtype()));
+        any |= half;
+    }
+    result.filter(|_| any)
+}
+
+fn wide(xs: &Tensor) -> Result<Tensor> {
+    xs.to_dtype(DType::F32)
+}
+
 /// Divides each vector by its root mean square, then multiplies by `weight`.
 ///
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight`: `(d)` → `(.., d)`
 pub fn rms_norm(xs: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if let Some(dtype) = narrow([xs, weight]) {
+        return rms_norm(&wide(xs)?, &wide(weight)?, eps)?.to_dtype(dtype);
+    }
     if fused::applies([xs, weight]) {
         fused::rms_norm(xs, weight, eps)
     } else {
@@ -49,6 +80,10 @@ pub fn rms_norm(xs: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight` and `bias`: `(d)` → `(.., d)`
 pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    if let Some(dtype) = narrow([xs, weight].into_iter().chain(bias)) {
+        return layer_norm(&wide(xs)?, &wide(weight)?, bias.map(wide).transpose()?.as_ref(), eps)?
+            .to_dtype(dtype);
+    }
     if fused::applies([xs, weight].into_iter().chain(bias)) {
         fused::layer_norm(xs, weight, bias, eps)
     } else {
@@ -58,26 +93,41 @@ pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64)
 
 /// Softmax over the last dimension.
 pub fn softmax_last(xs: &Tensor) -> Result<Tensor> {
+    if let Some(dtype) = narrow([xs]) {
+        return softmax_last(&wide(xs)?)?.to_dtype(dtype);
+    }
     if fused::applies([xs]) { fused::softmax_last(xs) } else { composed::softmax_last(xs) }
 }
 
 /// `x Φ(x)` with the exact normal distribution.
 pub fn gelu_erf(xs: &Tensor) -> Result<Tensor> {
+    if let Some(dtype) = narrow([xs]) {
+        return gelu_erf(&wide(xs)?)?.to_dtype(dtype);
+    }
     if fused::applies([xs]) { fused::gelu_erf(xs) } else { composed::gelu_erf(xs) }
 }
 
 /// The approximation of GELU by a hyperbolic tangent.
 pub fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
+    if let Some(dtype) = narrow([xs]) {
+        return gelu_tanh(&wide(xs)?)?.to_dtype(dtype);
+    }
     if fused::applies([xs]) { fused::gelu_tanh(xs) } else { composed::gelu_tanh(xs) }
 }
 
 /// `x σ(x)`.
 pub fn silu(xs: &Tensor) -> Result<Tensor> {
+    if let Some(dtype) = narrow([xs]) {
+        return silu(&wide(xs)?)?.to_dtype(dtype);
+    }
     if fused::applies([xs]) { fused::silu(xs) } else { composed::silu(xs) }
 }
 
 /// `silu(gate) * up`.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if let Some(dtype) = narrow([gate, up]) {
+        return swiglu(&wide(gate)?, &wide(up)?)?.to_dtype(dtype);
+    }
     if fused::applies([gate, up]) { fused::swiglu(gate, up) } else { composed::swiglu(gate, up) }
 }
 
@@ -88,6 +138,9 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 /// - `cos`, `sin`: `(b|1, s, hd/2)` or `(b|1, s, hd)` with equal halves
 /// - returns: `(b, nh, s, hd)`
 pub fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    if let Some(dtype) = narrow([xs, cos, sin]) {
+        return rotary(&wide(xs)?, &wide(cos)?, &wide(sin)?)?.to_dtype(dtype);
+    }
     // The fused rotation takes its angles for constants.
     let constant = !cos.track_op() && !sin.track_op();
     if constant && fused::applies([xs, cos, sin]) {
@@ -105,6 +158,9 @@ pub fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
 /// - `k`, `v`: `(b, nkv, t, hd)`
 /// - returns: `(b, nh, s, hd)`
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: &AttentionMask) -> Result<Tensor> {
+    if let Some(dtype) = narrow([q, k, v]) {
+        return attention(&wide(q)?, &wide(k)?, &wide(v)?, scale, mask)?.to_dtype(dtype);
+    }
     if fused::applies([q, k, v]) {
         fused::attention(q, k, v, scale, mask)
     } else {
@@ -129,6 +185,11 @@ pub fn multi_head_attention(
 ) -> Result<Tensor> {
     let tables = rotary.map_or(&[][..], |rotary| std::slice::from_ref(rotary));
     let tables: Vec<&Tensor> = tables.iter().flat_map(|rotary| [&rotary.cos, &rotary.sin]).collect();
+    if let Some(dtype) = narrow([q, k, v].into_iter().chain(tables.iter().copied())) {
+        let rotary = rotary.map(Rotary::widened).transpose()?;
+        let ys = multi_head_attention(&wide(q)?, &wide(k)?, &wide(v)?, heads, rotary.as_ref(), mask)?;
+        return ys.to_dtype(dtype);
+    }
     let constant = !tables.iter().any(|table| table.track_op());
     if constant && fused::applies([q, k, v].into_iter().chain(tables)) {
         fused::multi_head_attention(q, k, v, heads, rotary, mask)
@@ -204,16 +265,42 @@ pub fn linear_cross_entropy(
     Ok((loss, count))
 }
 
-/// Averages the features of each frame under that frame's mask: `sum(feat * mask / (sum(mask) + 1e-8))`. An empty mask
-/// pools to zeros.
+/// Averages features under masks: `sum(feat * mask / (sum(mask) + 1e-8))` over the patches of each mask's frame. An
+/// empty mask pools to zeros. Masks are constants.
 ///
 /// # Shapes
 /// - `feats`: `(f, n, d)`
-/// - `grid_masks`: `(f, n)`
-/// - returns: `(f, d)`
-pub fn mask_pool(feats: &Tensor, grid_masks: &Tensor) -> Result<Tensor> {
-    let (f, n, _d) = feats.dims3()?;
-    let masks = grid_masks.to_dtype(feats.dtype())?;
-    let shares = masks.broadcast_div(&(masks.sum_keepdim(1)? + 1e-8)?)?; // (f, n)
-    shares.reshape((f, 1, n))?.matmul(&feats.contiguous()?)?.squeeze(1)
+/// - `pooled`: `k` masks of `n` patches in any of the `f` frames
+/// - returns: `(k, d)`
+pub fn mask_pool(feats: &Tensor, pooled: Pooled) -> Result<Tensor> {
+    let (f, n, d) = feats.dims3()?;
+    pooled.check(f, n)?;
+    if pooled.rows.is_empty() {
+        return Tensor::zeros((0, d), feats.dtype(), feats.device());
+    }
+    if let Some(dtype) = narrow([feats]) {
+        return mask_pool(&wide(feats)?, pooled)?.to_dtype(dtype);
+    }
+    if fused::applies([feats]) {
+        fused::mask_pool(feats, pooled)
+    } else {
+        composed::mask_pool(feats, &pooled)
+    }
+}
+
+/// Each channel under its own 3×3 filter: stride one, zeros around the map.
+///
+/// # Shapes
+/// - `xs`: `(b, h, w, c)`
+/// - `weight`: `(c, 1, 3, 3)`
+/// - returns: `(b, h, w, c)`
+pub fn depthwise_3x3(xs: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    if let Some(dtype) = narrow([xs, weight]) {
+        return depthwise_3x3(&wide(xs)?, &wide(weight)?)?.to_dtype(dtype);
+    }
+    if fused::applies([xs, weight]) {
+        fused::depthwise_3x3(xs, weight)
+    } else {
+        composed::depthwise_3x3(xs, weight)
+    }
 }

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use strefer_core::Rng;
-use strefer_nn::ops::{self, AttentionMask, Heads, Rotary, composed};
+use strefer_nn::ops::{self, AttentionMask, Heads, Pooled, Rotary, composed};
 use strefer_nn::testing::{max_abs_diff, randn, relative_diff};
 
 /// Compares two versions of a function: the results, and the gradients of all inputs under random coefficients.
@@ -312,6 +312,72 @@ fn results_do_not_depend_on_the_number_of_threads() {
     for threads in [2, 3, 8] {
         for (at, (found, wanted)) in with(threads).iter().zip(&wanted).enumerate() {
             assert_eq!(max_abs_diff(found, wanted), 0.0, "result {at} with {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn fused_pooling_equals_the_composed_one() {
+    let mut rng = Rng::new(8, "pooling");
+    for (f, n, d, k) in [(1, 1, 1, 1), (3, 4, 5, 7), (6, 64, 48, 90), (2, 9, 33, 4)] {
+        let mut pooled = Pooled::over(n);
+        for nth in 0..k {
+            let share = [0.0, 0.3, 1.0][nth % 3];
+            let mask: Vec<f32> = (0..n).map(|_| f32::from(u8::from(rng.chance(share)))).collect();
+            pooled.push(rng.below(f) as u32, &mask);
+        }
+        let feats = [randn(5, &[f, n, d])];
+        let fused = |v: &[Tensor]| ops::mask_pool(&v[0], pooled.clone());
+        assert_same(&format!("{f} {n} {d} {k}"), &feats, 2e-6, fused, |v| {
+            composed::mask_pool(&v[0], &pooled)
+        });
+    }
+}
+
+#[test]
+fn fused_depthwise_convolutions_equal_the_composed_ones() {
+    for dims in [[1, 1, 1, 1], [2, 5, 4, 3], [1, 1, 6, 17], [1, 7, 1, 16], [3, 24, 24, 40]] {
+        let inputs = [randn(6, &dims), randn(7, &[dims[3], 1, 3, 3])];
+        let composed = |v: &[Tensor]| composed::depthwise_3x3(&v[0], &v[1]);
+        assert_same(&format!("{dims:?}"), &inputs, 3e-6, |v| ops::depthwise_3x3(&v[0], &v[1]), composed);
+        let view = inputs[0].transpose(1, 2).unwrap();
+        let (found, wanted) =
+            (ops::depthwise_3x3(&view, &inputs[1]), composed::depthwise_3x3(&view, &inputs[1]));
+        assert!(relative_diff(&found.unwrap(), &wanted.unwrap()) < 3e-6);
+    }
+}
+
+#[test]
+fn half_types_give_the_rounded_result_and_gradients_of_their_type() {
+    let half = |xs: Tensor| xs.to_dtype(DType::BF16).unwrap();
+    let inputs =
+        [&[2, 3, 4, 8][..], &[8], &[8], &[2, 3, 4, 8], &[2, 3, 4, 8], &[8, 1, 3, 3], &[1, 4, 8], &[1, 4, 8]];
+    let inputs: Vec<Tensor> =
+        inputs.iter().enumerate().map(|(at, dims)| half(randn(at as u64, dims))).collect();
+    type Op = fn(&[Tensor]) -> Result<Tensor>;
+    let ops: [(&str, &[usize], Op); 10] = [
+        ("rms_norm", &[0, 1], |v| ops::rms_norm(&v[0], &v[1], 1e-6)),
+        ("layer_norm", &[0, 1, 2], |v| ops::layer_norm(&v[0], &v[1], Some(&v[2]), 1e-6)),
+        ("softmax_last", &[0], |v| ops::softmax_last(&v[0])),
+        ("gelu_erf", &[0], |v| ops::gelu_erf(&v[0])),
+        ("gelu_tanh", &[0], |v| ops::gelu_tanh(&v[0])),
+        ("silu", &[0], |v| ops::silu(&v[0])),
+        ("swiglu", &[0, 3], |v| ops::swiglu(&v[0], &v[1])),
+        ("rotary", &[0, 6, 7], |v| ops::rotary(&v[0], &v[1].detach(), &v[2].detach())),
+        ("attention", &[0, 3, 4], |v| ops::attention(&v[0], &v[1], &v[2], 0.3, &AttentionMask::causal())),
+        ("depthwise_3x3", &[0, 5], |v| ops::depthwise_3x3(&v[0], &v[1])),
+    ];
+    for (what, takes, op) in ops {
+        let vars: Vec<Var> = takes.iter().map(|&at| Var::from_tensor(&inputs[at]).unwrap()).collect();
+        let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+        let wide: Vec<Tensor> = tensors.iter().map(|xs| xs.detach().to_dtype(DType::F32).unwrap()).collect();
+        let (found, exact) = (op(&tensors).unwrap(), op(&wide).unwrap());
+        assert_eq!(found.dtype(), DType::BF16, "{what}");
+        assert_eq!(max_abs_diff(&found, &half(exact)), 0.0, "{what}");
+        let grads = found.sum_all().unwrap().backward().unwrap();
+        let constants = if what == "rotary" { 1 } else { vars.len() };
+        for var in &vars[..constants] {
+            assert_eq!(grads.get(var).map(Tensor::dtype), Some(DType::BF16), "{what}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Norms, activations, rotation and pooling.
 
 use candle_core::{D, DType, Device, Tensor};
-use strefer_nn::ops::{self, composed};
+use strefer_nn::ops::{self, Pooled, composed};
 use strefer_nn::testing::{assert_close, assert_gradients_by_differences, randn, values};
 
 #[test]
@@ -101,12 +101,20 @@ fn mask_pooling_averages_and_an_empty_mask_gives_zeros() {
         &Device::Cpu,
     );
     let feats = feats.unwrap();
-    let masks = Tensor::new(&[[1f32, 1.0, 0.0], [0.0, 0.0, 0.0]], &Device::Cpu).unwrap();
-    let found = values(&ops::mask_pool(&feats, &masks).unwrap());
-    assert_eq!(found, [2.0, 4.0, 0.0, 0.0]);
-    assert_gradients_by_differences(&[randn(13, &[2, 4, 3]), randn(14, &[2, 4]).abs().unwrap()], 2e-3, |v| {
-        ops::mask_pool(&v[0], &v[1])
+    let mut pooled = Pooled::over(3);
+    pooled.push(0, &[1.0, 1.0, 0.0]);
+    pooled.push(1, &[0.0; 3]);
+    pooled.push(0, &[0.0, 0.5, 0.5]);
+    let found = values(&ops::mask_pool(&feats, pooled.clone()).unwrap());
+    assert_eq!(found, [2.0, 4.0, 0.0, 0.0, 4.0, 3.5]);
+    assert_gradients_by_differences(&[randn(13, &[2, 3, 5])], 2e-3, |v| {
+        ops::mask_pool(&v[0], pooled.clone())
     });
+    assert_eq!(ops::mask_pool(&feats, Pooled::over(3)).unwrap().dims(), [0, 2]);
+    pooled.push(2, &[1.0; 3]);
+    let error = ops::mask_pool(&feats, pooled).unwrap_err().to_string();
+    assert!(error.contains("frame 2 of 2"), "{error}");
+    assert!(ops::mask_pool(&feats, Pooled::over(4)).is_err());
 }
 
 #[test]

@@ -4,12 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::wide;
 
-/// Each channel under its own 3×3 filter: stride one, zeros around the map.
-///
-/// # Shapes
-/// - `xs`: `(b, h, w, c)`
-/// - `weight`: `(c, 1, 3, 3)`
-/// - returns: `(b, h, w, c)`
+/// See [`crate::ops::depthwise_3x3`].
 pub fn depthwise_3x3(xs: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (b, h, w, c) = xs.dims4()?;
     let taps = wide(weight)?.reshape((c, 9))?.t()?.contiguous()?; // (9, c)

@@ -11,6 +11,8 @@ pub use depthwise::depthwise_3x3;
 
 use candle_core::{D, DType, Result, Tensor};
 
+use crate::ops::Pooled;
+
 /// Half types compute in f32 and return what they got.
 fn wide(xs: &Tensor) -> Result<Tensor> {
     match xs.dtype() {
@@ -92,4 +94,12 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     };
     dims.push(weight.dim(0)?);
     ys.reshape(dims)
+}
+
+/// See [`crate::ops::mask_pool`].
+pub fn mask_pool(feats: &Tensor, pooled: &Pooled) -> Result<Tensor> {
+    let (device, k) = (feats.device(), pooled.rows.len());
+    let frames = feats.contiguous()?.index_select(&Tensor::from_slice(&pooled.rows, k, device)?, 0)?;
+    let shares = Tensor::from_vec(pooled.shares(), (k, 1, pooled.patches), device)?;
+    shares.to_dtype(feats.dtype())?.matmul(&frames)?.squeeze(1)
 }
