@@ -107,11 +107,12 @@ impl AdamW {
         Ok(Self { cfg, slots })
     }
 
-    /// One update with learning rate `lr`.
+    /// One update with learning rate `lr`: a pass over each parameter, its gradient and its moments, all parameters side
+    /// by side.
     pub fn step(&mut self, grads: &Gradients, lr: f64) -> candle_core::Result<()> {
         let cfg = self.cfg;
-        for (name, slot) in &mut self.slots {
-            let Some(grad) = grads.get(name) else { continue };
+        self.slots.par_iter_mut().try_for_each(|(name, slot)| {
+            let Some(grad) = grads.get(name) else { return Ok(()) };
             if grad.shape() != slot.var.shape() {
                 bail!("gradient of {name:?} has shape {:?}, not {:?}", grad.shape(), slot.var.shape());
             }
@@ -126,9 +127,8 @@ impl AdamW {
                 rate: (lr / (1.0 - cfg.beta1.powi(exponent))) as f32,
                 second_scale: (1.0 / (1.0 - cfg.beta2.powi(exponent)).sqrt()) as f32,
             };
-            slot.update(&grad.detach(), update)?;
-        }
-        Ok(())
+            slot.update(&grad.detach(), update)
+        })
     }
 
     /// Moments and step counts by name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`, and `NAME.master` for
