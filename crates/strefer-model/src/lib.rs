@@ -37,6 +37,6 @@ pub use checkpoint::{Checkpoint, Loaded};
 pub use config::VideoLlmConfig;
 pub use error::{Error, Result};
 pub use inputs::{IGNORE, Inputs, PromptToken};
-pub use processor::{Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN};
+pub use processor::{FrameCache, Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN};
 pub use splice::{SplicePlan, SpliceRow};
 pub use video_llm::{Spliced, VideoLlm, prefix};

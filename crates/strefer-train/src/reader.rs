@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use strefer_core::mixture::{MixtureConfig, MixtureOrder, Place, SampleFile};
 use strefer_core::{Rng, Sample};
-use strefer_model::{Inputs, Processor, ProcessorOptions, Purpose};
+use strefer_model::{FrameCache, Inputs, Processor, ProcessorOptions, Purpose};
 
 use crate::config::{DataConfig, StepsConfig};
 use crate::error::{Error, Result};
@@ -38,6 +38,7 @@ impl Source {
     /// Opens the files of a mixture. `base` gives the model's processor; each source gets one with its own root.
     pub fn open(data: &DataConfig, seed: u64, base: &Processor) -> Result<Self> {
         let MixtureConfig { sources } = &data.mixture;
+        let cache = Arc::new(FrameCache::new(data.cache_mb << 20));
         let (mut files, mut processors, mut lens) = (Vec::new(), Vec::new(), Vec::new());
         for source in sources {
             let file = SampleFile::open(&source.path, source.cap)?;
@@ -48,7 +49,7 @@ impl Source {
             let own_folder = || source.path.parent().map_or_else(PathBuf::new, PathBuf::from);
             processors.push(base.with_options(ProcessorOptions {
                 media_root: source.media_root.clone().unwrap_or_else(own_folder),
-                cache_bytes: (data.cache_mb << 20) / sources.len(),
+                cache: Arc::clone(&cache),
                 ..ProcessorOptions::default()
             }));
             lens.push((file.len(), source.weight));

@@ -1,13 +1,14 @@
 //! `strefer eval`: questions with known answers, and whether the model looked.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use strefer_core::Sample;
 use strefer_core::jsonl::{read_records, write_all};
 use strefer_eval::quiz::{Answer, Look, QuizTable, answer_all};
-use strefer_model::ProcessorOptions;
+use strefer_model::{FrameCache, ProcessorOptions};
 
 use crate::args::ModelArgs;
 use crate::progress::bar;
@@ -40,7 +41,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let samples: Vec<Sample> = (0..count).map(|index| all[index * all.len() / count].clone()).collect();
     let own_folder = || args.samples.parent().map(PathBuf::from).unwrap_or_default();
     let media_root = args.media_root.clone().unwrap_or_else(own_folder);
-    let options = ProcessorOptions { media_root, cache_bytes: 256 << 20, ..ProcessorOptions::default() };
+    let options = ProcessorOptions {
+        media_root,
+        cache: Arc::new(FrameCache::new(256 << 20)),
+        ..ProcessorOptions::default()
+    };
     let loaded = args.model.load(options)?;
     let mut looks: Vec<Vec<Answer>> = Vec::new();
     for (look, name) in [(Look::Real, "real"), (Look::Blind, "blind"), (Look::OtherMask, "other mask")] {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 use strefer_llm::GenerationConfig;
 use strefer_model::question::{Mark, MarkShape, Question, read_mask};
-use strefer_model::{Loaded, ProcessorOptions, Purpose};
+use strefer_model::{FrameCache, Loaded, ProcessorOptions, Purpose};
 use strefer_video::{Limits, VideoSource};
 
 use crate::args::ModelArgs;
@@ -100,8 +101,10 @@ impl GenerationArgs {
 
 /// Runs it.
 pub fn run(args: &InferArgs) -> Result<()> {
-    let loaded =
-        args.model.load(ProcessorOptions { cache_bytes: 256 << 20, ..ProcessorOptions::default() })?;
+    let loaded = args.model.load(ProcessorOptions {
+        cache: Arc::new(FrameCache::new(256 << 20)),
+        ..ProcessorOptions::default()
+    })?;
     let generation = args.generation.config(loaded.processor.config().tokens.eos.clone());
     generation.validate()?;
     if let (Some(input), Some(output)) = (&args.input, &args.output) {

@@ -11,7 +11,7 @@ use strefer_video::transform::{Resize, to_square};
 use strefer_video::{Limits, VideoSource, sample};
 
 use super::ProcessorOptions;
-use super::frame_cache::{FrameCache, Pixels, VideoFacts};
+use super::frame_cache::{FrameCache, Pixels, VideoFacts, View};
 use crate::config::{Fit, FramesConfig, VideoLlmConfig};
 use crate::error::Result;
 
@@ -26,6 +26,7 @@ pub struct Clip {
     frames_cfg: FramesConfig,
     size: usize,
     limits: Limits,
+    cache: Arc<FrameCache>,
 }
 
 /// Normalised pixels of the shown frames and of further frames that carry masks.
@@ -43,14 +44,9 @@ pub struct FrameStack {
 
 impl Clip {
     /// Finds out what the video is and which frames are shown. Nothing is decoded yet.
-    pub fn open(
-        cfg: &VideoLlmConfig,
-        options: &ProcessorOptions,
-        cache: &FrameCache,
-        media: &Media,
-    ) -> Result<Self> {
+    pub fn open(cfg: &VideoLlmConfig, options: &ProcessorOptions, media: &Media) -> Result<Self> {
         let path = options.media_root.join(&media.uri);
-        let facts = match cache.facts(&path) {
+        let facts = match options.cache.facts(&path) {
             Some(facts) => facts,
             None => facts_of(&VideoSource::open(&path, &options.limits)?),
         };
@@ -79,6 +75,7 @@ impl Clip {
             frames_cfg: cfg.frames,
             size: cfg.image_size(),
             limits: options.limits.clone(),
+            cache: Arc::clone(&options.cache),
         })
     }
 
@@ -113,38 +110,39 @@ impl Clip {
     }
 
     /// Decodes what is shown and every frame of `chosen`. A mask frame that looks like a shown one shares its row.
-    pub fn load(&self, chosen: &[Vec<(FrameKey, usize)>], cache: &FrameCache) -> Result<FrameStack> {
+    pub fn load(&self, chosen: &[Vec<(FrameKey, usize)>]) -> Result<FrameStack> {
+        let view = |index: usize, fit: Fit| View { index, fit, size: self.size };
         let (fit, region_fit) = (self.frames_cfg.fit, self.frames_cfg.region_fit);
-        let mut wanted: Vec<(usize, Fit)> = Vec::new();
-        let mut row_of = |key: (usize, Fit)| {
-            let known = wanted.iter().position(|&other| other == key);
+        let mut wanted: Vec<View> = Vec::new();
+        let mut row_of = |view: View| {
+            let known = wanted.iter().position(|&other| other == view);
             known.unwrap_or_else(|| {
-                wanted.push(key);
+                wanted.push(view);
                 wanted.len() - 1
             }) as u32
         };
-        let shown = self.shown.iter().map(|&index| row_of((index, fit))).collect();
+        let shown = self.shown.iter().map(|&index| row_of(view(index, fit))).collect();
         let mut rows = BTreeMap::new();
         for &(_, index) in chosen.iter().flatten() {
-            rows.entry(index).or_insert_with(|| row_of((index, region_fit)));
+            rows.entry(index).or_insert_with(|| row_of(view(index, region_fit)));
         }
-        let frames = self.frames(&wanted, cache)?;
+        let frames = self.frames(&wanted)?;
         let mut pixels = Vec::with_capacity(frames.len() * 3 * self.size * self.size);
         for frame in &frames {
             normalise_into(&mut pixels, frame);
         }
-        let sources = wanted.iter().map(|&(index, _)| index).collect();
+        let sources = wanted.iter().map(|view| view.index).collect();
         Ok(FrameStack { pixels, sources, shown, rows })
     }
 
     /// Frames at model size, from the cache or decoded.
-    fn frames(&self, wanted: &[(usize, Fit)], cache: &FrameCache) -> Result<Vec<Pixels>> {
-        let mut found: BTreeMap<(usize, Fit), Pixels> = BTreeMap::new();
+    fn frames(&self, wanted: &[View]) -> Result<Vec<Pixels>> {
+        let mut found: BTreeMap<View, Pixels> = BTreeMap::new();
         let mut missing: Vec<usize> = Vec::new();
-        for &(index, fit) in wanted {
-            match cache.frame(&self.path, index, fit) {
-                Some(pixels) => drop(found.insert((index, fit), pixels)),
-                None => missing.push(index),
+        for &view in wanted {
+            match self.cache.frame(&self.path, view) {
+                Some(pixels) => drop(found.insert(view, pixels)),
+                None => missing.push(view.index),
             }
         }
         missing.sort_unstable();
@@ -154,16 +152,17 @@ impl Clip {
             let mut fresh = Vec::new();
             for frame in &decoded {
                 for fit in [Fit::Stretch, Fit::Pad] {
-                    if wanted.contains(&(frame.index, fit)) {
+                    let view = View { index: frame.index, fit, size: self.size };
+                    if wanted.contains(&view) {
                         let pixels = self.square(&frame.image, fit);
-                        fresh.push((frame.index, fit, Arc::clone(&pixels)));
-                        found.insert((frame.index, fit), pixels);
+                        fresh.push((view, Arc::clone(&pixels)));
+                        found.insert(view, pixels);
                     }
                 }
             }
-            cache.insert(&self.path, self.facts, &fresh);
+            self.cache.insert(&self.path, self.facts, &fresh);
         }
-        Ok(wanted.iter().map(|key| Arc::clone(&found[key])).collect())
+        Ok(wanted.iter().map(|view| Arc::clone(&found[view])).collect())
     }
 
     fn square(&self, image: &RgbImage, fit: Fit) -> Pixels {

@@ -1,4 +1,4 @@
-//! Decoded frames at model size, kept up to a number of bytes.
+//! Decoded frames at model size, kept up to a number of bytes. Processors may share them, also of different models.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -19,13 +19,24 @@ pub struct VideoFacts {
     pub width: u32,
 }
 
+/// One frame of a video as a model sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct View {
+    /// Which frame of the file.
+    pub index: usize,
+    /// How it was made square.
+    pub fit: Fit,
+    /// Side of the square, in pixels.
+    pub size: usize,
+}
+
 /// Pixels of one frame at model size, rows first, RGB.
 pub type Pixels = Arc<[u8]>;
 
 #[derive(Debug)]
 struct Entry {
     facts: VideoFacts,
-    frames: HashMap<(usize, Fit), Pixels>,
+    frames: HashMap<View, Pixels>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +47,7 @@ struct State {
     bytes: usize,
 }
 
-/// Frames by video and index; whole videos leave in the order in which they came.
+/// Frames by video and view; whole videos leave in the order in which they came.
 #[derive(Debug)]
 pub struct FrameCache {
     capacity: usize,
@@ -54,18 +65,18 @@ impl FrameCache {
     }
 
     /// What is known about a video.
-    pub fn facts(&self, path: &Path) -> Option<VideoFacts> {
+    pub(super) fn facts(&self, path: &Path) -> Option<VideoFacts> {
         self.state().videos.get(path).map(|entry| entry.facts)
     }
 
     /// A frame, if it is there.
-    pub fn frame(&self, path: &Path, index: usize, fit: Fit) -> Option<Pixels> {
-        self.state().videos.get(path)?.frames.get(&(index, fit)).cloned()
+    pub(super) fn frame(&self, path: &Path, view: View) -> Option<Pixels> {
+        self.state().videos.get(path)?.frames.get(&view).cloned()
     }
 
     /// Keeps frames of a video.
-    pub fn insert(&self, path: &Path, facts: VideoFacts, frames: &[(usize, Fit, Pixels)]) {
-        let added: usize = frames.iter().map(|(_, _, pixels)| pixels.len()).sum();
+    pub(super) fn insert(&self, path: &Path, facts: VideoFacts, frames: &[(View, Pixels)]) {
+        let added: usize = frames.iter().map(|(_, pixels)| pixels.len()).sum();
         if added > self.capacity {
             return;
         }
@@ -76,8 +87,8 @@ impl FrameCache {
         }
         let mut grown = 0;
         if let Some(entry) = state.videos.get_mut(path) {
-            for (index, fit, pixels) in frames {
-                if entry.frames.insert((*index, *fit), Arc::clone(pixels)).is_none() {
+            for (view, pixels) in frames {
+                if entry.frames.insert(*view, Arc::clone(pixels)).is_none() {
                     grown += pixels.len();
                 }
             }
@@ -100,14 +111,17 @@ mod tests {
     fn the_oldest_video_leaves_when_the_cache_is_full() {
         let facts = VideoFacts { n_frames: 9, fps: 8.0, height: 4, width: 4 };
         let cache = FrameCache::new(250);
+        let view = View { index: 3, fit: Fit::Stretch, size: 4 };
         let pixels: Pixels = vec![7u8; 100].into();
         for name in ["a", "b", "c"] {
-            cache.insert(Path::new(name), facts, &[(3, Fit::Stretch, Arc::clone(&pixels))]);
+            cache.insert(Path::new(name), facts, &[(view, Arc::clone(&pixels))]);
         }
-        assert!(cache.frame(Path::new("a"), 3, Fit::Stretch).is_none());
+        assert!(cache.frame(Path::new("a"), view).is_none());
         assert!(cache.facts(Path::new("a")).is_none());
-        assert_eq!(cache.frame(Path::new("c"), 3, Fit::Stretch).unwrap()[0], 7);
-        assert!(cache.frame(Path::new("c"), 3, Fit::Pad).is_none());
+        assert_eq!(cache.frame(Path::new("c"), view).unwrap()[0], 7);
+        for other in [View { fit: Fit::Pad, ..view }, View { size: 5, ..view }] {
+            assert!(cache.frame(Path::new("c"), other).is_none());
+        }
         assert_eq!(cache.state().bytes, 200);
     }
 }

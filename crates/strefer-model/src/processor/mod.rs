@@ -6,6 +6,7 @@ mod prompt;
 mod regions;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use strefer_core::sample::RegionMode;
@@ -17,7 +18,7 @@ use crate::config::VideoLlmConfig;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use clip::Clip;
-use frame_cache::FrameCache;
+pub use frame_cache::FrameCache;
 use prompt::PromptBuilder;
 pub use prompt::{REGION_TOKEN, VIDEO_TOKEN};
 
@@ -37,15 +38,16 @@ pub struct ProcessorOptions {
     pub media_root: PathBuf,
     /// Limits of decoding.
     pub limits: Limits,
-    /// Bytes of decoded frames that are kept for the next sample about the same video.
-    pub cache_bytes: usize,
+    /// Decoded frames that are kept for the next sample about the same video; processors may share them.
+    pub cache: Arc<FrameCache>,
     /// Replaces every frame by grey and every mask by nothing: what is answered without looking.
     pub blind: bool,
 }
 
 impl Default for ProcessorOptions {
     fn default() -> Self {
-        Self { media_root: PathBuf::new(), limits: Limits::default(), cache_bytes: 0, blind: false }
+        let cache = Arc::new(FrameCache::new(0));
+        Self { media_root: PathBuf::new(), limits: Limits::default(), cache, blind: false }
     }
 }
 
@@ -55,14 +57,12 @@ pub struct Processor {
     cfg: VideoLlmConfig,
     prompt: PromptBuilder,
     options: ProcessorOptions,
-    cache: FrameCache,
 }
 
 impl Processor {
     /// A processor for the model of `cfg`.
     pub fn new(cfg: &VideoLlmConfig, tokenizer: Tokenizer, options: ProcessorOptions) -> Self {
-        let cache = FrameCache::new(options.cache_bytes);
-        Self { cfg: cfg.clone(), prompt: PromptBuilder::new(cfg, tokenizer), options, cache }
+        Self { cfg: cfg.clone(), prompt: PromptBuilder::new(cfg, tokenizer), options }
     }
 
     /// The model's configuration.
@@ -97,7 +97,7 @@ impl Processor {
         if !sample.regions.is_empty() && self.cfg.region.is_none() {
             return Err(unsupported("it refers to regions, this model has no region connector".to_owned()));
         }
-        let clip = Clip::open(&self.cfg, &self.options, &self.cache, media)?;
+        let clip = Clip::open(&self.cfg, &self.options, media)?;
         sample.validate(strefer_core::validate::MediaFacts {
             duration_s: Some(clip.end_s()),
             frame_size: None,
@@ -108,7 +108,7 @@ impl Processor {
             Purpose::Infer => None,
         };
         let chosen = regions::choose(sample, &clip, rng.as_ref())?;
-        let stack = clip.load(&chosen, &self.cache)?;
+        let stack = clip.load(&chosen)?;
         let regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
         let size = self.cfg.image_size();
         let rows = stack.pixels.len() / (3 * size * size);
