@@ -1,4 +1,4 @@
-"""Phi-3 decoder with and without a sliding window, from transformers."""
+"""Phi-3 decoder, plain, with a sliding window and with LongRoPE, from transformers."""
 
 from transformers import Phi3Config, Phi3ForCausalLM
 
@@ -8,6 +8,9 @@ import decoder
 SEED = 4303
 FAMILY = "phi3"
 WINDOW = 6
+# Longest short sequence: of all-long batches, and of short batches with a greedy answer that grows beyond it.
+SHORTEST, CROSSED = 3, 10
+LONGROPE = {"type": "longrope", "short_factor": [1.0, 1.3], "long_factor": [1.7, 3.1]}
 CONFIG = {
     "architectures": ["Phi3ForCausalLM"],
     "model_type": "phi3",
@@ -54,10 +57,21 @@ def main():
     model.load_state_dict(state)
     common.write_json(folder / f"config{suffix}.json", sliding)
     decoder.record(folder, model, common.seeded(SEED), suffix)
+    for longest, decoding in [(SHORTEST, ("greedy_12", [9, 5, 6], True)), (CROSSED, ("cross_12", [6], False))]:
+        long = CONFIG | {"rope_scaling": LONGROPE, "original_max_position_embeddings": longest}
+        suffix = f"_longrope{longest}"
+        model = Phi3ForCausalLM(Phi3Config(**long, attn_implementation="eager")).eval()
+        model.load_state_dict(state)
+        common.write_json(folder / f"config{suffix}.json", long)
+        decoder.record(folder, model, common.seeded(SEED), suffix, decoding)
+
     common.readme(
         folder, "Phi-3 decoder",
         decoder.WHAT.format(what="Fused `qkv_proj` (4 query heads over 2 key/value heads) and `gate_up_proj`.\n"
-                                 f"`*_sliding{WINDOW}`: the same weights, a query sees itself and the {WINDOW - 1} columns before it."),
+                                 f"`*_sliding{WINDOW}`: the same weights, a query sees itself and the {WINDOW - 1} columns before it.\n"
+                                 f"`*_longrope{SHORTEST}`, `*_longrope{CROSSED}`: the same weights with LongRoPE; sequences of more than {SHORTEST} or {CROSSED}\n"
+                                 f"positions take the long factors. `cross_12`: one greedy answer that grows beyond {CROSSED}, every step\n"
+                                 "from a full pass (cached generation of that library differs there)."),
         SEED, common.versions("torch", "transformers"), "Reference: `Phi3ForCausalLM` of transformers, eager attention, random weights.",
         decoder.TOLERANCE,
     )

@@ -1,4 +1,4 @@
-"""Qwen2 decoder with tied embeddings, from transformers."""
+"""Qwen2 decoder with tied embeddings, plain and with scaled rotary frequencies, from transformers."""
 
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -33,6 +33,11 @@ CONFIG = {
     "pad_token_id": None,
 }
 
+SCALINGS = {
+    "linear2": {"rope_type": "linear", "factor": 2.0},
+    "yarn4": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
+}
+
 
 def main():
     rng = common.seeded(SEED)
@@ -42,10 +47,18 @@ def main():
     common.write_json(folder / "config.json", CONFIG)
     common.save(folder, "weights", {name: weight for name, weight in model.named_parameters()})
     decoder.record(folder, model, rng)
+    state = {name: weight.clone() for name, weight in model.state_dict().items()}
+    for name, scaling in SCALINGS.items():
+        scaled = CONFIG | {"rope_scaling": scaling}
+        model = Qwen2ForCausalLM(Qwen2Config(**scaled, attn_implementation="eager")).eval()
+        model.load_state_dict(state)
+        common.write_json(folder / f"config_{name}.json", scaled)
+        decoder.record(folder, model, common.seeded(SEED), f"_{name}")
     common.readme(
         folder, "Qwen2 decoder, tied embeddings",
         decoder.WHAT.format(what="6 query heads over 2 key/value heads. The head is the embedding: no `lm_head.weight`, and the\n"
-                                 "gradient of `model.embed_tokens.weight` is the sum of both uses."),
+                                 "gradient of `model.embed_tokens.weight` is the sum of both uses.\n"
+                                 f"`*_{'`, `*_'.join(SCALINGS)}`: the same weights, rotary frequencies scaled as the config says."),
         SEED, common.versions("torch", "transformers"), "Reference: `Qwen2ForCausalLM` of transformers, eager attention, random weights.",
         decoder.TOLERANCE,
     )

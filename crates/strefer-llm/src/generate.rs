@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 use strefer_nn::ops::AttentionMask;
 
-use crate::decoder::{Decoder, KvCache};
+use crate::decoder::{Decoder, KvCache, RopeScaling};
 use crate::error::{Error, Result};
 use crate::sampler::Sampler;
 use crate::tokenizer::Tokenizer;
@@ -116,11 +116,13 @@ fn run(
     let dev = prompt_embeds.device().clone();
     let mut embeds = prompt_embeds.clone();
     let mut tokens = Vec::new();
+    let mut whole = WholeSequence::new(decoder, cache.len());
     while tokens.len() < cfg.max_new_tokens {
-        let (held, new) = (cache.len(), embeds.dim(1)?);
-        if held + new > limit {
-            return Err(Error::TooLong { wanted: held + new, limit });
+        if cache.len() + embeds.dim(1)? > limit {
+            return Err(Error::TooLong { wanted: cache.len() + embeds.dim(1)?, limit });
         }
+        embeds = whole.extend(embeds, cache)?;
+        let (held, new) = (cache.len(), embeds.dim(1)?);
         let positions = Tensor::arange(held as u32, (held + new) as u32, &dev)?.unsqueeze(0)?;
         let hidden = decoder.forward(&embeds, &positions, &mask, Some(&mut *cache))?;
         let logits = decoder.logits(&hidden.narrow(1, new - 1, 1)?)?;
@@ -133,6 +135,43 @@ fn run(
         embeds = decoder.embed(&Tensor::new(&[[token]], &dev)?)?;
     }
     Ok(tokens)
+}
+
+/// What a model whose rotation changes with a sequence's length needs to begin again: all embeddings so far.
+struct WholeSequence {
+    /// The length beyond which the rotation is another one, if there is such a length.
+    switches_after: Option<usize>,
+    /// Columns that were in the cache before the first embedding.
+    unknown: usize,
+    embeds: Vec<Tensor>,
+}
+
+impl WholeSequence {
+    fn new(decoder: &Decoder, unknown: usize) -> Self {
+        let scaling = decoder.config().rope_scaling.as_ref();
+        Self { switches_after: scaling.and_then(RopeScaling::switches_after), unknown, embeds: Vec::new() }
+    }
+
+    /// What is to be run next: `new`, or everything with an emptied cache when the cached columns are rotated as the
+    /// longer sequence's are not.
+    fn extend(&mut self, new: Tensor, cache: &mut KvCache) -> Result<Tensor> {
+        let Some(longest) = self.switches_after else { return Ok(new) };
+        let held = cache.len();
+        let crosses = held > 0 && held <= longest && held + new.dim(1)? > longest;
+        self.embeds.push(new.clone());
+        if !crosses {
+            return Ok(new);
+        }
+        if self.unknown > 0 {
+            return Err(Error::Generation(format!(
+                "beyond {longest} positions this model rotates the whole sequence otherwise: the {} cached ones cannot \
+                 be continued, give the whole prompt",
+                self.unknown
+            )));
+        }
+        cache.truncate(0);
+        Ok(Tensor::cat(&self.embeds, 1)?)
+    }
 }
 
 /// An answer.

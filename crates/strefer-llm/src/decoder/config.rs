@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strefer_nn::LoraConfig;
 
+use super::RopeScaling;
 use crate::error::{Error, Result};
 
 /// How the projections lie in the checkpoint.
@@ -63,6 +64,9 @@ pub struct DecoderConfig {
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
+    /// Other rotary frequencies than the plain ones.
+    #[serde(default)]
+    pub rope_scaling: Option<RopeScaling>,
     /// A query sees itself and this many columns less one before it; none: all columns before it.
     #[serde(default)]
     pub sliding_window: Option<usize>,
@@ -94,6 +98,7 @@ impl DecoderConfig {
             max_position_embeddings: 2048,
             rms_norm_eps: 1e-6,
             rope_theta: 10_000.0,
+            rope_scaling: None,
             sliding_window: None,
             max_window_layers: 0,
             tie_word_embeddings: true,
@@ -124,13 +129,6 @@ impl DecoderConfig {
         {
             return Err(Error::Config(format!("hidden_act {act} is not silu")));
         }
-        for key in ["rope_scaling", "rope_parameters"] {
-            if let Some(scaling) = set(key)
-                && scaling.get("rope_type").or(scaling.get("type")).is_some_and(|kind| kind != "default")
-            {
-                return Err(Error::Config(format!("{key} {scaling} is not supported")));
-            }
-        }
         if number("partial_rotary_factor", 1.0) != 1.0 {
             return Err(Error::Config("partial_rotary_factor other than 1 is not supported".into()));
         }
@@ -149,6 +147,7 @@ impl DecoderConfig {
             max_position_embeddings: size("max_position_embeddings")?,
             rms_norm_eps: number("rms_norm_eps", 1e-6),
             rope_theta: theta.unwrap_or_else(|| number("rope_theta", 10_000.0)),
+            rope_scaling: RopeScaling::from_hf_json(json)?,
             sliding_window: window.filter(|_| uses_window),
             max_window_layers: if layout == Layout::Split {
                 size("max_window_layers").unwrap_or(0)
@@ -172,6 +171,9 @@ impl DecoderConfig {
         }
         if nkv == 0 || !nh.is_multiple_of(nkv) {
             return bad(format!("{nh} query heads cannot share {nkv} key heads"));
+        }
+        if let Some(scaling) = &self.rope_scaling {
+            scaling.validate(self.head_dim())?;
         }
         if self.sliding_window == Some(0) {
             return bad("a sliding window of 0 sees nothing".into());

@@ -8,8 +8,10 @@ mod embedding;
 mod head;
 mod mlp;
 mod model;
+mod rope_scaling;
 mod rotary;
 
 pub use cache::KvCache;
 pub use config::{DecoderConfig, ExtraRows, Layout, LoraSettings};
 pub use model::{Decoder, positions_of};
+pub use rope_scaling::RopeScaling;

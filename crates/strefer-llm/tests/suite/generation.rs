@@ -9,7 +9,7 @@ use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
 use strefer_nn::testing::randn;
 
-use crate::{cases, padding};
+use crate::{Case, cases, padding};
 
 fn go_on(_: u32) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -28,9 +28,15 @@ fn decoder(vocab: usize) -> Decoder {
 
 #[test]
 fn each_row_alone_generates_the_recorded_tokens() {
-    for case in cases() {
+    let runs = |case: &Case| [case.any_runs("greedy_"), case.any_runs("cross_")].concat();
+    let all: Vec<(Case, String)> = cases()
+        .into_iter()
+        .flat_map(|case| runs(&case).into_iter().map(move |run| (case.clone(), run)))
+        .collect();
+    assert!(all.iter().any(|(_, run)| run.starts_with("cross_")));
+    for (case, run) in all {
         let (decoder, _) = case.build();
-        let golden = case.golden("greedy_12");
+        let golden = case.golden(&run);
         let ids: Vec<Vec<i64>> = golden.tensor("in.input_ids").to_vec2().unwrap();
         let wanted: Vec<Vec<i64>> = golden.tensor("out.tokens").to_vec2().unwrap();
         let (valid, _) = padding(&golden.tensor("in.attention_mask"));
@@ -128,4 +134,17 @@ fn questions_that_share_a_cached_beginning_get_the_same_answers() {
         let whole = Tensor::cat(&[&video, question], 1).unwrap();
         assert_eq!(found, generate(&decoder, &whole, &cfg, go_on).unwrap());
     }
+}
+
+#[test]
+fn a_cached_beginning_cannot_grow_beyond_the_length_at_which_the_rotation_changes() {
+    let case = cases().into_iter().find(|case| !case.any_runs("cross_").is_empty()).unwrap();
+    let (decoder, _) = case.build();
+    let mut cache = KvCache::new(&case.cfg);
+    let prompt = randn(2, &[1, 6, case.cfg.hidden_size]);
+    let cfg = GenerationConfig { max_new_tokens: 2, ..GenerationConfig::default() };
+    generate_after(&decoder, &mut cache, &prompt, &cfg, go_on).unwrap();
+    let more = GenerationConfig { max_new_tokens: 12, ..cfg };
+    let error = generate_after(&decoder, &mut cache, &prompt, &more, go_on).unwrap_err();
+    assert!(matches!(&error, Error::Generation(reason) if reason.contains("beyond 10 positions")), "{error}");
 }
