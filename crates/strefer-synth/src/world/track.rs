@@ -11,6 +11,10 @@ use crate::geometry::Vec3;
 
 /// Fall of a body, m/s².
 const GRAVITY: f64 = 9.81;
+/// One jump in seconds: in the air, which is 0.4 m high, and with the rest on the ground around it. Eight frames of a
+/// four-second clip are 0.57 s apart and so see bodies on the ground and in the air in turn.
+const FLIGHT_S: f64 = 0.57;
+const JUMP_S: f64 = 0.85;
 /// A segment's length in seconds, least and most.
 pub(crate) const SEGMENT_S: (f64, f64) = (1.1, 2.4);
 /// Distance from the viewer in which bodies stay, so that their apparent size says how large they are.
@@ -87,9 +91,10 @@ impl Track {
             let done = segment.progress(u);
             let place = |axis: usize| segment.from[axis] + done * (segment.to[axis] - segment.from[axis]);
             let height = if segment.jumps > 0 {
-                let flight_s = segment.span.length_s() / segment.jumps as f64;
-                let in_flight_s = (u * segment.jumps as f64).fract() * flight_s;
-                GRAVITY / 2.0 * in_flight_s * (flight_s - in_flight_s)
+                let jump_s = segment.span.length_s() / segment.jumps as f64;
+                let in_jump_s = (u * segment.jumps as f64).fract() * jump_s;
+                let in_flight_s = (in_jump_s - (jump_s - FLIGHT_S) / 2.0).clamp(0.0, FLIGHT_S);
+                GRAVITY / 2.0 * in_flight_s * (FLIGHT_S - in_flight_s)
             } else {
                 0.0
             };
@@ -176,8 +181,7 @@ impl Step {
             Action::MovesRight => step.by[0] = across,
             Action::ComesCloser => step.by[1] = -along,
             Action::MovesAway => step.by[1] = along,
-            // About 0.57 s in the air each time: 0.3 to 0.6 m high.
-            Action::Jumps => step.jumps = (length_s / 0.57).round() as usize,
+            Action::Jumps => step.jumps = (length_s / JUMP_S).round() as usize,
             // Half turns, so that a ring ends as it began.
             Action::Spins => step.turns = (2.0 * length_s * rng.range(0.36, 0.6)).round().max(1.0) / 2.0,
         }
