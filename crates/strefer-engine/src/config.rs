@@ -147,9 +147,16 @@ impl InstructConfig {
                 return refuse(format!("{name} is {value}, not between {low} and {high}"));
             }
         }
-        let unfit = self.tasks.iter().find(|(task, count)| **count > 0 && !task.is_about_looks());
-        if let (Form::Frames, Some((task, _))) = (self.form, unfit) {
-            return refuse(format!("task {} cannot be asked about a single frame", task.name()));
+        for (task, _) in self.tasks.iter().filter(|(_, count)| **count > 0) {
+            match self.form {
+                Form::Frames if !task.is_about_looks() => {
+                    return refuse(format!("task {} cannot be asked about a single frame", task.name()));
+                }
+                Form::Conversations | Form::SingleTurn if task.is_about_a_frame() => {
+                    return refuse(format!("task {} is asked about single frames only", task.name()));
+                }
+                _ => {}
+            }
         }
         match self.attributes.iter().find(|(_, values)| values.len() < 2) {
             Some((name, _)) => refuse(format!("attribute {name:?} needs at least two values")),

@@ -8,7 +8,7 @@ use common::{ACTIONS, facts};
 use strefer_core::placeholder::{Piece, pieces};
 use strefer_core::sample::{AnswerFormat, RegionMode, Role};
 use strefer_core::validate::MediaFacts;
-use strefer_core::{QuizFacts, Sample, Span};
+use strefer_core::{FrameMask, QuizFacts, Rle, Sample, Span};
 use strefer_engine::InstructConfig;
 use strefer_engine::config::Form;
 use strefer_engine::facts::Facts;
@@ -56,8 +56,8 @@ fn every_task_appears_and_every_sample_is_valid() {
         sample.validate(known).unwrap();
         tasks.insert(task(&sample).to_owned());
     }
-    let all: BTreeSet<String> = TaskKind::ALL.iter().map(|task| task.name().to_owned()).collect();
-    assert_eq!(tasks, all);
+    let alone = TaskKind::ALL.iter().filter(|task| !task.is_about_a_frame());
+    assert_eq!(tasks, alone.map(|task| task.name().to_owned()).collect());
     let groups: BTreeSet<&str> = TaskKind::ALL.iter().map(|task| task.group()).collect();
     assert_eq!(groups, ["G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "base"].into());
 }
@@ -287,9 +287,39 @@ fn frames_shown_alone_show_every_object_asked_about() {
     assert_eq!(by_video.len(), VIDEOS as usize);
     assert!(by_video.values().all(|&count| count <= 3) && by_video.values().any(|&count| count == 3));
 
+    let boxes: BTreeMap<TaskKind, usize> = [(TaskKind::RegionBox, 40)].into();
+    let cfg = InstructConfig { tasks: boxes.clone(), ..config(Form::Conversations) };
+    assert!(generate(&facts(7, 0), &cfg).unwrap_err().to_string().contains("single frames only"));
     let cfg = InstructConfig { tasks: [(TaskKind::MaskBehavior, 1)].into(), ..config(Form::Frames) };
     let error = generate(&facts(7, 0), &cfg).unwrap_err().to_string();
     assert!(error.contains("mask_behavior"), "{error}");
+}
+
+#[test]
+fn boxes_are_those_of_the_frame_that_is_shown() {
+    let tasks = [(TaskKind::RegionBox, 40)].into();
+    let cfg = InstructConfig { tasks, frames_per_video: 8, ..config(Form::Frames) };
+    let mut compared = 0;
+    for (facts, sample) in world(&cfg) {
+        let (width, height) = (f64::from(facts.video.width), f64::from(facts.video.height));
+        for turns in sample.conversations.chunks(2) {
+            let asked = pieces(&turns[0].text).into_iter().find_map(|piece| match piece {
+                Piece::Region(Some(index)) => Some(index),
+                _ => None,
+            });
+            let (_, mask) = sample.regions[asked.unwrap()].masks.iter().next().unwrap();
+            let FrameMask::Rle(rle) = mask else { panic!("no mask") };
+            let seen = Rle::try_from(rle.clone()).unwrap().to_mask().bbox().unwrap();
+            let told =
+                turns[1].text.trim_end_matches('.').split(' ').map(|part| part.parse::<f64>().unwrap());
+            let sides = [(seen.x0, width), (seen.y0, height), (seen.x1, width), (seen.y1, height)];
+            for (told, (side, of)) in told.zip(sides) {
+                assert!((told - 100.0 * side as f64 / of).abs() <= 1.0, "{told} for {side} of {of}");
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared > 200, "{compared} boxes");
 }
 
 #[test]

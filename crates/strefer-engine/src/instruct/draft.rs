@@ -1,5 +1,6 @@
 //! One question with its answer, before it has a place in a sample.
 
+use strefer_core::masklet::FrameKey;
 use strefer_core::sample::{AnswerFormat, TimeStyle};
 
 use crate::instruct::task::TaskKind;
@@ -38,6 +39,8 @@ pub struct Draft {
     pub answer: String,
     /// Positions of the entities that `<region:i>` points at.
     pub regions: Vec<usize>,
+    /// The only frame of the uniform sample for which the answer holds; nothing where it holds in all.
+    pub frame: Option<FrameKey>,
     /// The moments that `<time:i>` stands for, in seconds.
     pub times_s: Vec<f64>,
     /// How they are written.
@@ -71,6 +74,7 @@ impl Draft {
             key: answer.trim_end_matches('.').to_lowercase(),
             answer,
             regions: Vec::new(),
+            frame: None,
             times_s: Vec::new(),
             style: TimeStyle::default(),
             format: AnswerFormat::Free,

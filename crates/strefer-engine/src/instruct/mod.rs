@@ -65,6 +65,7 @@ fn candidates(cx: &Context<'_>, task: TaskKind) -> Vec<Draft> {
         TaskKind::SceneCaption => scene::captions(cx),
         TaskKind::RegionAttribute => region::attributes(cx),
         TaskKind::RegionName => region::names(cx),
+        TaskKind::RegionBox => region::boxes(cx),
         TaskKind::RegionCaption => region::short_captions(cx),
         TaskKind::RegionCaptionDetailed => region::detailed_captions(cx),
         TaskKind::SceneCount => scene::counts(cx),

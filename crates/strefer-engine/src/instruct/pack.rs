@@ -56,8 +56,11 @@ pub fn frames(cx: &Context<'_>, drafts: &[Draft], config_hash: &str) -> Vec<Samp
     keys.truncate(cx.cfg.frames_per_video);
     let mut samples = Vec::new();
     for key in keys {
-        let mut order: Vec<&Draft> =
-            drafts.iter().filter(|draft| draft.regions.iter().all(|at| shown[&key].contains(at))).collect();
+        let holds = |draft: &&Draft| {
+            draft.frame.is_none_or(|frame| frame == key)
+                && draft.regions.iter().all(|at| shown[&key].contains(at))
+        };
+        let mut order: Vec<&Draft> = drafts.iter().filter(holds).collect();
         cx.rng("frame").at(u64::from(key.0)).shuffle(&mut order);
         let mut turns: Vec<Draft> = Vec::new();
         for draft in order {

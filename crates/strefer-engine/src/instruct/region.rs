@@ -1,12 +1,13 @@
 //! The base recipe's questions about a masked object: attributes, name, captions.
 
+use strefer_core::records::Entity;
 use strefer_core::sample::AnswerFormat;
 
 use crate::instruct::context::Context;
 use crate::instruct::draft::{Draft, Fact};
 use crate::instruct::story;
 use crate::instruct::task::TaskKind;
-use crate::language::nouns::{a, capitalised, list};
+use crate::language::nouns::{a, bare, capitalised, list};
 use crate::language::verbs::agree;
 
 /// What an attribute is called in questions, short and in sentences.
@@ -73,24 +74,66 @@ fn other_name(cx: &Context<'_>, at: usize, rng: &mut strefer_core::Rng) -> Optio
     rng.choose(&others).map(|&other| (other, name(other)))
 }
 
-/// What a masked object is.
+/// "a ball: large, red, striped", the noun first; `None` when the expression is not attributes before the noun.
+fn noun_first(entity: &Entity) -> Option<String> {
+    let attributes = bare(&entity.expression).strip_suffix(bare(&entity.noun))?.trim();
+    let words: Vec<&str> = attributes.split_whitespace().collect();
+    (!words.is_empty()).then(|| format!("{}: {}", a(&entity.noun), words.join(", ")))
+}
+
+/// What a masked object is: as it is called, or its noun before its attributes, so that neither is always guessed from
+/// the other.
 pub fn names(cx: &Context<'_>) -> Vec<Draft> {
     let mut rng = cx.rng("region_name");
-    let templates = ["What is {0}?", "What object is {0}?", "Name {0}.", "Tell me what {0} is."];
+    let called = ["What is {0}?", "What object is {0}?", "Name {0}.", "Tell me what {0} is."];
+    let described = ["What kind of object is {0}, and what is it like?", "What is {0}, and what is it like?"];
     let mut drafts = Vec::new();
     for &at in cx.referable() {
         let other = other_name(cx, at, &mut rng);
-        let template = cx.wording(&mut rng, &templates);
+        let entity = &cx.entity(at).entity;
+        let (template, name) = match noun_first(entity).filter(|_| !cx.single() && rng.chance(0.5)) {
+            Some(described_name) => (cx.wording(&mut rng, &described), described_name),
+            None => (cx.wording(&mut rng, &called), a(&entity.expression)),
+        };
         let Some(question) = cx.masked(&mut rng, template, &[at]) else { continue };
-        let answer = format!("{}.", capitalised(&a(&cx.entity(at).entity.expression)));
-        let mut draft = Draft::new(TaskKind::RegionName, "name", question, answer)
-            .format(AnswerFormat::Expression)
-            .about(appearance(cx, at));
+        let mut draft =
+            Draft::new(TaskKind::RegionName, "name", question, format!("{}.", capitalised(&name)))
+                .format(AnswerFormat::Expression)
+                .about(appearance(cx, at));
         draft.asks = vec![Fact::of(at, "name")];
         draft.regions = vec![at];
         drafts.extend(cx.contrast(draft, other));
     }
     drafts
+}
+
+/// Where in a single frame a masked object is: left, top, right and bottom in hundredths of the picture.
+pub fn boxes(cx: &Context<'_>) -> Vec<Draft> {
+    let mut rng = cx.rng("region_box");
+    let templates = ["Where in the picture {be0} {0}?", "Give the box of {0}.", "In which box {be0} {0}?"];
+    let (width, height) = (cx.facts.video.width, cx.facts.video.height);
+    let mut drafts = Vec::new();
+    for &at in cx.referable() {
+        for sighting in cx.pointers(at) {
+            let template = cx.wording(&mut rng, &templates);
+            let Some(question) = cx.masked(&mut rng, template, &[at]) else { continue };
+            let answer = format!("{}.", hundredths(sighting.frame.bbox_xywh, width, height));
+            let fact = Fact::of(at, format!("box:{}", sighting.key.0));
+            let mut draft = Draft::new(TaskKind::RegionBox, "box", question, answer).about(vec![fact]);
+            draft.regions = vec![at];
+            draft.frame = Some(sighting.key);
+            drafts.push(draft);
+        }
+    }
+    drafts
+}
+
+/// A box as left, top, right and bottom in whole hundredths of the picture, two digits each; 99 is the far end.
+fn hundredths([x, y, w, h]: [u32; 4], width: u32, height: u32) -> String {
+    let share = |at: u32, of: u32| (u64::from(at) * 100 / u64::from(of.max(1))).min(99);
+    [share(x, width), share(y, height), share(x + w, width), share(y + h, height)]
+        .map(|share| format!("{share:02}"))
+        .join(" ")
 }
 
 /// A masked object and what it does, in one phrase.
@@ -164,4 +207,17 @@ pub fn detailed_captions(cx: &Context<'_>) -> Vec<Draft> {
         drafts.push(draft);
     }
     drafts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hundredths;
+
+    #[test]
+    fn boxes_are_told_in_two_digits_each() {
+        assert_eq!(hundredths([0, 9, 64, 55], 128, 128), "00 07 50 50");
+        assert_eq!(hundredths([120, 0, 8, 60], 128, 60), "93 00 99 99");
+        // A record may claim a box beyond the picture.
+        assert_eq!(hundredths([200, 0, 8, 60], 128, 0), "99 00 99 99");
+    }
 }

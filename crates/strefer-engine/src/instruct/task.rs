@@ -13,6 +13,8 @@ pub enum TaskKind {
     RegionAttribute,
     /// What a masked object is.
     RegionName,
+    /// In which box of the picture a masked object is; single frames only.
+    RegionBox,
     /// A masked object in one phrase.
     RegionCaption,
     /// A masked object in sentences, with what it does.
@@ -49,10 +51,11 @@ pub enum TaskKind {
 
 impl TaskKind {
     /// All of them, in the order in which they are generated.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::SceneCaption,
         Self::RegionAttribute,
         Self::RegionName,
+        Self::RegionBox,
         Self::RegionCaption,
         Self::RegionCaptionDetailed,
         Self::SceneCount,
@@ -77,6 +80,7 @@ impl TaskKind {
             Self::SceneCaption => "scene_caption",
             Self::RegionAttribute => "region_attribute",
             Self::RegionName => "region_name",
+            Self::RegionBox => "region_box",
             Self::RegionCaption => "region_caption",
             Self::RegionCaptionDetailed => "region_caption_detailed",
             Self::SceneCount => "scene_count",
@@ -113,7 +117,12 @@ impl TaskKind {
 
     /// Whether one frame is enough to answer.
     pub fn is_about_looks(self) -> bool {
-        matches!(self, Self::RegionAttribute | Self::RegionName)
+        matches!(self, Self::RegionAttribute | Self::RegionName | Self::RegionBox)
+    }
+
+    /// Whether it can be asked about a single frame only.
+    pub fn is_about_a_frame(self) -> bool {
+        self == Self::RegionBox
     }
 
     /// How many are asked about a video when a configuration says nothing.
@@ -123,6 +132,7 @@ impl TaskKind {
             Self::MaskTimeBehavior => 7,
             Self::TimeBehavior | Self::CoarseLocate => 4,
             Self::MaskTimeNegative => 3,
+            Self::RegionBox => 0,
             Self::MaskRelation | Self::TimeScene | Self::RegionCaptionDetailed | Self::SceneCaption => 1,
             _ => 2,
         }
