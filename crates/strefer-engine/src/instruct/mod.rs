@@ -16,6 +16,7 @@ mod scene;
 mod story;
 pub mod task;
 mod timed;
+mod timeline;
 
 use strefer_core::Sample;
 use strefer_core::validate::MediaFacts;
@@ -80,6 +81,7 @@ fn candidates(cx: &Context<'_>, task: TaskKind) -> Vec<Draft> {
         TaskKind::CoarseLocate => plain::coarse_locate(cx),
         TaskKind::Concurrent => plain::concurrent(cx),
         TaskKind::MaskTimeBehavior => mask_time::behavior(cx),
+        TaskKind::MaskTimeline => timeline::timelines(cx),
         TaskKind::MaskTimePosition => mask_time::positions(cx),
         TaskKind::MaskTimeNegative => mask_time::negative(cx),
     }

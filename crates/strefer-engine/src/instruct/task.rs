@@ -1,5 +1,5 @@
-//! The tasks that the generator knows: Strefer's eleven in eight groups, those of the base recipe, and where a masked
-//! object is at a time.
+//! The tasks that the generator knows: Strefer's eleven in eight groups, those of the base recipe, where a masked
+//! object is (in a frame and at a time), and everything that it does, with times.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ pub enum TaskKind {
     Concurrent,
     /// What a masked object does at a time.
     MaskTimeBehavior,
+    /// Everything that a masked object does, with times.
+    MaskTimeline,
     /// Where in the picture a masked object is at a time.
     MaskTimePosition,
     /// A false premise about a masked object at a time.
@@ -51,7 +53,7 @@ pub enum TaskKind {
 
 impl TaskKind {
     /// All of them, in the order in which they are generated.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SceneCaption,
         Self::RegionAttribute,
         Self::RegionName,
@@ -70,6 +72,7 @@ impl TaskKind {
         Self::CoarseLocate,
         Self::Concurrent,
         Self::MaskTimeBehavior,
+        Self::MaskTimeline,
         Self::MaskTimePosition,
         Self::MaskTimeNegative,
     ];
@@ -95,6 +98,7 @@ impl TaskKind {
             Self::CoarseLocate => "coarse_locate",
             Self::Concurrent => "concurrent",
             Self::MaskTimeBehavior => "mask_time_behavior",
+            Self::MaskTimeline => "mask_timeline",
             Self::MaskTimePosition => "mask_time_position",
             Self::MaskTimeNegative => "mask_time_negative",
         }
@@ -109,7 +113,7 @@ impl TaskKind {
             Self::TimeBehavior | Self::TimeScene => "G4",
             Self::TimeVerify => "G5",
             Self::CoarseLocate | Self::Concurrent => "G6",
-            Self::MaskTimeBehavior | Self::MaskTimePosition => "G7",
+            Self::MaskTimeBehavior | Self::MaskTimeline | Self::MaskTimePosition => "G7",
             Self::MaskTimeNegative => "G8",
             _ => "base",
         }
