@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::stkit::Fault;
+
 /// Result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -61,6 +63,46 @@ pub enum Error {
         end_s: f64,
         /// Where the part before it ends.
         expected_s: f64,
+    },
+    /// A clip of trajectories that contradicts itself.
+    #[error("clip {clip_id}: {fault}")]
+    Clip {
+        /// The clip.
+        clip_id: String,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// An object of a clip that cannot be used.
+    #[error("clip {clip_id}, object {object}: {fault}")]
+    ClipObject {
+        /// The clip.
+        clip_id: String,
+        /// The object's id.
+        object: String,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// Two clips share a name.
+    #[error("clip {clip_id} is given twice")]
+    ClipTwice {
+        /// The name.
+        clip_id: String,
+    },
+    /// A file that is not the JSON that was expected.
+    #[error("{path}: {source}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+    /// A file that holds something else than it should.
+    #[error("{path}: {reason}")]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        reason: String,
     },
     /// A configuration that parses but cannot be meant.
     #[error("engine configuration: {0}")]

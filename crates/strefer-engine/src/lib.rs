@@ -24,6 +24,7 @@ pub mod instruct;
 pub mod language;
 pub mod run;
 pub mod stages;
+pub mod stkit;
 pub mod truth;
 
 pub use config::{EngineConfig, InstructConfig};

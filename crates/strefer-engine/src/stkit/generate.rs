@@ -1,0 +1,145 @@
+//! Clips become samples, balanced over their answers, and the boxes that must be drawn for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strefer_core::sample::{AnswerFormat, Media, MediaKind, Mix, Provenance, Role, Task};
+use strefer_core::validate::MediaFacts;
+use strefer_core::{Rng, Sample};
+
+use crate::error::{Error, Result};
+use crate::instruct::config_hash;
+use crate::stkit::ask::questions;
+use crate::stkit::balance::balanced;
+use crate::stkit::clip::Clip;
+use crate::stkit::config::StkitConfig;
+use crate::stkit::overlay::{Colour, Overlay};
+use crate::stkit::question::{Question, StkitTask};
+use crate::stkit::subject::subjects;
+use crate::stkit::words;
+
+/// The group of all these tasks in samples.
+const GROUP: &str = "stkit";
+
+/// What is written about some clips.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Generated {
+    /// One question each, clip by clip.
+    pub samples: Vec<Sample>,
+    /// What must be drawn into the frames, one for every clip that is asked about.
+    pub overlays: Vec<Overlay>,
+}
+
+/// All samples about some clips; the same for the same clips and configuration.
+///
+/// # Errors
+/// A configuration that cannot be meant; a clip or object that contradicts itself, by its name; clips that share a
+/// name.
+pub fn generate(clips: Vec<Clip>, cfg: &StkitConfig) -> Result<Generated> {
+    cfg.validate()?;
+    let hash = config_hash(cfg)?;
+    let rng = Rng::new(cfg.seed, GROUP);
+    let mut asked: Vec<Asked> = Vec::new();
+    let mut candidates: BTreeMap<StkitTask, Vec<(usize, Question)>> = BTreeMap::new();
+    for clip in cut(clips, cfg)? {
+        let rng = rng.named(&clip.clip_id);
+        let subjects = subjects(&clip, cfg, &mut rng.named("subjects"))?;
+        let found = questions(&clip, &subjects, cfg, &mut rng.named("questions"))
+            .map_err(|fault| Error::Clip { clip_id: clip.clip_id.clone(), fault })?;
+        for question in found {
+            candidates.entry(question.task()).or_default().push((asked.len(), question));
+        }
+        let colours: Vec<Colour> = subjects.iter().map(|subject| subject.colour()).collect();
+        let overlay = Overlay {
+            folder: format!("{}/{}", cfg.marked_dir, clip.clip_id),
+            clip_id: clip.clip_id.clone(),
+            frames: clip.frames.clone(),
+            marks: subjects.into_iter().map(|subject| subject.mark).collect(),
+        };
+        asked.push(Asked { clip, overlay, colours, questions: Vec::new() });
+    }
+    for (task, found) in candidates {
+        let wanted = cfg.per_task.unwrap_or(found.len());
+        let mut rng = rng.named("balance").named(task.name());
+        for (at, question) in balanced(found, |(_, question)| question.bin(), wanted, &mut rng) {
+            asked[at].questions.push(question);
+        }
+    }
+    let mut generated = Generated::default();
+    for asked in asked.into_iter().filter(|asked| !asked.questions.is_empty()) {
+        generated.samples.extend(asked.samples(cfg, &hash, &rng)?);
+        generated.overlays.push(asked.overlay);
+    }
+    Ok(generated)
+}
+
+/// Clips that are short enough, each under a name of its own.
+fn cut(clips: Vec<Clip>, cfg: &StkitConfig) -> Result<Vec<Clip>> {
+    let mut parts = Vec::new();
+    let mut names = BTreeSet::new();
+    for clip in clips {
+        clip.validate()?;
+        for part in clip.cut(cfg.frames_per_clip, cfg.fewest_frames) {
+            if !names.insert(part.clip_id.clone()) {
+                return Err(Error::ClipTwice { clip_id: part.clip_id });
+            }
+            parts.push(part);
+        }
+    }
+    Ok(parts)
+}
+
+/// A clip with the questions that were drawn for it.
+struct Asked {
+    clip: Clip,
+    overlay: Overlay,
+    colours: Vec<Colour>,
+    questions: Vec<Question>,
+}
+
+impl Asked {
+    fn samples(&self, cfg: &StkitConfig, hash: &str, rng: &Rng) -> Result<Vec<Sample>> {
+        let preamble = words::preamble(&self.clip, &self.colours);
+        let is_alone = self.colours.len() == 1;
+        let mut numbers: BTreeMap<StkitTask, usize> = BTreeMap::new();
+        let mut samples = Vec::new();
+        for question in &self.questions {
+            let nth = numbers.entry(question.task()).and_modify(|nth| *nth += 1).or_insert(0);
+            let mut sample =
+                self.empty(format!("{}-{}-{nth:02}", self.clip.clip_id, question.task().name()), cfg, hash);
+            let mut rng = rng.named("words").named(&sample.id);
+            let text = words::question(question, is_alone, &mut rng);
+            sample.say(Role::User, format!("<video>\n{preamble}\n{text}"));
+            sample.say(Role::Assistant, words::answer(question, is_alone));
+            describe(&mut sample, question);
+            sample.validate(MediaFacts { duration_s: Some(self.clip.duration_s()), frame_size: None })?;
+            samples.push(sample);
+        }
+        Ok(samples)
+    }
+
+    fn empty(&self, id: String, cfg: &StkitConfig, hash: &str) -> Sample {
+        let uri = self.overlay.folder.clone();
+        let media = Media { kind: MediaKind::Frames, uri, segment: None, size: self.clip.size };
+        let mut sample = Sample::new(id, self.clip.clip_id.clone(), vec![media]);
+        sample.provenance = Some(Provenance {
+            dataset: cfg.dataset.clone(),
+            stage: Some(GROUP.to_owned()),
+            config_hash: Some(hash.to_owned()),
+            ..Provenance::default()
+        });
+        sample.mix = Some(Mix { source: cfg.dataset.clone(), weight: 1.0 });
+        sample.split = Some(cfg.split);
+        sample
+    }
+}
+
+fn describe(sample: &mut Sample, question: &Question) {
+    let name = question.task().name().to_owned();
+    sample.task = Some(Task { group: GROUP.to_owned(), name, negative: false });
+    sample.answer_format = Some(match question {
+        Question::Comparison { .. } => AnswerFormat::Expression,
+        Question::SameDirection { .. } => AnswerFormat::Yesno,
+        _ => AnswerFormat::Free,
+    });
+    sample.eval = Some(question.facts().to_value());
+}
