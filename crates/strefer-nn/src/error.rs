@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::weights::Mismatch;
+
 /// A failure that names the file, tensor or value at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,7 +16,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A folder holds no weights in a known form.
-    #[error("{path}: no model*.safetensors, model.safetensors.index.json or pytorch_model*.bin here")]
+    #[error("{path}: no model*.safetensors, model.safetensors.index.json, pytorch_model*.bin or .pt here")]
     NoWeights {
         /// The folder.
         path: PathBuf,
@@ -50,6 +52,17 @@ pub enum Error {
         origin: String,
         /// All of them.
         names: Vec<String>,
+    },
+    /// Weights and model do not fit each other; the report names every tensor.
+    #[error("{0}")]
+    Mismatch(Box<Mismatch>),
+    /// An index names a file that is not in its folder.
+    #[error("{index}: it names {file:?}, which is not in its folder")]
+    IndexedFile {
+        /// The index.
+        index: PathBuf,
+        /// The file that it names.
+        file: String,
     },
     /// A tensor has another shape than the model's.
     #[error("{origin}: tensor {name:?} has shape {found:?}, the model needs {wanted:?}")]

@@ -33,4 +33,4 @@ pub use norm::{LayerNorm, RmsNorm};
 pub use params::ParamStore;
 pub use recompute::Recompute;
 pub use schedule::{Schedule, Shape, WarmUp};
-pub use weights::{Weights, save_safetensors};
+pub use weights::{Declared, Mismatch, Misshapen, Weights, save_safetensors};

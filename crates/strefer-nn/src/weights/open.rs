@@ -41,8 +41,8 @@ impl std::fmt::Debug for Weights {
 }
 
 impl Weights {
-    /// Opens a folder (an index, `model*.safetensors` or `pytorch_model*.bin`), a `.safetensors` file, or a torch
-    /// `.bin`, `.pt` or `.pth` file.
+    /// Opens a folder (an index, `model*.safetensors`, `pytorch_model*.bin` or its only `.pt`), a `.safetensors` file, or
+    /// a torch `.bin`, `.pt` or `.pth` file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let meta = std::fs::metadata(path).map_err(Error::io(path))?;
@@ -157,8 +157,7 @@ fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
             return indexed_files(dir, &index);
         }
     }
-    let mut safetensors = Vec::new();
-    let mut pickles = Vec::new();
+    let (mut safetensors, mut pickles, mut checkpoints) = (Vec::new(), Vec::new(), Vec::new());
     for item in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let path = item.map_err(Error::io(dir))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -166,9 +165,16 @@ fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
             safetensors.push(path);
         } else if name.starts_with("pytorch_model") && name.ends_with(".bin") {
             pickles.push(path);
+        } else if name.ends_with(".pt") || name.ends_with(".pth") {
+            checkpoints.push(path);
         }
     }
-    let mut files = if safetensors.is_empty() { pickles } else { safetensors };
+    if safetensors.is_empty() && pickles.is_empty() && checkpoints.len() > 1 {
+        let reason = format!("{} torch files, of which one must be named", checkpoints.len());
+        return Err(Error::Malformed { path: dir.to_path_buf(), reason });
+    }
+    let mut files =
+        [safetensors, pickles, checkpoints].into_iter().find(|files| !files.is_empty()).unwrap_or_default();
     files.sort();
     // A whole file beside shards without an index would hold everything twice.
     if let Some(whole) = files.iter().find(|f| f.ends_with("model.safetensors")).cloned() {
@@ -177,18 +183,27 @@ fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
     if files.is_empty() { Err(Error::NoWeights { path: dir.to_path_buf() }) } else { Ok(files) }
 }
 
-fn indexed_files(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
+/// The files that an index names, which lie beside it.
+fn indexed_files(dir: &Path, path: &Path) -> Result<Vec<PathBuf>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let text = std::fs::read_to_string(index).map_err(Error::io(index))?;
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let index: Index = serde_json::from_str(&text)
-        .map_err(|error| Error::Malformed { path: index.to_path_buf(), reason: error.to_string() })?;
-    let mut names: Vec<&String> = index.weight_map.values().collect();
+        .map_err(|error| Error::Malformed { path: path.to_path_buf(), reason: error.to_string() })?;
+    let mut names: Vec<String> = index.weight_map.into_values().collect();
     names.sort();
     names.dedup();
-    Ok(names.into_iter().map(|name| dir.join(name)).collect())
+    let file = |name: String| {
+        let beside = Path::new(&name).file_name().is_some_and(|last| last == name.as_str());
+        if beside && dir.join(&name).is_file() {
+            Ok(dir.join(name))
+        } else {
+            Err(Error::IndexedFile { index: path.to_path_buf(), file: name })
+        }
+    };
+    names.into_iter().map(file).collect()
 }
 
 fn open_safetensors(path: &Path) -> Result<Vec<(String, Entry)>> {

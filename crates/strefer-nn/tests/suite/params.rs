@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device};
 use strefer_nn::testing::{assert_close, randn, values};
-use strefer_nn::{Error, ParamStore, Weights, linear};
+use strefer_nn::{Declared, Error, ParamStore, Weights, linear};
 
 fn weights() -> Weights {
     let names = [("a.weight", vec![3, 2]), ("a.bias", vec![3]), ("spare", vec![1])];
@@ -58,4 +58,28 @@ fn only_chosen_names_become_variables_and_a_name_is_one_parameter() {
     store.vars()["a.bias"].set(&randn(4, &[3])).unwrap();
     assert_close(one.bias().unwrap(), same.bias().unwrap(), 0.0);
     assert!(!one.weight().track_op() && one.bias().unwrap().track_op());
+}
+
+#[test]
+fn what_a_model_wants_is_compared_with_what_weights_hold_in_one_report() {
+    let declared = Declared::default();
+    let layer = |input, output, name: &str| linear(input, output, declared.var_builder().pp(name)).unwrap();
+    // `a` is there with three rows; the other layer would fill a hundred gigabytes.
+    layer(2, 4, "a");
+    layer(1 << 17, 1 << 18, "b");
+    let Err(Error::Mismatch(report)) = declared.check(&weights()) else { panic!("they do not fit") };
+    assert_eq!(report.missing, ["b.bias", "b.weight"]);
+    assert_eq!(report.unexpected, ["spare"]);
+    let misshapen: Vec<&str> = report.misshapen.iter().map(|tensor| tensor.name.as_str()).collect();
+    assert_eq!(misshapen, ["a.bias", "a.weight"]);
+    assert_eq!((&report.misshapen[1].found[..], &report.misshapen[1].wanted[..]), (&[3, 2][..], &[4, 2][..]));
+    let text = report.to_string();
+    assert!(
+        ["test weights", "a.bias", "a.weight", "b.weight", "spare"].iter().all(|name| text.contains(name))
+    );
+
+    let fitting = Declared::default();
+    linear(2, 3, fitting.var_builder().pp("a")).unwrap();
+    let weights = weights().renamed(|name| (name != "spare").then(|| name.to_owned())).unwrap();
+    fitting.check(&weights).unwrap();
 }

@@ -149,3 +149,31 @@ fn torch_files_are_read_plain_and_wrapped() {
         assert_eq!(load("part").to_vec1::<f32>().unwrap(), [30., 40.]);
     }
 }
+
+#[test]
+fn an_index_names_files_of_its_own_folder_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = save_safetensors(dir.path(), "model", &tensors(1), 200, &BTreeMap::new()).unwrap();
+    std::fs::remove_file(&files[0]).unwrap();
+    let gone = files[0].file_name().unwrap().to_string_lossy().into_owned();
+    let error = Weights::open(dir.path()).unwrap_err();
+    assert!(matches!(&error, Error::IndexedFile { file, .. } if *file == gone), "{error}");
+    let index = dir.path().join("model.safetensors.index.json");
+    std::fs::write(&index, r#"{"weight_map": {"a": "../elsewhere.safetensors"}}"#).unwrap();
+    assert!(matches!(Weights::open(dir.path()), Err(Error::IndexedFile { .. })));
+    std::fs::write(&index, "[]").unwrap();
+    assert!(matches!(Weights::open(dir.path()), Err(Error::Malformed { .. })));
+}
+
+#[test]
+fn a_folder_may_hold_one_torch_checkpoint_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/wrapped.pt");
+    std::fs::copy(&data, dir.path().join("checkpoint_3.pt")).unwrap();
+    assert_eq!(Weights::open(dir.path()).unwrap().names().count(), 4);
+    std::fs::copy(&data, dir.path().join("checkpoint_4.pt")).unwrap();
+    assert!(matches!(Weights::open(dir.path()), Err(Error::Malformed { .. })));
+    // Beside a model they are something else: optimisers, random states.
+    save_safetensors(dir.path(), "model", &tensors(1), usize::MAX, &BTreeMap::new()).unwrap();
+    assert_same(&Weights::open(dir.path()).unwrap(), &tensors(1));
+}

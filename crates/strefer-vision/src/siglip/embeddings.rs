@@ -1,16 +1,18 @@
 //! Patches and positions become the first state.
 
-use candle_core::{Module, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
-use strefer_nn::{Embedding, Linear};
+use strefer_nn::{Embedding, ops};
 
 use super::SiglipConfig;
 
 /// Cuts images into patches, maps each to a vector and adds its position.
 #[derive(Debug, Clone)]
 pub(super) struct VisionEmbeddings {
-    patch_embedding: Linear,
+    /// `(d, c, patch, patch)`
+    weight: Tensor,
+    bias: Tensor,
     position_embedding: Embedding,
     patch: usize,
     grid: usize,
@@ -24,11 +26,9 @@ impl VisionEmbeddings {
         let init = Init::Uniform { lo: -bound, up: bound };
         let weight = vb_patch.get_with_hints((d, c, patch, patch), "weight", init)?;
         let bias = vb_patch.get_with_hints(d, "bias", Init::Const(0.))?;
-        // A convolution whose stride is its size is a product with the flattened patch.
-        let patch_embedding = Linear::new(weight.flatten_from(1)?, Some(bias));
         let grid = cfg.grid();
         let position_embedding = Embedding::new(grid * grid, d, vb.pp("position_embedding"))?;
-        Ok(Self { patch_embedding, position_embedding, patch, grid })
+        Ok(Self { weight, bias, position_embedding, patch, grid })
     }
 
     /// `pixels`: `(b, c, h, w)` → `(b, n, d)`. Pixels that do not fill a patch are left out.
@@ -44,7 +44,8 @@ impl VisionEmbeddings {
             .reshape((b, c, rows, patch, columns, patch))?
             .permute((0, 2, 4, 1, 3, 5))?
             .reshape((b, rows * columns, c * patch * patch))?;
-        let xs = self.patch_embedding.forward(&patches)?; // (b, n, d)
+        // A convolution whose stride is its size is a product with the flattened patch.
+        let xs = ops::linear(&patches, &self.weight.flatten_from(1)?, Some(&self.bias))?; // (b, n, d)
         xs.broadcast_add(&self.positions(rows, columns)?)
     }
 
