@@ -112,4 +112,5 @@ def main():
     print(f"{FAMILY}: {len(list(folder.iterdir()))} files")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,16 +1,19 @@
 //! A checkpoint folder: `config.json`, `tokenizer.json`, `model*.safetensors`. The contract between training and
-//! everything after it.
+//! everything after it. Folders of the published families are taken too.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
+use serde_json::Value;
 use strefer_llm::Tokenizer;
-use strefer_nn::{ParamStore, Weights, save_safetensors};
+use strefer_nn::{Declared, ParamStore, Weights, save_safetensors};
 
-use crate::config::VideoLlmConfig;
+use crate::config::{ModelType, VideoLlmConfig};
 use crate::error::{Error, Result};
+use crate::family::{self, Family, Layout};
 use crate::processor::{Processor, ProcessorOptions};
 use crate::video_llm::VideoLlm;
 
@@ -21,6 +24,10 @@ const MAX_SHARD_BYTES: usize = 5_000_000_000;
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     dir: PathBuf,
+    /// The folder's own `config.json`.
+    json: Value,
+    /// The family whose folder it is; none for our own.
+    pub family: Option<Family>,
     /// The model's configuration.
     pub config: VideoLlmConfig,
     /// The tokenizer.
@@ -37,16 +44,23 @@ pub struct Loaded {
 }
 
 impl Checkpoint {
-    /// Reads configuration and tokenizer; weights are read later.
+    /// Reads configuration and tokenizer, of a folder of ours or of a published family; weights are read later.
+    ///
+    /// # Errors
+    /// A `config.json` that asks for what we cannot do, a tokenizer that does not fit it; for a family's folder also
+    /// weights of another family.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref().to_owned();
         let path = dir.join("config.json");
-        let text = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let bad = |reason: String| Error::Config { path: path.clone(), reason };
-        let config: VideoLlmConfig = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
-        config.validate().map_err(bad)?;
-        let tokenizer = Tokenizer::load(&dir)?;
-        Ok(Self { dir, config, tokenizer })
+        let json = read_json(&path)?;
+        let family = Family::recognise(&json);
+        let (config, tokenizer) = match family {
+            Some(family) => family::read(&dir, family, &json)?,
+            None => (own_config(&path, &json)?, Tokenizer::load(&dir)?),
+        };
+        config.validate().map_err(|reason| Error::Config { path, reason })?;
+        family::check_tokens(&dir, &config, &tokenizer)?;
+        Ok(Self { dir, json, family, config, tokenizer })
     }
 
     /// Where it lies.
@@ -54,9 +68,35 @@ impl Checkpoint {
         &self.dir
     }
 
-    /// The weights.
+    /// The weights that the model of the configuration needs, under our names. Only headers are read.
+    ///
+    /// # Errors
+    /// A report of every tensor that is missing, left over or of another shape.
     pub fn weights(&self) -> Result<Weights> {
-        Ok(Weights::open(&self.dir)?)
+        let weights = self.all_weights()?.renamed(|name| {
+            let needed = !family::is_unused(&self.config, name);
+            needed.then(|| name.to_owned())
+        })?;
+        let declared = Declared::default();
+        VideoLlm::new(&self.config, declared.var_builder())?;
+        declared.check(&weights)?;
+        Ok(weights)
+    }
+
+    /// All tensors of the folder under our names, those that no model uses included.
+    pub fn all_weights(&self) -> Result<Weights> {
+        match self.family {
+            Some(family) => Ok(family::open_weights(&self.dir, family, &self.json)?.0),
+            None => Ok(Weights::open(&self.dir)?),
+        }
+    }
+
+    /// How a family's folder names its tensors; our own names need no layout.
+    pub fn layout(&self) -> Result<Option<&'static Layout>> {
+        match self.family {
+            Some(family) => Ok(Some(family::open_weights(&self.dir, family, &self.json)?.1)),
+            None => Ok(None),
+        }
     }
 
     /// The model, without gradients.
@@ -94,6 +134,29 @@ impl Checkpoint {
         // The folder has left its temporary name: there is nothing to remove any more.
         let _ = temporary.keep();
         Ok(())
+    }
+}
+
+/// Parses a file.
+pub(crate) fn read_json(path: &Path) -> Result<Value> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::Config { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn own_config(path: &Path, json: &Value) -> Result<VideoLlmConfig> {
+    let bad = |reason: String| Error::Config { path: path.to_owned(), reason };
+    match json["model_type"].as_str() {
+        Some(ours) if ours == ModelType::NAME => {
+            VideoLlmConfig::deserialize(json).map_err(|error| bad(error.to_string()))
+        }
+        other => {
+            let known = Family::ALL.map(Family::name).join(", ");
+            let model_type = other.unwrap_or("nothing");
+            Err(bad(format!(
+                "model_type is {model_type:?}, neither ours nor that of a known family ({known})"
+            )))
+        }
     }
 }
 

@@ -18,6 +18,11 @@ pub enum ModelType {
     Strefer,
 }
 
+impl ModelType {
+    /// What stands in the file.
+    pub const NAME: &str = "strefer";
+}
+
 /// The text around turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,10 +87,11 @@ pub struct VisionConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenIds {
-    /// `<video>`, replaced by the connector's tokens.
+    /// `<video>`, or whatever the family calls it: replaced by the connector's tokens.
     pub video: u32,
-    /// `<region>`, replaced by an object's tokens.
-    pub region: u32,
+    /// `<region>`, replaced by an object's tokens, where there is a region connector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<u32>,
     /// `<0>`, the first temporal token, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_time: Option<u32>,
@@ -129,7 +135,7 @@ impl VideoLlmConfig {
 
     /// Patches along one side of a frame.
     pub fn grid_side(&self) -> usize {
-        self.vision.siglip.image_size / self.vision.siglip.patch_size
+        self.vision.siglip.grid()
     }
 
     /// Rejects what parses but cannot be meant.
@@ -137,17 +143,20 @@ impl VideoLlmConfig {
         if self.frames.count == 0 {
             return Err("frames.count is zero".to_owned());
         }
-        if self.grid_side() == 0 {
-            return Err("vision.siglip: the patch is larger than the image".to_owned());
-        }
+        let vision = self.vision.siglip.validate();
+        vision
+            .and_then(|()| self.vision.feature.depth(self.vision.siglip.num_hidden_layers))
+            .map_err(|error| format!("vision: {error}"))?;
         self.connector.validate(self.frames.count, self.grid_side(), self.vision.siglip.hidden_size)?;
         if self.frames.stills_once {
             self.connector
                 .validate(1, self.grid_side(), self.vision.siglip.hidden_size)
                 .map_err(|reason| format!("frames.stills_once: {reason}"))?;
         }
-        if self.region.is_some_and(|region| region.max_tokens == 0) {
-            return Err("region.max_tokens is zero".to_owned());
+        match (self.region, self.tokens.region) {
+            (Some(region), _) if region.max_tokens == 0 => return Err("region.max_tokens is zero".to_owned()),
+            (Some(_), None) => return Err("tokens.region is missing".to_owned()),
+            _ => {}
         }
         match (self.time, self.tokens.first_time) {
             (TimeConfig::Tokens(tokens), _) if tokens.count < 2 => Err("time.count is below two".to_owned()),

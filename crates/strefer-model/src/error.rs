@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::family::Family;
+
 /// Result of everything in this crate that touches files and samples.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -74,7 +76,37 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A `config.json` that is not one of ours.
+    /// The tokenizer does not have a token that the model needs, or has it elsewhere.
+    #[error("{path}: {reason}")]
+    Token {
+        /// The tokenizer.
+        path: PathBuf,
+        /// Which token, and what is wrong.
+        reason: String,
+    },
+    /// The tokenizer has tokens for which the embedding has no row.
+    #[error("{path}: token {token:?} has the id {id}, the embedding has {rows} rows")]
+    Vocabulary {
+        /// The tokenizer.
+        path: PathBuf,
+        /// The first token without a row.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// A folder whose weights are not those that its `config.json` tells of.
+    #[error("{path}: config.json is one of {expected}, the tensors are named as in {found}")]
+    OtherFamily {
+        /// The folder.
+        path: PathBuf,
+        /// What `config.json` says.
+        expected: Family,
+        /// What the tensors' names say.
+        found: Family,
+    },
+    /// A `config.json` that is neither one of ours nor one of a family that we know, or asks for what we cannot do.
     #[error("{path}: {reason}")]
     Config {
         /// The file.

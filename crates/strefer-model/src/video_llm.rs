@@ -39,6 +39,21 @@ pub struct VideoLlm {
     language_model: Decoder,
 }
 
+/// What a batch shows, in the language space and before splicing.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// `(f, n, dv)`, features of all frames of the batch
+    pub features: Tensor,
+    /// `(tokens of all videos, d)`
+    pub videos: Tensor,
+    /// Tokens of each row's video.
+    pub video_counts: Vec<usize>,
+    /// `(tokens of all regions, d)`, where there are regions
+    pub regions: Option<Tensor>,
+    /// Tokens of each region of each row.
+    pub region_counts: Vec<Vec<usize>>,
+}
+
 /// A batch in the language space.
 #[derive(Debug, Clone)]
 pub struct Spliced {
@@ -97,34 +112,44 @@ impl VideoLlm {
         self.vision.forward(frames, self.feature)
     }
 
-    /// Puts visual tokens into the prompts of a batch.
-    pub fn splice(&self, batch: &[Inputs]) -> Result<Spliced> {
+    /// Runs vision tower and connectors.
+    pub fn encode(&self, batch: &[Inputs]) -> Result<Encoded> {
         if batch.is_empty() || batch.iter().any(|inputs| inputs.shown.is_empty()) {
             bail!("a batch needs rows, and every row a frame that is shown");
         }
         let frames: Vec<&Tensor> = batch.iter().map(|inputs| &inputs.frames).collect();
-        let mut feats = self.vision_features(&Tensor::cat(&frames, 0)?)?; // (all frames, n, dv)
+        let mut features = self.vision_features(&Tensor::cat(&frames, 0)?)?; // (all frames, n, dv)
         if let Some(frame_time) = &self.frame_time {
-            feats = frame_time.forward(&feats, batch)?;
+            features = frame_time.forward(&features, batch)?;
         }
-        let (videos, video_counts) = self.video_tokens(&feats, batch)?; // (tokens of all videos, d)
-        let (region_tokens, counts) = self.region_tokens(&feats, batch)?;
+        let (videos, video_counts) = self.video_tokens(&features, batch)?; // (tokens of all videos, d)
+        let (regions, region_counts) = self.region_tokens(&features, batch)?;
+        Ok(Encoded { features, videos, video_counts, regions, region_counts })
+    }
+
+    /// Puts visual tokens into the prompts of a batch.
+    pub fn splice(&self, batch: &[Inputs]) -> Result<Spliced> {
+        self.splice_encoded(batch, &self.encode(batch)?)
+    }
+
+    /// As [`VideoLlm::splice`], with what [`VideoLlm::encode`] made of the batch.
+    pub fn splice_encoded(&self, batch: &[Inputs], encoded: &Encoded) -> Result<Spliced> {
         let rows: Vec<SpliceRow<'_>> = batch
             .iter()
-            .zip(&counts)
-            .zip(video_counts)
-            .map(|((inputs, counts), video_tokens)| SpliceRow {
+            .zip(&encoded.region_counts)
+            .zip(&encoded.video_counts)
+            .map(|((inputs, region_tokens), &video_tokens)| SpliceRow {
                 tokens: &inputs.tokens,
                 labels: &inputs.labels,
                 video_tokens,
-                region_tokens: counts,
+                region_tokens,
             })
             .collect();
         let plan = SplicePlan::new(&rows)?;
-        let device = feats.device();
+        let device = encoded.videos.device();
         let ids = Tensor::from_slice(&plan.text_ids, (1, plan.text_ids.len()), device)?;
         let text = self.language_model.embed(&ids)?.squeeze(0)?;
-        let embeds = plan.splice(&text, Some(&videos), region_tokens.as_ref())?;
+        let embeds = plan.splice(&text, Some(&encoded.videos), encoded.regions.as_ref())?;
         let (positions, labels) = (plan.positions(device)?, plan.labels(device)?);
         Ok(Spliced { embeds, positions, labels, lens: plan.lens })
     }
@@ -158,6 +183,7 @@ impl VideoLlm {
             regions.extend(inputs.regions.iter().map(|region| RegionRows {
                 rows: region.rows.iter().map(|row| row + first).collect(),
                 grid_masks: region.grid_masks.clone(),
+                boxes: region.boxes.clone(),
             }));
             first += inputs.frames.dim(0)? as u32;
         }

@@ -2,12 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
-use candle_core::{DType, Device, Result, Shape, Tensor};
-use candle_nn::VarBuilder;
-use candle_nn::init::Init;
-use candle_nn::var_builder::SimpleBackend;
+use candle_core::{DType, Device, Result, Tensor};
 use strefer_llm::DecoderConfig;
 use strefer_model::config::{ChatPreset, ModelType, TokenIds, VisionConfig};
 use strefer_model::connector::{
@@ -18,7 +14,7 @@ use strefer_model::region::{RegionConfig, RegionRows};
 use strefer_model::time::TimeConfig;
 use strefer_model::{Inputs, PromptToken, VideoLlm, VideoLlmConfig, prefix};
 use strefer_nn::testing::{assert_all_grads, assert_close, randn, values};
-use strefer_nn::{ParamStore, Weights};
+use strefer_nn::{Declared, ParamStore, Weights};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig};
 
 /// Every connector in small, and the tokens it makes of four frames of 4 by 4 patches.
@@ -53,7 +49,7 @@ fn config(connector: ConnectorConfig) -> VideoLlmConfig {
             feature: FeatureLayer::LastNormed,
         },
         connector,
-        region: Some(RegionConfig { max_tokens: 2 }),
+        region: Some(RegionConfig { max_tokens: 2, place: true }),
         time: TimeConfig::Text,
         llm: DecoderConfig {
             hidden_size: 16,
@@ -64,7 +60,7 @@ fn config(connector: ConnectorConfig) -> VideoLlmConfig {
             ..DecoderConfig::tiny(20)
         },
         chat: ChatPreset::Qwen2,
-        tokens: TokenIds { video: 17, region: 18, first_time: None, pad: 0, eos: vec![19] },
+        tokens: TokenIds { video: 17, region: Some(18), first_time: None, pad: 0, eos: vec![19] },
         max_text_tokens: 64,
     }
 }
@@ -77,7 +73,7 @@ fn inputs(seed: u64, region: bool) -> Inputs {
     if region {
         tokens.push(Region(0));
         let grid_mask = (0..16).map(|patch| f32::from(u8::from(patch % 3 == 0))).collect();
-        regions.push(RegionRows { rows: vec![2], grid_masks: vec![grid_mask] });
+        regions.push(RegionRows { rows: vec![2], grid_masks: vec![grid_mask], boxes: vec![[0.5; 4]] });
     }
     let mut labels = vec![strefer_model::IGNORE; tokens.len()];
     for answer in [5 + seed as u32, 19] {
@@ -227,31 +223,10 @@ fn what_cannot_be_meant_is_refused() {
     assert!(one_frame.validate().is_err());
 }
 
-/// Notes what is asked for and hands out zeros that need no memory.
-#[derive(Clone, Default)]
-struct Shapes(Arc<Mutex<BTreeMap<String, Vec<usize>>>>);
-
-impl SimpleBackend for Shapes {
-    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
-        self.0.lock().unwrap().insert(name.to_owned(), shape.dims().to_vec());
-        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        candle_core::bail!("{name} without a shape")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
-    }
-}
-
 fn published(cfg: ConnectorConfig, text_dim: usize) -> Result<BTreeMap<String, Vec<usize>>> {
-    let shapes = Shapes::default();
-    let vb = VarBuilder::from_backend(Box::new(shapes.clone()), DType::F32, Device::Cpu);
-    Connector::new(&cfg, 1152, text_dim, vb)?;
-    let shapes = shapes.0.lock().unwrap().clone();
-    Ok(shapes)
+    let declared = Declared::default();
+    Connector::new(&cfg, 1152, text_dim, declared.var_builder())?;
+    Ok(declared.shapes())
 }
 
 #[test]

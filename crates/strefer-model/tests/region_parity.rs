@@ -145,7 +145,7 @@ impl Case {
             let mut masks = masks.into_iter();
             for rows in objects {
                 let grid_masks = masks.by_ref().take(rows.len()).collect();
-                regions.push(RegionRows { rows: rows.clone(), grid_masks });
+                regions.push(RegionRows { rows: rows.clone(), grid_masks, boxes: Vec::new() });
             }
         }
         regions
@@ -154,7 +154,7 @@ impl Case {
     fn encoder(&self, weights: Weights) -> candle_core::Result<(ParamStore, RegionEncoder)> {
         let store = ParamStore::new(0, &Device::Cpu, self.dtype).with_weights(weights).trainable(|_| true);
         let (text_dim, vision_dim) = self.golden_dims();
-        let cfg = RegionConfig { max_tokens: self.max_tokens };
+        let cfg = RegionConfig { max_tokens: self.max_tokens, place: false };
         let encoder = RegionEncoder::new(&cfg, vision_dim, text_dim, store.var_builder())?;
         Ok((store, encoder))
     }

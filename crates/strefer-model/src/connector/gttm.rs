@@ -27,6 +27,9 @@ pub struct GttmConfig {
 }
 
 impl GttmConfig {
+    /// BLIP-3-Strefer.
+    pub const STREFER: Self = Self { memory: 4, layers: 4, heads: 8 };
+
     pub(super) fn validate(&self, dim: usize) -> std::result::Result<(), String> {
         if self.memory == 0 || self.heads == 0 || !dim.is_multiple_of(self.heads) {
             return Err(format!("connector.temporal: no memory, or {} heads of width {dim}", self.heads));

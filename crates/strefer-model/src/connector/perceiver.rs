@@ -30,13 +30,8 @@ pub struct PerceiverConfig {
 
 impl PerceiverConfig {
     /// BLIP-3-Strefer: 128 tokens a video, however many frames.
-    pub const STREFER: Self = Self {
-        layers: 6,
-        heads: 16,
-        head_dim: 96,
-        latents: 128,
-        temporal: Some(GttmConfig { memory: 4, layers: 4, heads: 8 }),
-    };
+    pub const STREFER: Self =
+        Self { layers: 6, heads: 16, head_dim: 96, latents: 128, temporal: Some(GttmConfig::STREFER) };
 
     pub(super) fn token_count(&self, t: usize) -> usize {
         if self.temporal.is_some() { self.latents } else { t * self.latents }

@@ -18,7 +18,7 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-/// Text of the placeholder tokens.
+/// Text of the placeholder tokens. Families may have another text for the video's, and go by its id.
 pub const VIDEO_TOKEN: &str = "<video>";
 /// See [`VIDEO_TOKEN`].
 pub const REGION_TOKEN: &str = "<region>";
@@ -39,7 +39,8 @@ pub struct PromptBuilder {
     chat: ChatTemplate,
     time: TimeConfig,
     video: u32,
-    region: u32,
+    video_text: String,
+    region: Option<u32>,
     first_time: Option<u32>,
     max_tokens: usize,
 }
@@ -48,6 +49,7 @@ impl PromptBuilder {
     /// A builder for the model of `cfg`.
     pub fn new(cfg: &VideoLlmConfig, tokenizer: Tokenizer) -> Self {
         Self {
+            video_text: tokenizer.token(cfg.tokens.video).unwrap_or_else(|| VIDEO_TOKEN.to_owned()),
             tokenizer,
             chat: cfg.chat.template(),
             time: cfg.time,
@@ -73,7 +75,7 @@ impl PromptBuilder {
                 break;
             }
             let text = render(&turn.text, |piece| match piece {
-                Piece::Visual => VIDEO_TOKEN.to_owned(),
+                Piece::Visual => self.video_text.clone(),
                 Piece::Region(index) => {
                     regions.push(index.unwrap_or(regions.len()));
                     REGION_TOKEN.to_owned()
@@ -99,7 +101,7 @@ impl PromptBuilder {
         for (id, said) in ids.into_iter().zip(said) {
             let (token, learnable) = if id == self.video {
                 (PromptToken::Video, false)
-            } else if id == self.region {
+            } else if Some(id) == self.region {
                 let region = next_region.next().ok_or_else(|| Error::Unsupported {
                     id: sample.id.clone(),
                     reason: format!("{REGION_TOKEN} in the text is not one of its regions"),
@@ -110,6 +112,14 @@ impl PromptBuilder {
             };
             tokens.push(token);
             labels.push(if learn && said && learnable { i64::from(id) } else { IGNORE });
+        }
+        let at = |wanted: fn(&PromptToken) -> bool| tokens.iter().position(wanted);
+        let video = at(|token| matches!(token, PromptToken::Video));
+        if at(|token| matches!(token, PromptToken::Region(_))).is_some_and(|region| Some(region) < video) {
+            return Err(Error::Unsupported {
+                id: sample.id.clone(),
+                reason: "a region stands before the video that it is part of".to_owned(),
+            });
         }
         if tokens.len() > self.max_tokens {
             return Err(Error::Unsupported {

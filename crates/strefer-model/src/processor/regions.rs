@@ -7,7 +7,7 @@ use super::clip::{Clip, FrameStack};
 use super::mode_of;
 use crate::config::{Fit, VideoLlmConfig};
 use crate::error::{Error, Result};
-use crate::region::{RegionRows, grid_mask};
+use crate::region::{RegionRows, grid_mask, mask_box};
 
 /// Per region the keys that were chosen and their source frames, in the order of merging.
 pub fn choose(sample: &Sample, clip: &Clip, rng: Option<&Rng>) -> Result<Vec<Vec<(FrameKey, usize)>>> {
@@ -60,12 +60,12 @@ pub fn rows(
     let side = cfg.grid_side();
     let mut regions = Vec::with_capacity(chosen.len());
     for (index, frames) in chosen.iter().enumerate() {
-        let mut region = RegionRows { rows: Vec::new(), grid_masks: Vec::new() };
+        let mut region = RegionRows { rows: Vec::new(), grid_masks: Vec::new(), boxes: Vec::new() };
         for (key, frame) in frames {
             let mask = sample.regions[index].masks[key].to_mask(Some((height, width)))?;
-            let grid = match mask {
-                _ if blind => vec![0.0; side * side],
-                None => vec![0.0; side * side],
+            let (grid, area) = match mask {
+                _ if blind => (vec![0.0; side * side], [0.0; 4]),
+                None => (vec![0.0; side * side], [0.0; 4]),
                 Some(mask) if (mask.height(), mask.width()) != (height as usize, width as usize) => {
                     return Err(Error::MaskSize {
                         id: sample.id.clone(),
@@ -77,11 +77,13 @@ pub fn rows(
                         width,
                     });
                 }
-                Some(mask) if cfg.frames.region_fit == Fit::Pad => {
-                    grid_mask(&mask.pad_to_square(), side, side)
+                Some(mask) => {
+                    let padded = cfg.frames.region_fit == Fit::Pad;
+                    let mask = if padded { mask.pad_to_square() } else { mask };
+                    (grid_mask(&mask, side, side), mask_box(&mask))
                 }
-                Some(mask) => grid_mask(&mask, side, side),
             };
+            region.boxes.push(area);
             region.rows.push(stack.rows[frame]);
             region.grid_masks.push(grid);
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use strefer_nn::{Linear, linear, ops};
 
 use super::merge::{adjacent_similarities, merge_groups};
+use super::place::{MaskBox, Place};
 
 /// The region connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,11 +14,14 @@ use super::merge::{adjacent_similarities, merge_groups};
 pub struct RegionConfig {
     /// The most tokens of one object; more frames are merged.
     pub max_tokens: usize,
+    /// Whether tokens are told where each mask lies in its frame (Osprey, arXiv 2312.10032, has a spatial token for that).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub place: bool,
 }
 
 impl Default for RegionConfig {
     fn default() -> Self {
-        Self { max_tokens: 4 }
+        Self { max_tokens: 4, place: false }
     }
 }
 
@@ -28,6 +32,8 @@ pub struct RegionRows {
     pub rows: Vec<u32>,
     /// One mask on the patch grid a row, row-major 0 or 1.
     pub grid_masks: Vec<Vec<f32>>,
+    /// One box a row, for connectors that are told places: middle, width and height in shares of the picture.
+    pub boxes: Vec<MaskBox>,
 }
 
 /// Turns masked features into tokens of the language model.
@@ -35,6 +41,7 @@ pub struct RegionRows {
 pub struct RegionEncoder {
     fc1: Linear,
     fc2: Linear,
+    place: Option<Place>,
     max_tokens: usize,
 }
 
@@ -52,11 +59,12 @@ pub struct RegionTokens {
 }
 
 impl RegionEncoder {
-    /// Parameters `feat_linear.{0,2}` below `vb`.
+    /// Parameters `feat_linear.{0,2}` below `vb`, and `place` where tokens are told places.
     pub fn new(cfg: &RegionConfig, vision_dim: usize, text_dim: usize, vb: VarBuilder) -> Result<Self> {
         let fc1 = linear(vision_dim, text_dim, vb.pp("feat_linear.0"))?;
         let fc2 = linear(text_dim, text_dim, vb.pp("feat_linear.2"))?;
-        Ok(Self { fc1, fc2, max_tokens: cfg.max_tokens })
+        let place = if cfg.place { Some(Place::new(vision_dim, vb.pp("place"))?) } else { None };
+        Ok(Self { fc1, fc2, place, max_tokens: cfg.max_tokens })
     }
 
     /// Tokens of all objects, one after the other. Pooling and merging run in f32; similarities carry no gradient.
@@ -79,15 +87,20 @@ impl RegionEncoder {
             }
         }
         let pooled = ops::mask_pool(&feats.to_dtype(DType::F32)?, pooled)?; // (k, dv)
-        let (merged, counts) = self.merge(&pooled, regions)?;
+        let told = match &self.place {
+            Some(place) => (&pooled + place.forward(regions, feats.device())?)?,
+            None => pooled.clone(),
+        };
+        let (merged, counts) = self.merge(&pooled, &told, regions)?;
         let xs = merged.to_dtype(feats.dtype())?;
         let tokens = self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(&xs)?)?)?;
         Ok(RegionTokens { pooled, merged, tokens, counts })
     }
 
-    fn merge(&self, pooled: &Tensor, regions: &[RegionRows]) -> Result<(Tensor, Vec<usize>)> {
+    /// Averages `told` over frames whose pooled features resemble each other.
+    fn merge(&self, pooled: &Tensor, told: &Tensor, regions: &[RegionRows]) -> Result<(Tensor, Vec<usize>)> {
         if regions.iter().all(|region| region.rows.len() <= self.max_tokens) {
-            return Ok((pooled.clone(), regions.iter().map(|region| region.rows.len()).collect()));
+            return Ok((told.clone(), regions.iter().map(|region| region.rows.len()).collect()));
         }
         let values = pooled.detach().to_vec2::<f32>()?;
         let k = values.len();
@@ -105,6 +118,6 @@ impl RegionEncoder {
             }
         }
         let averages = Tensor::from_vec(weights, (counts.iter().sum::<usize>(), k), pooled.device())?;
-        Ok((averages.matmul(pooled)?, counts))
+        Ok((averages.matmul(told)?, counts))
     }
 }

@@ -4,7 +4,9 @@
 mod encoder;
 mod grid;
 mod merge;
+mod place;
 
 pub use encoder::{RegionConfig, RegionEncoder, RegionRows};
 pub use grid::grid_mask;
 pub use merge::{adjacent_similarities, merge_groups};
+pub use place::{MaskBox, mask_box};
