@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::coverage::Coverage;
+
 /// Result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -30,10 +32,51 @@ pub enum Error {
         /// Why.
         source: Box<strefer_model::Error>,
     },
+    /// A record of a benchmark's file cannot be used.
+    #[error("{path}, record {record}: {reason}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the record is called.
+        record: String,
+        /// Why.
+        reason: String,
+    },
+    /// Predictions and questions are not the same set.
+    #[error(
+        "{} questions have predictions; {}, {}",
+        coverage.matched,
+        named("missing", &coverage.missing),
+        named("without a question", &coverage.extra)
+    )]
+    Unmatched {
+        /// Which.
+        coverage: Coverage,
+    },
+    /// A prediction is about another video than its query.
+    #[error("query {query}: the prediction is about video {predicted}, the annotation about {annotated}")]
+    OtherVideo {
+        /// The query.
+        query: String,
+        /// The video of the annotation.
+        annotated: String,
+        /// The video of the prediction.
+        predicted: String,
+    },
     /// Files of samples.
     #[error(transparent)]
     Data(#[from] strefer_core::Error),
     /// The model or its inputs.
     #[error(transparent)]
     Model(#[from] strefer_model::Error),
+}
+
+/// `3 missing (a, b, c)`, with the names of the first few.
+fn named(what: &str, keys: &[String]) -> String {
+    const MOST: usize = 10;
+    if keys.is_empty() {
+        return format!("none {what}");
+    }
+    let more = if keys.len() > MOST { ", …" } else { "" };
+    format!("{} {what} ({}{more})", keys.len(), keys[..keys.len().min(MOST)].join(", "))
 }

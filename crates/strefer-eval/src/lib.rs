@@ -1,9 +1,24 @@
 //! Benchmarks: prompts, runs, metrics, reports.
 //!
 //! [`quiz`] asks questions whose answers are known and says whether the model looked; [`report`] makes a page of it.
+//!
+//! What a model said is scored without the model: moments and highlights ([`qvhighlights`]), motion ([`stkit`]), captions
+//! ([`captioning`]), masked objects ([`videorefer`]), given answers ([`choice`]). [`records`] reads the files,
+//! predictions that are missing or too much are refused unless [`Unmatched`] says otherwise, and [`Bootstrap`] says how
+//! sure a number is.
 
+pub mod captioning;
+pub mod choice;
+mod coverage;
 mod error;
 pub mod quiz;
+pub mod qvhighlights;
+pub mod records;
 pub mod report;
+mod statistics;
+pub mod stkit;
+pub mod videorefer;
 
+pub use coverage::{Coverage, Paired, Unmatched, pair};
 pub use error::{Error, Result};
+pub use statistics::{Bootstrap, Difference};

@@ -1,0 +1,31 @@
+//! Captions beside references: BLEU, ROUGE-L, CIDEr and METEOR as the COCO caption toolkit
+//! (github.com/tylin/coco-caption, `pycocoevalcap`) counts them.
+//!
+//! [`tokenize`] splits captions as its tokenizer does, [`score`] makes all numbers of tokenised captions. METEOR needs
+//! tables of tens of megabytes and is asked of its own program, see [`Meteor`].
+//!
+//! ```
+//! use strefer_eval::captioning::{Caption, score, tokenize};
+//!
+//! let texts = tokenize(&["A man walks.", "A man's dog barks!"]);
+//! assert_eq!(texts, ["a man walks", "a man 's dog barks"]);
+//! let caption = |text: &str| Caption { prediction: text.to_owned(), references: vec![text.to_owned()] };
+//! let scores = score(&[caption(&texts[0]), caption(&texts[1])]);
+//! assert!(scores.corpus.rouge_l == 1.0 && scores.corpus.cider > 7.0);
+//! ```
+
+mod abbreviations;
+mod bleu;
+mod cider;
+mod meteor;
+mod ngrams;
+mod record;
+mod rouge;
+mod score;
+mod token;
+mod tokenize;
+
+pub use meteor::{Meteor, MeteorError, MeteorScores};
+pub use record::{CaptionRecord, PredictionRecord};
+pub use score::{Caption, CaptionScores, Scores, score, score_records};
+pub use tokenize::tokenize;

@@ -1,0 +1,26 @@
+//! Questions with given answers: MVBench, Video-MME, Perception Test, NExT-QA, TempCompass and others like them.
+//!
+//! [`Reading`] finds the chosen option in what a model says, as each benchmark's own script does, except that nothing is
+//! guessed: an answer without a choice is counted. [`score`] gives accuracies with intervals, over all questions and by
+//! group; [`compare`] says whether one run is better than another.
+//!
+//! ```
+//! use strefer_eval::choice::Reading;
+//!
+//! let options = ["a red kite", "a blue car"].map(str::to_owned);
+//! assert_eq!(Reading::MvBench.choice("(B) a blue car", &options), Some(1));
+//! assert_eq!(Reading::NextQa.choice("I cannot say", &options), None);
+//! ```
+
+mod letter;
+mod next_qa;
+mod reading;
+mod record;
+mod score;
+mod temp_compass;
+mod video_mme;
+mod video_refer;
+
+pub use reading::Reading;
+pub use record::{Question, Reply};
+pub use score::{Comparison, GroupScores, Scores, Verdict, compare, score};
