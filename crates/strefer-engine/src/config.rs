@@ -60,6 +60,8 @@ pub struct InstructConfig {
     pub actions: Vec<String>,
     /// Only ask questions about a masked object whose answer another object of the video does not share.
     pub contrast_only: bool,
+    /// Share of the answers that are a word or two where a sentence could be given.
+    pub brief_share: f64,
     /// How times are written, drawn evenly.
     pub time_styles: Vec<TimeStyle>,
     /// Largest share of questions with a false premise in a group.
@@ -103,6 +105,7 @@ impl Default for InstructConfig {
             .into(),
             actions: Vec::new(),
             contrast_only: true,
+            brief_share: 0.6,
             time_styles: vec![TimeStyle::Token, TimeStyle::Clock, TimeStyle::Seconds],
             negative_share: 0.3,
             jitter: 0.1,
@@ -141,6 +144,7 @@ impl InstructConfig {
             ("middle", self.middle, 0.01, 1.0),
             ("smallest_area", self.smallest_area, 0.0, 0.5),
             ("shortest_s", self.shortest_s, 0.0, 3600.0),
+            ("brief_share", self.brief_share, 0.0, 1.0),
             ("single_frame_share", self.single_frame_share, 0.0, 1.0),
         ] {
             if !(low..=high).contains(&value) {

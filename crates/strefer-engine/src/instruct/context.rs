@@ -132,7 +132,7 @@ impl<'a> Context<'a> {
 
     /// Whether an answer is short; always where it is scored by itself.
     pub fn brief(&self, rng: &mut Rng) -> bool {
-        let drawn = rng.chance(0.6);
+        let drawn = rng.chance(self.cfg.brief_share);
         drawn || self.single()
     }
 
