@@ -185,12 +185,14 @@ fn a_still_is_shown_once_and_frames_are_computed_once() {
     let mut repeating = checkpoint.config.clone();
     repeating.frames.stills_once = false;
     let repeating = Processor::new(&repeating, checkpoint.tokenizer.clone(), options);
-    let mut sample = lab.samples("data").into_iter().find(|sample| sample.regions.is_empty()).unwrap();
-    let whole = processor.process(&sample, &Purpose::Infer).unwrap();
-    assert_eq!((whole.frames.dim(0).unwrap(), whole.shown.len()), (8, 8));
+    let mut sample = lab.samples("data").remove(0);
+    sample.regions.clear();
     sample.times.clear();
     sample.conversations.truncate(2);
     sample.conversations[0].text = "<video>\nWhat is there?".to_owned();
+    sample.conversations[1].text = "A ball.".to_owned();
+    let whole = processor.process(&sample, &Purpose::Infer).unwrap();
+    assert_eq!((whole.frames.dim(0).unwrap(), whole.shown.len()), (8, 8));
     sample.media[0].segment = Some(strefer_core::sample::Segment { start_s: 1.01, end_s: Some(1.02) });
     let once = processor.process(&sample, &Purpose::Infer).unwrap();
     assert_eq!((once.frames.dim(0).unwrap(), once.shown), (1, vec![0]));

@@ -12,14 +12,13 @@ use strefer_core::{FrameMask, OtherObject, QuizFacts, Rle, Sample};
 
 use crate::instruct::context::Context;
 use crate::instruct::draft::{Draft, Fact};
-use crate::instruct::task::TaskKind;
 
 /// Samples of many turns. No turn asks for what an earlier turn of the same conversation has told.
 pub fn conversations(cx: &Context<'_>, mut drafts: Vec<Draft>, config_hash: &str) -> Vec<Sample> {
     cx.rng("pack").shuffle(&mut drafts);
     let mut open: Vec<Vec<Draft>> = Vec::new();
-    // What tells much would close a conversation for everything else: it comes last.
-    drafts.sort_by_key(|draft| draft.task == TaskKind::MaskTimeline || draft.tells.len() > 4);
+    // What tells more than it asks for would close a conversation for other questions: it comes last.
+    drafts.sort_by_key(|draft| draft.tells.len() > draft.asks.len());
     for draft in drafts {
         match open.iter_mut().find(|turns| fits(cx, turns, &draft)) {
             Some(turns) => turns.push(draft),
