@@ -9,6 +9,7 @@ mod fused;
 mod mask;
 mod pooled;
 
+use composed::wide;
 pub(crate) use fused::simd;
 pub use mask::AttentionMask;
 pub use pooled::Pooled;
@@ -54,10 +55,6 @@ fn narrow<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<DType> {
         any |= half;
     }
     result.filter(|_| any)
-}
-
-fn wide(xs: &Tensor) -> Result<Tensor> {
-    xs.to_dtype(DType::F32)
 }
 
 /// Divides each vector by its root mean square, then multiplies by `weight`.

@@ -14,7 +14,7 @@ use candle_core::{D, DType, Result, Tensor};
 use crate::ops::Pooled;
 
 /// Half types compute in f32 and return what they got.
-fn wide(xs: &Tensor) -> Result<Tensor> {
+pub(super) fn wide(xs: &Tensor) -> Result<Tensor> {
     match xs.dtype() {
         DType::F16 | DType::BF16 => xs.to_dtype(DType::F32),
         _ => Ok(xs.clone()),
