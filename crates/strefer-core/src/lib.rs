@@ -28,6 +28,7 @@ pub mod rng;
 pub mod sample;
 pub mod segmentation;
 pub mod settings;
+pub mod stkit;
 pub mod time;
 pub mod validate;
 
@@ -40,4 +41,5 @@ pub use rle::{Rle, RleRecord};
 pub use rng::Rng;
 pub use sample::Sample;
 pub use segmentation::FrameMask;
+pub use stkit::{StkitAnswer, StkitFacts, StkitTask};
 pub use time::Span;

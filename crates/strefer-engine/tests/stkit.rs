@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strefer_core::sample::{MediaKind, Role};
-use strefer_core::{Rng, Sample};
+use strefer_core::{Rng, Sample, StkitAnswer, StkitFacts, StkitTask};
 use strefer_engine::Error;
 use strefer_engine::stkit::clip::{ClipObject, Source};
-use strefer_engine::stkit::question::{Label, StkitFacts, StkitTask};
 use strefer_engine::stkit::{Clip, Generated, StkitConfig, Up, generate};
 
 const FRAMES: usize = 40;
@@ -78,11 +77,11 @@ fn answers_are_balanced() {
     let mut first_wins = 0;
     for facts in samples.iter().map(facts) {
         match (facts.task, &facts.label) {
-            (StkitTask::MovementDirectionComparison, Label::Word(word)) => {
+            (StkitTask::MovementDirectionComparison, StkitAnswer::Word(word)) => {
                 *same.entry(word.clone()).or_default() += 1;
             }
-            (StkitTask::TravelingSpeedComparison, Label::Word(word)) => {
-                first_wins += usize::from(facts.options[0].name() == word);
+            (StkitTask::TravelingSpeedComparison, StkitAnswer::Word(word)) => {
+                first_wins += usize::from(&facts.options[0] == word);
             }
             _ => {}
         }
@@ -104,7 +103,7 @@ fn a_sample_shows_marked_frames_and_says_what_is_marked() {
         assert!(question.text.starts_with("<video>\nThe video is 20.00s long. You see 40 frames"));
         assert!(question.text.contains("0.00s, 0.50s,") && question.text.contains("19.50s. "));
         assert!(overlay.marks.iter().all(|mark| question.text.contains(mark.colour.name())));
-        if let Label::Word(word) = facts(sample).label {
+        if let StkitAnswer::Word(word) = facts(sample).label {
             assert!(answer.text.to_lowercase().contains(&word), "{}", answer.text);
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use strefer_core::jsonl;
 
 use crate::error::{Error, Result};
@@ -18,6 +19,25 @@ pub trait BenchRecord: DeserializeOwned {
 
     /// What makes it unusable, if anything.
     fn fault(&self) -> Option<String>;
+}
+
+/// What a model says to a question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The question.
+    pub id: String,
+    /// As the model said it.
+    pub text: String,
+}
+
+impl BenchRecord for Reply {
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+
+    fn fault(&self) -> Option<String> {
+        None
+    }
 }
 
 /// All records of a file of JSON Lines.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use strefer_core::golden;
-use strefer_eval::choice::{Question, Reading, Reply, Verdict, compare, score};
+use strefer_eval::choice::{Question, Reading, Verdict, compare, score};
+use strefer_eval::records::Reply;
 use strefer_eval::{Bootstrap, Unmatched, records};
 
 #[derive(Deserialize)]

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
-use strefer_core::golden;
-use strefer_eval::stkit::{Answer, Question, Reply, Task, judge, parse, score, summarise};
+use strefer_core::{StkitAnswer, StkitTask, golden};
+use strefer_eval::records::Reply;
+use strefer_eval::stkit::{Question, judge, parse, score, summarise};
 use strefer_eval::{Coverage, Unmatched, records};
 
 /// Our own recordings, and `file` among those of the whole family.
@@ -22,7 +23,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &PathBuf) -> T {
 
 #[derive(Deserialize)]
 struct ParseCase {
-    task: Task,
+    task: StkitTask,
     text: String,
     options: Option<Vec<String>>,
     expected: Value,
@@ -32,7 +33,7 @@ impl ParseCase {
     fn holds(&self) -> bool {
         let found = parse(self.task, &self.text, self.options.as_deref().unwrap_or_default());
         match (&found, self.task.read(&self.expected)) {
-            (Some(Answer::Number(found)), Some(Answer::Number(expected))) => {
+            (Some(StkitAnswer::Number(found)), Some(StkitAnswer::Number(expected))) => {
                 (found - expected).abs() <= 1e-9 * expected.abs()
             }
             (found, expected) => *found == expected,
@@ -48,7 +49,7 @@ struct ScorerCases {
 
 #[derive(Deserialize)]
 struct ScorerItem {
-    task: Task,
+    task: StkitTask,
     label: Value,
     prediction: Value,
     expected: ExpectedVerdict,
@@ -73,7 +74,7 @@ fn close(found: &Value, expected: &Value) -> bool {
     }
 }
 
-fn answers(items: &[ScorerItem]) -> Vec<(Task, Answer, Option<Answer>)> {
+fn answers(items: &[ScorerItem]) -> Vec<(StkitTask, StkitAnswer, Option<StkitAnswer>)> {
     let answer = |item: &ScorerItem| {
         let said = item.task.read(&item.prediction);
         assert_eq!(said.is_none(), item.prediction.is_null(), "{} of {:?}", item.prediction, item.task);
@@ -99,11 +100,11 @@ fn a_disturbed_text_is_noticed() {
         for mut case in read::<Vec<ParseCase>>(&path) {
             case.text = match (case.expected.is_null(), case.task) {
                 (false, _) => "nothing".to_owned(),
-                (true, Task::TraveledDistance) => "3 m".to_owned(),
-                (true, Task::TravelingSpeed) => "3 km/h".to_owned(),
-                (true, Task::MovementDirection) => "3 o'clock".to_owned(),
-                (true, Task::DirectionTimestamp) => "1 to 2".to_owned(),
-                (true, Task::MovementDirectionComparison) => "yes".to_owned(),
+                (true, StkitTask::TraveledDistance) => "3 m".to_owned(),
+                (true, StkitTask::TravelingSpeed) => "3 km/h".to_owned(),
+                (true, StkitTask::MovementDirection) => "3 o'clock".to_owned(),
+                (true, StkitTask::DirectionTimestamp) => "1 to 2".to_owned(),
+                (true, StkitTask::MovementDirectionComparison) => "yes".to_owned(),
                 (true, _) => case.options.as_ref().unwrap()[0].clone(),
             };
             assert!(!case.holds(), "{}", case.text);

@@ -149,10 +149,11 @@ fn shuffled<'a>(first: &'a Subject, second: &'a Subject, rng: &mut Rng) -> [&'a 
 
 #[cfg(test)]
 mod tests {
+    use strefer_core::StkitTask;
+
     use super::*;
     use crate::stkit::clip::{ClipObject, Source};
     use crate::stkit::overlay::Colour;
-    use crate::stkit::question::StkitTask;
     use crate::stkit::subject::subjects;
     use crate::stkit::vector::{Point, Up};
 

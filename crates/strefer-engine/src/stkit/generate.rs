@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strefer_core::sample::{AnswerFormat, Media, MediaKind, Mix, Provenance, Role, Task};
 use strefer_core::validate::MediaFacts;
-use strefer_core::{Rng, Sample};
+use strefer_core::{Rng, Sample, StkitTask};
 
 use crate::error::{Error, Result};
 use crate::instruct::config_hash;
@@ -13,7 +13,7 @@ use crate::stkit::balance::balanced;
 use crate::stkit::clip::Clip;
 use crate::stkit::config::StkitConfig;
 use crate::stkit::overlay::{Colour, Overlay};
-use crate::stkit::question::{Question, StkitTask};
+use crate::stkit::question::Question;
 use crate::stkit::subject::subjects;
 use crate::stkit::words;
 

@@ -11,15 +11,22 @@ const THINNEST_PX: usize = 2;
 /// The colour of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "colours")]
 pub enum Colour {
+    /// Red.
     Red,
+    /// Blue.
     Blue,
+    /// Green.
     Green,
+    /// Yellow.
     Yellow,
+    /// Purple.
     Purple,
+    /// Orange.
     Orange,
+    /// Cyan.
     Cyan,
+    /// Pink.
     Pink,
 }
 

@@ -1,56 +1,8 @@
-//! The seven tasks: what is asked, and what is true.
+//! Questions of the seven tasks: what is asked, and what is true.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use strefer_core::{Sample, Span};
+use strefer_core::{Span, StkitAnswer, StkitFacts, StkitTask};
 
 use crate::stkit::overlay::Colour;
-
-/// What a question is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StkitTask {
-    /// How far, in metres.
-    TraveledDistance,
-    /// How fast on average, in kilometres an hour.
-    TravelingSpeed,
-    /// Which way at the end, as an hour on the clock.
-    MovementDirection,
-    /// When towards an hour, in seconds.
-    DirectionTimestamp,
-    /// Which of two goes farther, or less far.
-    TraveledDistanceComparison,
-    /// Which of two is faster, or slower.
-    TravelingSpeedComparison,
-    /// Whether two go the same way.
-    MovementDirectionComparison,
-}
-
-impl StkitTask {
-    /// All of them, in the order of the paper.
-    pub const ALL: [Self; 7] = [
-        Self::TraveledDistance,
-        Self::TravelingSpeed,
-        Self::MovementDirection,
-        Self::DirectionTimestamp,
-        Self::TraveledDistanceComparison,
-        Self::TravelingSpeedComparison,
-        Self::MovementDirectionComparison,
-    ];
-
-    /// As it is called in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TraveledDistance => "traveled_distance",
-            Self::TravelingSpeed => "traveling_speed",
-            Self::MovementDirection => "movement_direction",
-            Self::DirectionTimestamp => "direction_timestamp",
-            Self::TraveledDistanceComparison => "traveled_distance_comparison",
-            Self::TravelingSpeedComparison => "traveling_speed_comparison",
-            Self::MovementDirectionComparison => "movement_direction_comparison",
-        }
-    }
-}
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,59 +96,18 @@ impl Question {
     /// What a scorer needs.
     pub fn facts(&self) -> StkitFacts {
         let (label, options) = match self {
-            Self::Measure { value, .. } => (Label::Number(*value), Vec::new()),
-            Self::Direction { clock, .. } => (Label::Clock(*clock), Vec::new()),
-            Self::Timestamp { span, .. } => (Label::Interval([span.start_s, span.end_s]), Vec::new()),
-            Self::Comparison { objects, winner, .. } => {
-                (Label::Word(objects[*winner].name().to_owned()), objects.to_vec())
-            }
+            Self::Measure { value, .. } => (StkitAnswer::Number(*value), Vec::new()),
+            Self::Direction { clock, .. } => (StkitAnswer::Clock(*clock), Vec::new()),
+            Self::Timestamp { span, .. } => (StkitAnswer::Interval([span.start_s, span.end_s]), Vec::new()),
+            Self::Comparison { objects, winner, .. } => (
+                StkitAnswer::Word(objects[*winner].name().to_owned()),
+                objects.map(|object| object.name().to_owned()).to_vec(),
+            ),
             Self::SameDirection { same, .. } => {
-                (Label::Word(if *same { "yes" } else { "no" }.to_owned()), Vec::new())
+                (StkitAnswer::Word(if *same { "yes" } else { "no" }.to_owned()), Vec::new())
             }
         };
         StkitFacts { task: self.task(), label, options }
-    }
-}
-
-/// A true answer, without the sentence around it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Label {
-    /// An hour, 1 to 12.
-    Clock(u8),
-    /// Metres or kilometres an hour.
-    Number(f64),
-    /// Start and end in seconds.
-    Interval([f64; 2]),
-    /// A colour, yes or no.
-    Word(String),
-}
-
-/// What makes a sample one of these questions, kept in [`Sample::eval`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StkitFacts {
-    /// The task.
-    pub task: StkitTask,
-    /// The true answer.
-    pub label: Label,
-    /// Colours that could be the answer, in the order in which they are mentioned.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<Colour>,
-}
-
-impl StkitFacts {
-    /// The facts of a sample; `None` when it is no such question.
-    pub fn of(sample: &Sample) -> Option<Self> {
-        serde_json::from_value(sample.eval.clone()?).ok()
-    }
-
-    /// As the value of [`Sample::eval`].
-    ///
-    /// # Panics
-    /// Never: the facts hold nothing that JSON cannot say.
-    pub fn to_value(&self) -> Value {
-        serde_json::to_value(self).expect("facts are plain JSON")
     }
 }
 
@@ -243,13 +154,6 @@ mod tests {
         for question in [comparison, measure(Quantity::Speed, 8.0)] {
             let facts = question.facts();
             assert_eq!(serde_json::from_value::<StkitFacts>(facts.to_value()).unwrap(), facts);
-        }
-    }
-
-    #[test]
-    fn tasks_are_called_the_same_everywhere() {
-        for task in StkitTask::ALL {
-            assert_eq!(serde_json::to_value(task).unwrap(), task.name());
         }
     }
 }

@@ -22,5 +22,5 @@ mod video_mme;
 mod video_refer;
 
 pub use reading::Reading;
-pub use record::{Question, Reply};
+pub use record::Question;
 pub use score::{Comparison, GroupScores, Scores, Verdict, compare, score};

@@ -42,7 +42,7 @@ impl Reading {
             Self::MvBenchFirstWord => letter::first_word(text, options.len()),
             Self::VideoRefer => video_refer::choice(text, options, false),
             Self::VideoReferWords => video_refer::choice(text, options, true),
-            Self::VideoMme => video_mme::choice(text, &video_mme::OPENINGS),
+            Self::VideoMme => video_mme::choice(text, &[]),
             Self::VideoMmeHarness => video_mme::choice(text, &video_mme::HARNESS_OPENINGS),
             Self::Letter => letter::first_alone(text),
             Self::NextQa => next_qa::choice(text, options),

@@ -1,4 +1,4 @@
-//! Questions and replies, one JSON object a line.
+//! Questions, one JSON object a line.
 
 use std::collections::BTreeMap;
 
@@ -31,24 +31,5 @@ impl BenchRecord for Question {
             return Some(format!("{options} options leave no choice"));
         }
         (answer >= options).then(|| format!("answer {answer} of {options} options"))
-    }
-}
-
-/// What a model says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
-    /// The question.
-    pub id: String,
-    /// As the model said it.
-    pub text: String,
-}
-
-impl BenchRecord for Reply {
-    fn key(&self) -> String {
-        self.id.clone()
-    }
-
-    fn fault(&self) -> Option<String> {
-        None
     }
 }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::reading::Reading;
-use super::record::{Question, Reply};
+use super::record::Question;
 use crate::coverage::{Coverage, Unmatched, pair};
 use crate::error::{Error, Result};
 use crate::quiz::Interval;
+use crate::records::Reply;
 use crate::statistics::{Bootstrap, Difference, mean};
 
 /// What became of one question.

@@ -4,18 +4,17 @@
 //! answers. The paper lets a language model read the answers; the rules here are ours.
 //!
 //! ```
-//! use strefer_eval::stkit::{Answer, Task, judge, parse};
+//! use strefer_core::{StkitAnswer, StkitTask};
+//! use strefer_eval::stkit::{judge, parse};
 //!
-//! let said = parse(Task::TravelingSpeed, "Roughly 10 m/s.", &[]);
-//! assert_eq!(said, Some(Answer::Number(36.0)));
-//! assert!(judge(&Answer::Number(30.0), said.as_ref()).correct);
+//! let said = parse(StkitTask::TravelingSpeed, "Roughly 10 m/s.", &[]);
+//! assert_eq!(said, Some(StkitAnswer::Number(36.0)));
+//! assert!(judge(&StkitAnswer::Number(30.0), said.as_ref()).correct);
 //! ```
 
 mod parse;
 mod score;
-mod task;
 mod token;
 
 pub use parse::parse;
-pub use score::{Question, Reply, Scores, TaskScores, Verdict, judge, score, summarise};
-pub use task::{Answer, Task};
+pub use score::{Question, Scores, TaskScores, Verdict, judge, score, summarise};

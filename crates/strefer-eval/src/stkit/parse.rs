@@ -1,7 +1,7 @@
 //! An answer read out of a sentence, or nothing: never a guess.
 
-use super::task::{Answer, Task};
 use super::token::{Token, tokens};
+use strefer_core::{StkitAnswer, StkitTask};
 
 const METRES_A_FOOT: f64 = 0.3048;
 const KILOMETRES_A_MILE: f64 = 1.609_344;
@@ -9,20 +9,20 @@ const HOURS: [&str; 12] =
     ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
 
 /// What `text` answers to a question of this task; `options` are the words offered by a comparison.
-pub fn parse(task: Task, text: &str, options: &[String]) -> Option<Answer> {
+pub fn parse(task: StkitTask, text: &str, options: &[String]) -> Option<StkitAnswer> {
     let tokens = tokens(text);
     match task {
-        Task::TraveledDistance => measure(&tokens, length_m).map(Answer::Number),
-        Task::TravelingSpeed => measure(&tokens, speed_kmh).map(Answer::Number),
-        Task::MovementDirection => clock(&tokens).map(Answer::Clock),
-        Task::DirectionTimestamp => interval(&tokens).map(Answer::Interval),
-        Task::TraveledDistanceComparison | Task::TravelingSpeedComparison => {
+        StkitTask::TraveledDistance => measure(&tokens, length_m).map(StkitAnswer::Number),
+        StkitTask::TravelingSpeed => measure(&tokens, speed_kmh).map(StkitAnswer::Number),
+        StkitTask::MovementDirection => clock(&tokens).map(StkitAnswer::Clock),
+        StkitTask::DirectionTimestamp => interval(&tokens).map(StkitAnswer::Interval),
+        StkitTask::TraveledDistanceComparison | StkitTask::TravelingSpeedComparison => {
             let offered =
                 |token: &Token| options.iter().find(|option| token.is_word(&[&option.to_lowercase()]));
-            tokens.iter().find_map(offered).cloned().map(Answer::Word)
+            tokens.iter().find_map(offered).cloned().map(StkitAnswer::Word)
         }
-        Task::MovementDirectionComparison => {
-            yes_or_no(&tokens).map(|yes| Answer::Word(if yes { "yes" } else { "no" }.to_owned()))
+        StkitTask::MovementDirectionComparison => {
+            yes_or_no(&tokens).map(|yes| StkitAnswer::Word(if yes { "yes" } else { "no" }.to_owned()))
         }
     }
 }
@@ -164,14 +164,14 @@ mod tests {
     #[test]
     fn a_text_that_says_two_things_answers_nothing() {
         let said = |task, text| parse(task, text, &[]);
-        assert_eq!(said(Task::TraveledDistance, "5 or 6"), None);
-        assert_eq!(said(Task::TraveledDistance, "36 km/h"), None);
-        assert_eq!(said(Task::TraveledDistance, "for 8 seconds"), None);
-        assert_eq!(said(Task::TravelingSpeed, "12 m"), None);
-        assert_eq!(said(Task::MovementDirection, "3.5 o'clock, or 3, or 4"), None);
-        assert_eq!(said(Task::DirectionTimestamp, "at 1, 2 and then 3"), None);
-        assert_eq!(said(Task::MovementDirectionComparison, "perhaps"), None);
-        for task in Task::ALL {
+        assert_eq!(said(StkitTask::TraveledDistance, "5 or 6"), None);
+        assert_eq!(said(StkitTask::TraveledDistance, "36 km/h"), None);
+        assert_eq!(said(StkitTask::TraveledDistance, "for 8 seconds"), None);
+        assert_eq!(said(StkitTask::TravelingSpeed, "12 m"), None);
+        assert_eq!(said(StkitTask::MovementDirection, "3.5 o'clock, or 3, or 4"), None);
+        assert_eq!(said(StkitTask::DirectionTimestamp, "at 1, 2 and then 3"), None);
+        assert_eq!(said(StkitTask::MovementDirectionComparison, "perhaps"), None);
+        for task in StkitTask::ALL {
             assert_eq!(said(task, ""), None);
         }
     }

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::parse::parse;
-use super::task::{Answer, Task};
 use crate::coverage::{Coverage, Unmatched, pair};
 use crate::error::Result;
-use crate::records::BenchRecord;
+use crate::records::{BenchRecord, Reply};
 use crate::statistics::mean;
+use strefer_core::{StkitAnswer, StkitTask};
 
 /// A number is right within this share of the truth.
 const TOLERANCE: f64 = 0.25;
@@ -27,21 +27,23 @@ pub struct Verdict {
 }
 
 /// Compares an answer with the truth; an answer of another kind is one that was not understood.
-pub fn judge(truth: &Answer, said: Option<&Answer>) -> Verdict {
+pub fn judge(truth: &StkitAnswer, said: Option<&StkitAnswer>) -> Verdict {
     match (truth, said) {
-        (Answer::Number(truth), Some(Answer::Number(said))) => {
+        (StkitAnswer::Number(truth), Some(StkitAnswer::Number(said))) => {
             let (low, high) = ((1.0 - TOLERANCE) * truth, (1.0 + TOLERANCE) * truth);
             Verdict { correct: low <= *said && *said <= high, error: Some((truth - said).abs()) }
         }
-        (Answer::Clock(truth), Some(Answer::Clock(said))) => {
+        (StkitAnswer::Clock(truth), Some(StkitAnswer::Clock(said))) => {
             let apart = truth.abs_diff(*said);
             Verdict { correct: apart == 0, error: Some(f64::from(apart.min(12_u8.saturating_sub(apart)))) }
         }
-        (Answer::Interval(truth), said) => {
-            let iou = if let Some(Answer::Interval(said)) = said { iou(truth, said) } else { 0.0 };
+        (StkitAnswer::Interval(truth), said) => {
+            let iou = if let Some(StkitAnswer::Interval(said)) = said { iou(truth, said) } else { 0.0 };
             Verdict { correct: iou >= LEAST_IOU, error: Some(iou) }
         }
-        (Answer::Word(truth), Some(Answer::Word(said))) => Verdict { correct: truth == said, error: None },
+        (StkitAnswer::Word(truth), Some(StkitAnswer::Word(said))) => {
+            Verdict { correct: truth == said, error: None }
+        }
         _ => Verdict { correct: false, error: None },
     }
 }
@@ -56,7 +58,7 @@ fn iou(a: &[f64; 2], b: &[f64; 2]) -> f64 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskScores {
     /// The task.
-    pub task: Task,
+    pub task: StkitTask,
     /// How many questions.
     pub n: usize,
     /// Share of right answers, 0 to 1.
@@ -72,14 +74,14 @@ pub struct TaskScores {
 pub struct Scores {
     /// Which questions are scored.
     pub coverage: Coverage,
-    /// Of the tasks that are asked, in the order of [`Task::ALL`].
+    /// Of the tasks that are asked, in the order of [`StkitTask::ALL`].
     pub tasks: Vec<TaskScores>,
 }
 
 impl Scores {
     /// The mean of the seven tasks' accuracies, 0 to 1; absent unless all seven are asked.
     pub fn average_accuracy(&self) -> Option<f64> {
-        let all = self.tasks.len() == Task::ALL.len();
+        let all = self.tasks.len() == StkitTask::ALL.len();
         all.then(|| mean(self.tasks.iter().map(|task| task.accuracy)))
     }
 
@@ -91,7 +93,7 @@ impl Scores {
                 "n": scores.n, "accuracy_pct": 100.0 * scores.accuracy, "unparsed": scores.unparsed,
             });
             if let Some(error) = scores.mean_error {
-                let name = if scores.task == Task::DirectionTimestamp { "mean_iou" } else { "mae" };
+                let name = if scores.task == StkitTask::DirectionTimestamp { "mean_iou" } else { "mae" };
                 entry[name] = error.into();
             }
             all.insert(scores.task.name().to_owned(), entry);
@@ -105,8 +107,8 @@ impl Scores {
 }
 
 /// The means of answers that are read already: task, truth, and what was said if it was understood.
-pub fn summarise(answers: &[(Task, Answer, Option<Answer>)], coverage: Coverage) -> Scores {
-    let of_task = |task: Task| {
+pub fn summarise(answers: &[(StkitTask, StkitAnswer, Option<StkitAnswer>)], coverage: Coverage) -> Scores {
+    let of_task = |task: StkitTask| {
         let own = || answers.iter().filter(move |(of, ..)| *of == task);
         let verdicts: Vec<Verdict> = own().map(|(_, truth, said)| judge(truth, said.as_ref())).collect();
         let errors: Vec<f64> = verdicts.iter().filter_map(|verdict| verdict.error).collect();
@@ -118,7 +120,7 @@ pub fn summarise(answers: &[(Task, Answer, Option<Answer>)], coverage: Coverage)
             mean_error: (!errors.is_empty()).then(|| mean(errors.iter().copied())),
         })
     };
-    Scores { coverage, tasks: Task::ALL.into_iter().filter_map(of_task).collect() }
+    Scores { coverage, tasks: StkitTask::ALL.into_iter().filter_map(of_task).collect() }
 }
 
 /// A question with its true answer.
@@ -127,8 +129,8 @@ pub struct Question {
     /// Its id.
     pub id: String,
     /// What it is about.
-    pub task: Task,
-    /// The true answer, as [`Task::read`] takes it.
+    pub task: StkitTask,
+    /// The true answer, as [`StkitTask::read`] takes it.
     pub label: Value,
     /// The words that a comparison offers.
     #[serde(default)]
@@ -136,7 +138,7 @@ pub struct Question {
 }
 
 impl Question {
-    fn truth(&self) -> Option<Answer> {
+    fn truth(&self) -> Option<StkitAnswer> {
         self.task.read(&self.label)
     }
 }
@@ -149,25 +151,6 @@ impl BenchRecord for Question {
     fn fault(&self) -> Option<String> {
         let none = self.truth().is_none();
         none.then(|| format!("label {} is no answer to {}", self.label, self.task.name()))
-    }
-}
-
-/// What a model says to a question.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
-    /// The question.
-    pub id: String,
-    /// As the model said it.
-    pub text: String,
-}
-
-impl BenchRecord for Reply {
-    fn key(&self) -> String {
-        self.id.clone()
-    }
-
-    fn fault(&self) -> Option<String> {
-        None
     }
 }
 
