@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::RgbImage;
-use strefer_core::PixelBox;
+use strefer_core::{PixelBox, Sample};
 use strefer_llm::GenerationConfig;
 use strefer_model::question::{Mark, MarkShape, Question};
 use strefer_model::{Inputs, Loaded, PromptToken, Purpose};
@@ -20,19 +20,25 @@ fn write_frames(dir: &Path) {
     }
 }
 
-fn ask(loaded: &Loaded, text: &str, marks: usize, times_s: &[f64]) -> strefer_model::Result<Inputs> {
-    let frames = tempfile::tempdir().unwrap();
-    write_frames(frames.path());
-    let info = VideoSource::open(frames.path(), &Limits::default())?.info().clone();
+/// A question about `marks` objects in a folder of frames.
+fn question(frames: &Path, text: &str, marks: usize, times_s: &[f64]) -> strefer_model::Result<Sample> {
+    write_frames(frames);
+    let info = VideoSource::open(frames, &Limits::default())?.info().clone();
     let area = PixelBox { x0: 1, y0: 1, x1: 9, y1: 7 };
     let question = Question {
         id: "question".to_owned(),
-        video: frames.path().to_owned(),
+        video: frames.to_owned(),
         text: text.to_owned(),
         marks: vec![Mark { shape: MarkShape::Box(area), at_s: 1.0 }; marks],
         times_s: times_s.to_vec(),
     };
-    loaded.processor.process(&question.to_sample(&info)?, &Purpose::Infer)
+    question.to_sample(&info)
+}
+
+fn ask(loaded: &Loaded, text: &str, marks: usize, times_s: &[f64]) -> strefer_model::Result<Inputs> {
+    let frames = tempfile::tempdir().unwrap();
+    let sample = question(frames.path(), text, marks, times_s)?;
+    loaded.processor.process(&sample, &Purpose::Infer)
 }
 
 fn count(inputs: &Inputs, wanted: fn(&PromptToken) -> bool) -> usize {
@@ -85,17 +91,7 @@ fn a_region_without_a_connector_or_before_its_video_is_refused() -> Any {
 
     let loaded = strefer::recordings().remove(0).place.load()?;
     let frames = tempfile::tempdir()?;
-    write_frames(frames.path());
-    let info = VideoSource::open(frames.path(), &Limits::default())?.info().clone();
-    let area = PixelBox { x0: 1, y0: 1, x1: 9, y1: 7 };
-    let question = Question {
-        id: "question".to_owned(),
-        video: frames.path().to_owned(),
-        text: "<region> w5".to_owned(),
-        marks: vec![Mark { shape: MarkShape::Box(area), at_s: 1.0 }],
-        times_s: Vec::new(),
-    };
-    let mut sample = question.to_sample(&info)?;
+    let mut sample = question(frames.path(), "<region> w5", 1, &[])?;
     sample.conversations[0].text = "<region:0> w5 <video>\nw7".to_owned();
     let error = loaded.processor.process(&sample, &Purpose::Infer).unwrap_err();
     assert!(error.to_string().contains("before the video"), "{error}");
