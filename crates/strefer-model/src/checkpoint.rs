@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
 use strefer_llm::Tokenizer;
@@ -14,11 +14,12 @@ use strefer_nn::{Declared, ParamStore, Weights, save_safetensors};
 use crate::config::{ModelType, VideoLlmConfig};
 use crate::error::{Error, Result};
 use crate::family::{self, Family, Layout};
+use crate::origin::Origin;
 use crate::processor::{Processor, ProcessorOptions};
 use crate::video_llm::VideoLlm;
 
 /// Shards are at most this large (5 GB).
-const MAX_SHARD_BYTES: usize = 5_000_000_000;
+pub(crate) const MAX_SHARD_BYTES: usize = 5_000_000_000;
 
 /// A checkpoint folder whose configuration and tokenizer have been read.
 #[derive(Debug, Clone)]
@@ -110,7 +111,8 @@ impl Checkpoint {
         Ok(Loaded { model, processor: Processor::new(&self.config, self.tokenizer.clone(), options) })
     }
 
-    /// Writes a folder that was not there before, in one step: whoever sees it sees all of it.
+    /// Writes a folder that was not there before, in one step. `origin` is that of the checkpoint the weights began as:
+    /// with it they can be written in its form again.
     ///
     /// # Errors
     /// The folder exists, or the disk refuses; nothing is left behind then.
@@ -118,23 +120,27 @@ impl Checkpoint {
         dir: impl AsRef<Path>,
         config: &VideoLlmConfig,
         tokenizer: &Tokenizer,
-        tensors: &BTreeMap<String, Tensor>,
-        dtype: DType,
+        weights: &Weights,
+        origin: Option<&Origin>,
     ) -> Result<()> {
-        let dir = dir.as_ref();
-        let io = |source| Error::Io { path: dir.to_owned(), source };
-        if dir.exists() {
-            return Err(io(std::io::ErrorKind::AlreadyExists.into()));
-        }
-        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(io)?;
-        let temporary = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(parent).map_err(io)?;
-        write_files(temporary.path(), config, tokenizer, tensors, dtype)?;
-        fs::rename(temporary.path(), dir).map_err(io)?;
-        // The folder has left its temporary name: there is nothing to remove any more.
-        let _ = temporary.keep();
-        Ok(())
+        in_one_step(dir.as_ref(), |dir| write_files(dir, config, tokenizer, weights, origin))
     }
+}
+
+/// Makes a folder that was not there before, in one step: whoever sees it sees all that `write` puts into it.
+pub(crate) fn in_one_step(dir: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let io = |source| Error::Io { path: dir.to_owned(), source };
+    if dir.exists() {
+        return Err(io(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(io)?;
+    let temporary = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(parent).map_err(io)?;
+    write(temporary.path())?;
+    fs::rename(temporary.path(), dir).map_err(io)?;
+    // The folder has left its temporary name: there is nothing to remove any more.
+    let _ = temporary.keep();
+    Ok(())
 }
 
 /// Parses a file.
@@ -160,22 +166,19 @@ fn own_config(path: &Path, json: &Value) -> Result<VideoLlmConfig> {
     }
 }
 
-/// Writes configuration, tokenizer and weights into a folder that exists.
+/// Writes configuration, tokenizer, weights and origin into a folder that exists.
 pub fn write_files(
     dir: &Path,
     config: &VideoLlmConfig,
     tokenizer: &Tokenizer,
-    tensors: &BTreeMap<String, Tensor>,
-    dtype: DType,
+    weights: &Weights,
+    origin: Option<&Origin>,
 ) -> Result<()> {
-    let tensors: BTreeMap<String, Tensor> = tensors
-        .iter()
-        .map(|(name, tensor)| Ok((name.clone(), tensor.to_dtype(dtype)?)))
-        .collect::<Result<_>>()?;
-    save_safetensors(dir, "model", &tensors, MAX_SHARD_BYTES, &BTreeMap::new())?;
+    save_safetensors(dir, "model", weights, MAX_SHARD_BYTES, &BTreeMap::new())?;
     let path = dir.join("config.json");
     let text = serde_json::to_string_pretty(config)
         .map_err(|error| Error::Config { path: path.clone(), reason: error.to_string() })?;
     fs::write(&path, text + "\n").map_err(|source| Error::Io { path, source })?;
-    Ok(tokenizer.save(dir.join("tokenizer.json"))?)
+    tokenizer.save(dir.join("tokenizer.json"))?;
+    origin.map_or(Ok(()), |origin| origin.keep_in(dir))
 }

@@ -25,6 +25,20 @@ pub enum Error {
     /// A computation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+    /// A checkpoint cannot be written in a published form, since it came from none.
+    #[error("{path}: it came from no published checkpoint, so there is no published form to write it in")]
+    NoOrigin {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// A file of recorded activations that is none.
+    #[error("{origin}: {reason}")]
+    Recording {
+        /// The file.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A sample asks for what this model cannot do.
     #[error("sample {id}: {reason}")]
     Unsupported {

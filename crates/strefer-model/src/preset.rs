@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use strefer_core::UniformRule;
 use strefer_llm::{DecoderConfig, Tokenizer, train_bpe};
-use strefer_nn::ParamStore;
+use strefer_nn::{ParamStore, Weights};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig};
 
 use crate::checkpoint::Checkpoint;
@@ -87,7 +87,8 @@ where
     let mut weights = fresh_weights(&config, seed)?;
     let positions = grid_positions(config.grid_side(), config.vision.siglip.hidden_size);
     weights.insert(format!("{VISION}.vision_model.embeddings.position_embedding.weight"), positions?);
-    Checkpoint::save(dir, &config, &tokenizer, &weights, DType::F32)?;
+    let weights = Weights::from_tensors("fresh weights", weights);
+    Checkpoint::save(dir, &config, &tokenizer, &weights, None)?;
     Ok(config)
 }
 

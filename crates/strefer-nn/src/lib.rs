@@ -28,7 +28,7 @@ pub mod weights;
 
 pub use embedding::Embedding;
 pub use error::{Error, Result};
-pub use linear::{Linear, LoraConfig, linear, linear_init, linear_no_bias, merge_lora};
+pub use linear::{Linear, LoraConfig, linear, linear_init, linear_no_bias};
 pub use norm::{LayerNorm, RmsNorm};
 pub use params::ParamStore;
 pub use recompute::Recompute;

@@ -1,7 +1,5 @@
 //! Linear layers, plain or with a low-rank update.
 
-use std::collections::BTreeMap;
-
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
@@ -96,25 +94,6 @@ impl Linear {
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }
-}
-
-/// Folds the updates of saved parameters into the weights they belong to, and leaves the updates out: what is left has
-/// the names and shapes of the plain model. `alpha` is that of the [`LoraConfig`].
-pub fn merge_lora(tensors: &BTreeMap<String, Tensor>, alpha: f64) -> Result<BTreeMap<String, Tensor>> {
-    let mut merged: BTreeMap<String, Tensor> = BTreeMap::new();
-    for (name, tensor) in tensors.iter().filter(|(name, _)| !name.contains(".lora_")) {
-        let base = name.strip_suffix(".weight").unwrap_or(name);
-        let part = |which: &str| tensors.get(&format!("{base}.lora_{which}.weight"));
-        let tensor = match (part("A"), part("B")) {
-            (Some(lora_a), Some(lora_b)) if name.ends_with(".weight") => {
-                let scale = alpha / lora_a.dim(0)?.max(1) as f64;
-                (tensor + (lora_b.matmul(lora_a)? * scale)?)?
-            }
-            _ => tensor.clone(),
-        };
-        merged.insert(name.clone(), tensor);
-    }
-    Ok(merged)
 }
 
 impl Module for Linear {

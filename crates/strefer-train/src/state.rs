@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use strefer_llm::Tokenizer;
-use strefer_model::VideoLlmConfig;
 use strefer_model::checkpoint::write_files;
+use strefer_model::{Origin, VideoLlmConfig};
 use strefer_nn::optim::AdamW;
 use strefer_nn::{Weights, save_safetensors};
 
@@ -39,14 +39,16 @@ pub struct Checkpoints {
     keep: usize,
 }
 
-/// What a checkpoint holds besides the model's configuration and tokenizer.
+/// What a checkpoint holds.
 pub struct Saved<'a> {
     /// The model's configuration.
     pub config: &'a VideoLlmConfig,
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// All weights in f32.
-    pub tensors: &'a BTreeMap<String, Tensor>,
+    pub weights: &'a Weights,
+    /// Where the model came from, if it was published.
+    pub origin: Option<&'a Origin>,
     /// The optimiser.
     pub optimizer: &'a AdamW,
     /// The counters.
@@ -121,8 +123,9 @@ fn write(dir: &Path, saved: &Saved<'_>) -> Result<()> {
     }
     let trainer = dir.join("trainer");
     fs::create_dir_all(&trainer).map_err(io(&trainer))?;
-    write_files(dir, saved.config, saved.tokenizer, saved.tensors, DType::F32)?;
-    save_safetensors(&trainer, "optimizer", &saved.optimizer.state_dict()?, SHARD_BYTES, &BTreeMap::new())?;
+    write_files(dir, saved.config, saved.tokenizer, saved.weights, saved.origin)?;
+    let optimizer = Weights::from_tensors("optimizer", saved.optimizer.state_dict()?);
+    save_safetensors(&trainer, "optimizer", &optimizer, SHARD_BYTES, &BTreeMap::new())?;
     let path = trainer.join("progress.json");
     let text = serde_json::to_string_pretty(&saved.progress).map_err(|error| io(&path)(error.into()))?;
     fs::write(&path, text).map_err(io(&path))

@@ -12,7 +12,9 @@ use strefer_core::Sample;
 use strefer_core::mixture::SampleFile;
 use strefer_eval::quiz::{self, Look};
 use strefer_llm::Tokenizer;
-use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, PromptToken, VideoLlm, VideoLlmConfig};
+use strefer_model::{
+    Checkpoint, Inputs, Origin, Processor, ProcessorOptions, PromptToken, VideoLlm, VideoLlmConfig,
+};
 use strefer_nn::optim::{AdamW, Gradients, Group};
 use strefer_nn::{ParamStore, Recompute, Weights};
 
@@ -45,6 +47,7 @@ pub struct Trainer {
     config: TrainConfig,
     model_config: VideoLlmConfig,
     tokenizer: Tokenizer,
+    origin: Option<Origin>,
     store: ParamStore,
     vars: BTreeMap<String, Var>,
     model: VideoLlm,
@@ -85,6 +88,7 @@ impl Trainer {
             config,
             model_config,
             tokenizer,
+            origin: Origin::of(&checkpoint)?,
             store,
             vars,
             model,
@@ -262,7 +266,8 @@ impl Trainer {
         self.checkpoints.save(&Saved {
             config: &self.model_config,
             tokenizer: &self.tokenizer,
-            tensors: &self.store.tensors(),
+            weights: &self.weights(),
+            origin: self.origin.as_ref(),
             optimizer: &self.optimizer,
             progress: self.progress,
         })
@@ -271,10 +276,15 @@ impl Trainer {
     fn write_final(&self) -> Result<PathBuf> {
         let dir = self.config.output.join("final");
         if !dir.exists() {
-            let dtype = self.config.save.final_dtype.into();
-            Checkpoint::save(&dir, &self.model_config, &self.tokenizer, &self.store.tensors(), dtype)?;
+            let weights = self.weights().cast(self.config.save.final_dtype.into());
+            let origin = self.origin.as_ref();
+            Checkpoint::save(&dir, &self.model_config, &self.tokenizer, &weights, origin)?;
         }
         Ok(dir)
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::from_tensors(self.config.output.display().to_string(), self.store.tensors())
     }
 }
 

@@ -26,17 +26,25 @@ pub enum Precision {
     F32,
     /// 16 bits, 8 of them exponent.
     Bf16,
+    /// 16 bits, 5 of them exponent.
+    F16,
+}
+
+impl From<Precision> for DType {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::BF16,
+            Precision::F16 => Self::F16,
+        }
+    }
 }
 
 impl ModelArgs {
     /// Loads the model.
     pub fn load(&self, options: ProcessorOptions) -> anyhow::Result<Loaded> {
         let dir = find_model(self.model.as_deref())?;
-        let dtype = match self.dtype {
-            Precision::F32 => DType::F32,
-            Precision::Bf16 => DType::BF16,
-        };
-        Ok(Checkpoint::open(&dir)?.load(&device()?, dtype, options)?)
+        Ok(Checkpoint::open(&dir)?.load(&device()?, self.dtype.into(), options)?)
     }
 }
 

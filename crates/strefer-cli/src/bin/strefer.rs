@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use strefer_cli::commands::{engine, eval, infer, init, report, synth, train};
+use strefer_cli::commands::{convert, engine, eval, infer, init, report, synth, train, verify};
 
 /// A Video LLM that understands this object, at this moment
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ enum Job {
     Eval(eval::EvalArgs),
     Infer(Box<infer::InferArgs>),
     Report(report::ReportArgs),
+    Convert(convert::ConvertArgs),
+    Verify(verify::VerifyArgs),
 }
 
 fn main() -> ExitCode {
@@ -36,5 +38,7 @@ fn main() -> ExitCode {
         Job::Eval(args) => eval::run(args),
         Job::Infer(args) => infer::run(args),
         Job::Report(args) => report::run(args),
+        Job::Convert(args) => convert::run(args),
+        Job::Verify(args) => verify::run(args),
     })
 }

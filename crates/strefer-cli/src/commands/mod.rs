@@ -1,5 +1,6 @@
 //! One file a job.
 
+pub mod convert;
 pub mod engine;
 pub mod eval;
 pub mod infer;
@@ -9,4 +10,5 @@ mod overlay;
 pub mod report;
 pub mod synth;
 pub mod train;
+pub mod verify;
 pub mod world;

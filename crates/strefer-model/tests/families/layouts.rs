@@ -6,8 +6,8 @@ use std::fs;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use strefer_model::{Family, ProcessorOptions, family, prefix};
-use strefer_nn::save_safetensors;
 use strefer_nn::testing::{Golden, assert_close};
+use strefer_nn::{Weights, save_safetensors};
 
 use super::place::{own_golden, tensors};
 use super::{Any, llava_onevision, strefer, videorefer};
@@ -106,6 +106,7 @@ fn a_tower_and_parts_beside_the_model_give_the_same_numbers() -> Any {
         .collect();
     tower
         .insert("text_model.final_layer_norm.bias".into(), tower["vision_model.post_layernorm.bias"].clone());
+    let tower = Weights::from_tensors("tower", tower);
     save_safetensors(recording.place.path("tiny-siglip"), "model", &tower, usize::MAX, &BTreeMap::new())?;
     let config = json!({"model_type": "siglip", "vision_config": recording.place.config["vision_config"]});
     fs::write(recording.place.path("tiny-siglip/config.json"), config.to_string())?;
@@ -130,6 +131,7 @@ fn a_checkpoint_without_the_frozen_tower_takes_the_release_beside_it() -> Any {
         Some((format!("vision_model.{}", name.strip_prefix("vision_encoder.")?), tensor.clone()))
     };
     let tensors: BTreeMap<_, _> = recording.place.tensors.iter().filter_map(of_tower).collect();
+    let tensors = Weights::from_tensors("tower", tensors);
     save_safetensors(&tower, "model", &tensors, usize::MAX, &BTreeMap::new())?;
     fs::write(tower.join("config.json"), recording.place.config["vision_config"].to_string())?;
     recording.place.config.as_object_mut().unwrap().remove("vision_config");

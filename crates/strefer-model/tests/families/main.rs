@@ -1,12 +1,14 @@
 //! Folders of the published families: what they mean, that whole models give the references' numbers, and what is said
 //! about folders that are damaged or mixed up.
 
+mod convert;
 mod layouts;
 mod llava_onevision;
 mod place;
 mod questions;
 mod splice;
 mod strefer;
+mod verify;
 mod videorefer;
 mod whole;
 mod wrong_input;

@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use strefer_core::golden;
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
-use strefer_nn::save_safetensors;
 use strefer_nn::testing::Golden;
+use strefer_nn::{Weights, save_safetensors};
 
 /// Configuration, tokenizer and weights, in memory and in a temporary folder.
 pub struct Place {
@@ -36,7 +36,8 @@ impl Place {
         let write = |file: &str, json: &Value| std::fs::write(self.path(file), json.to_string()).unwrap();
         write("config.json", &self.config);
         write("tokenizer.json", &self.tokenizer);
-        save_safetensors(self.dir.path(), "model", &self.tensors, bytes, &BTreeMap::new()).unwrap();
+        let weights = Weights::from_tensors("test", self.tensors.clone());
+        save_safetensors(self.dir.path(), "model", &weights, bytes, &BTreeMap::new()).unwrap();
     }
 
     pub fn path(&self, file: &str) -> std::path::PathBuf {

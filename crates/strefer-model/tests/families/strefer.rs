@@ -74,7 +74,7 @@ impl Recording {
         sample("row", frames, (0..t).collect(), regions, tokens, labels.to_vec())
     }
 
-    fn batch(&self, name: &str) -> (Vec<Inputs>, Recorded) {
+    pub fn batch(&self, name: &str) -> (Vec<Inputs>, Recorded) {
         let inputs = Golden::open(&self.dir, &format!("{name}_inputs"));
         let outputs = Golden::open(&self.dir, &format!("{name}_outputs"));
         let (ids, labels) = (integers(&inputs.tensor("input_ids")), integers(&inputs.tensor("labels")));

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use serde_json::Value;
 use strefer_core::golden;
 use strefer_llm::GenerationConfig;
-use strefer_model::{IGNORE, Inputs, prefix};
+use strefer_model::{Checkpoint, IGNORE, Inputs, prefix};
 use strefer_nn::testing::Golden;
 
 use super::Any;
@@ -102,9 +102,13 @@ impl Recording {
 
     /// Compares the batch through the folder as it lies there now.
     pub fn compare(&self) -> Result<(), String> {
+        self.compare_with(&self.place.open().map_err(|error| error.to_string())?)
+    }
+
+    /// Compares the batch through another checkpoint.
+    pub fn compare_with(&self, checkpoint: &Checkpoint) -> Result<(), String> {
         let (batch, recorded) = self.batch();
-        let checkpoint = self.place.open().map_err(|error| error.to_string())?;
-        compare(&checkpoint, &batch, &recorded, |name| !name.starts_with(prefix::VISION))
+        compare(checkpoint, &batch, &recorded, |name| !name.starts_with(prefix::VISION))
     }
 }
 

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use strefer_core::Mask;
 use strefer_llm::GenerationConfig;
 use strefer_model::region::{RegionRows, grid_mask, mask_box};
-use strefer_model::{Checkpoint, Inputs, PromptToken, VideoLlm};
+use strefer_model::{Checkpoint, Inputs, Origin, PromptToken, VideoLlm};
 use strefer_nn::ParamStore;
 use strefer_nn::testing::{assert_all_grads, max_abs_diff, relative_diff, values};
 
@@ -149,7 +149,7 @@ fn run(
     let grads = loss.backward()?;
     let vars = store.vars();
     assert_all_grads(&vars, &grads);
-    let layout = checkpoint.layout()?.expect("a family's folder");
+    let layout = Origin::of(checkpoint)?.ok_or("it came from no published folder")?.layout;
     // Gradients that are zero but for rounding are compared with the size of the others.
     let largest = recorded.grads.values().flat_map(values).fold(0.0, |largest: f64, x| largest.max(x.abs()));
     for (name, wanted) in &recorded.grads {

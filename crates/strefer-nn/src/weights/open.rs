@@ -8,6 +8,7 @@ use candle_core::pickle::PthTensors;
 use candle_core::safetensors::{Load, MmapedSafetensors};
 use candle_core::{DType, Device, Tensor};
 
+use super::save::little_endian;
 use crate::error::{Error, Result};
 
 /// Where one tensor's values lie.
@@ -16,6 +17,13 @@ enum Source {
     Safetensors(Arc<MmapedSafetensors>),
     Pickle(Arc<PthTensors>),
     Memory(Tensor),
+    /// A weight and the two matrices of a low-rank update.
+    Update {
+        base: Box<Entry>,
+        lora_a: Box<Entry>,
+        lora_b: Box<Entry>,
+        scale: f64,
+    },
 }
 
 #[derive(Clone)]
@@ -25,6 +33,26 @@ struct Entry {
     stored_name: String,
     shape: Vec<usize>,
     dtype: DType,
+}
+
+impl Entry {
+    /// The values as `dtype` on the CPU; none if the source does not hold them after all.
+    fn read(&self, dtype: DType) -> candle_core::Result<Option<Tensor>> {
+        let tensor = match &self.source {
+            Source::Safetensors(file) => file.get(&self.stored_name)?.load(&Device::Cpu)?,
+            Source::Pickle(file) => match file.get(&self.stored_name)? {
+                Some(tensor) => tensor,
+                None => return Ok(None),
+            },
+            Source::Memory(tensor) => tensor.clone(),
+            Source::Update { base, lora_a, lora_b, scale } => {
+                let parts = (base.read(DType::F32)?, lora_a.read(DType::F32)?, lora_b.read(DType::F32)?);
+                let (Some(base), Some(lora_a), Some(lora_b)) = parts else { return Ok(None) };
+                (base + (lora_b.matmul(&lora_a)? * *scale)?)?
+            }
+        };
+        tensor.to_dtype(dtype).map(Some)
+    }
 }
 
 /// Named tensors, most of them not read yet. Safetensors are mapped into memory, so opening is cheap.
@@ -117,21 +145,59 @@ impl Weights {
         Ok(self)
     }
 
+    /// The same tensors, those of floating-point numbers as `dtype`.
+    pub fn cast(mut self, dtype: DType) -> Self {
+        for entry in self.entries.values_mut().filter(|entry| entry.dtype.is_float()) {
+            entry.dtype = dtype;
+        }
+        self
+    }
+
+    /// Folds low-rank updates into the weights they belong to, each when it is read: what is left has the names and
+    /// shapes of the plain model. `alpha` is that of the [`LoraConfig`](crate::LoraConfig).
+    ///
+    /// # Errors
+    /// An update of which a part or its weight is missing.
+    pub fn merge_lora(mut self, alpha: f64) -> Result<Self> {
+        let (updates, mut plain): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.entries.into_iter().partition(|(name, _)| name.contains(".lora_"));
+        let missing = |name: String| Error::MissingTensor { origin: self.origin.clone(), name };
+        for name in updates.keys() {
+            let base = name.split_once(".lora_").map_or(name.as_str(), |(base, _)| base);
+            let part = |which: &str| {
+                let name = format!("{base}.lora_{which}.weight");
+                updates.get(&name).cloned().map(Box::new).ok_or_else(|| missing(name))
+            };
+            let (lora_a, lora_b) = (part("A")?, part("B")?);
+            // Both matrices lead here; the second time the update is there already.
+            let weight = format!("{base}.weight");
+            let plain = plain.get_mut(&weight).ok_or_else(|| missing(weight))?;
+            if !matches!(plain.source, Source::Update { .. }) {
+                let scale = alpha / lora_a.shape.first().copied().unwrap_or_default().max(1) as f64;
+                let base = Box::new(plain.clone());
+                plain.source = Source::Update { base, lora_a, lora_b, scale };
+            }
+        }
+        self.entries = plain;
+        Ok(self)
+    }
+
     /// Reads one tensor, converted to `dtype` on `device`.
     pub fn load(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
-        let entry = self
-            .entries
-            .get(name)
-            .ok_or_else(|| Error::MissingTensor { origin: self.origin.clone(), name: name.to_string() })?;
-        let tensor = match &entry.source {
-            Source::Safetensors(file) => file.get(&entry.stored_name)?.load(&Device::Cpu)?,
-            Source::Pickle(file) => file.get(&entry.stored_name)?.ok_or_else(|| Error::MissingTensor {
-                origin: self.origin.clone(),
-                name: name.to_string(),
-            })?,
-            Source::Memory(tensor) => tensor.clone(),
-        };
-        Ok(tensor.to_dtype(dtype)?.to_device(device)?.contiguous()?)
+        let missing = || Error::MissingTensor { origin: self.origin.clone(), name: name.to_string() };
+        let tensor = self.entries.get(name).ok_or_else(missing)?.read(dtype)?.ok_or_else(missing)?;
+        Ok(tensor.to_device(device)?.contiguous()?)
+    }
+
+    /// Reads one tensor as it is stored, as the bytes that safetensors hold.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        Ok(little_endian(&self.load(name, self.dtype(name).unwrap_or(DType::F32), &Device::Cpu)?)?)
+    }
+
+    /// Bytes of a tensor as it is stored; none where there is no such tensor.
+    pub fn size(&self, name: &str) -> usize {
+        let size = |entry: &Entry| entry.shape.iter().product::<usize>() * entry.dtype.size_in_bytes();
+        self.entries.get(name).map_or(0, size)
     }
 
     /// Reads one tensor that must have the shape `wanted`.

@@ -1,4 +1,5 @@
-//! Saves tensors as safetensors, whole or in shards, in such a way that a failure leaves the previous files alone.
+//! Saves tensors as safetensors, whole or in shards, in such a way that a failure leaves the previous files alone. One
+//! tensor is read at a time, so weights that are not in memory need not fit there.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 
+use super::Weights;
 use crate::error::{Error, Result};
 
 /// Opens the file that a shard is written to. Tests put writers here that fail.
@@ -31,7 +33,7 @@ impl SyncWrite for BufWriter<File> {
 pub fn save_safetensors(
     dir: impl AsRef<Path>,
     name: &str,
-    tensors: &BTreeMap<String, Tensor>,
+    tensors: &Weights,
     max_shard_bytes: usize,
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<PathBuf>> {
@@ -44,7 +46,7 @@ pub fn save_safetensors(
 pub fn save_safetensors_with(
     dir: &Path,
     name: &str,
-    tensors: &BTreeMap<String, Tensor>,
+    tensors: &Weights,
     max_shard_bytes: usize,
     metadata: &BTreeMap<String, String>,
     create: Create<'_>,
@@ -65,11 +67,11 @@ pub fn save_safetensors_with(
             let path = temporary(dir, &file);
             written.push((path.clone(), dir.join(&file)));
             let mut out = create(&path).map_err(Error::io(&path))?;
-            write_shard(&mut *out, &path, shard, metadata)?;
+            write_shard(&mut *out, &path, tensors, shard, metadata)?;
             out.sync().map_err(Error::io(&path))?;
-            for (tensor_name, tensor) in shard {
-                weight_map.insert(tensor_name.to_string(), json!(file));
-                total_size += bytes_of(tensor);
+            for tensor_name in shard {
+                weight_map.insert((*tensor_name).to_owned(), json!(file));
+                total_size += tensors.size(tensor_name);
             }
         }
         let index = format!("{name}.safetensors.index.json");
@@ -110,23 +112,19 @@ fn remove_if_there(path: &Path) -> Result<()> {
     }
 }
 
-fn bytes_of(tensor: &Tensor) -> usize {
-    tensor.elem_count() * tensor.dtype().size_in_bytes()
-}
-
 /// Cuts the tensors, in order of their names, into groups of at most `limit` bytes (a larger tensor stands alone).
-fn split(tensors: &BTreeMap<String, Tensor>, limit: usize) -> Vec<Vec<(&str, &Tensor)>> {
-    let mut shards: Vec<Vec<(&str, &Tensor)>> = vec![Vec::new()];
+fn split(tensors: &Weights, limit: usize) -> Vec<Vec<&str>> {
+    let mut shards: Vec<Vec<&str>> = vec![Vec::new()];
     let mut filled = 0;
-    for (name, tensor) in tensors {
-        let size = bytes_of(tensor);
+    for name in tensors.names() {
+        let size = tensors.size(name);
         if filled > 0 && filled + size > limit {
             shards.push(Vec::new());
             filled = 0;
         }
         filled += size;
         if let Some(last) = shards.last_mut() {
-            last.push((name, tensor));
+            last.push(name);
         }
     }
     shards
@@ -136,24 +134,26 @@ fn split(tensors: &BTreeMap<String, Tensor>, limit: usize) -> Vec<Vec<(&str, &Te
 fn write_shard(
     out: &mut dyn SyncWrite,
     path: &Path,
-    shard: &[(&str, &Tensor)],
+    tensors: &Weights,
+    shard: &[&str],
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
+    let dtype = |name: &str| tensors.dtype(name).unwrap_or(DType::F32);
     let mut shard = shard.to_vec();
-    shard.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.dtype().size_in_bytes()), *name));
+    shard.sort_by_key(|name| (std::cmp::Reverse(dtype(name).size_in_bytes()), *name));
     let mut header = serde_json::Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".into(), json!(metadata));
     }
     let mut offset = 0;
-    for (name, tensor) in &shard {
-        let end = offset + bytes_of(tensor);
-        let dtype: safetensors::Dtype = tensor.dtype().into();
+    for &name in &shard {
+        let end = offset + tensors.size(name);
+        let dtype: safetensors::Dtype = dtype(name).into();
         let dtype = serde_json::to_value(dtype)
             .map_err(|error| Error::Malformed { path: path.to_path_buf(), reason: error.to_string() })?;
         header.insert(
-            (*name).to_string(),
-            json!({"dtype": dtype, "shape": tensor.dims(), "data_offsets": [offset, end]}),
+            name.to_owned(),
+            json!({"dtype": dtype, "shape": tensors.shape(name), "data_offsets": [offset, end]}),
         );
         offset = end;
     }
@@ -161,14 +161,14 @@ fn write_shard(
     header.resize(header.len().next_multiple_of(8), b' ');
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(Error::io(path))?;
     out.write_all(&header).map_err(Error::io(path))?;
-    for (_, tensor) in &shard {
-        let bytes = little_endian(tensor)?;
-        out.write_all(&bytes).map_err(Error::io(path))?;
+    for name in &shard {
+        out.write_all(&tensors.bytes(name)?).map_err(Error::io(path))?;
     }
     Ok(())
 }
 
-fn little_endian(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {
+/// The values as they stand in a file.
+pub(super) fn little_endian(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {
     let flat = tensor.to_device(&Device::Cpu)?.flatten_all()?;
     fn bytes<T: candle_core::WithDType, const N: usize>(
         flat: &Tensor,

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Module, Tensor};
 use strefer_nn::testing::{assert_all_grads, assert_close, randn};
-use strefer_nn::{Embedding, LayerNorm, Linear, LoraConfig, ParamStore, RmsNorm, linear, merge_lora};
+use strefer_nn::{Embedding, LayerNorm, Linear, LoraConfig, ParamStore, RmsNorm, Weights, linear};
 
 fn store() -> ParamStore {
     ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true)
@@ -34,7 +34,7 @@ fn a_fresh_lora_changes_nothing_and_a_merged_one_equals_the_update() {
 
     let trained = [("lora_A.weight", randn(4, &[2, 4])), ("lora_B.weight", randn(5, &[6, 2]))];
     let tensors = trained.iter().map(|(name, xs)| (name.to_string(), xs.clone())).collect();
-    let store = store().with_weights(strefer_nn::Weights::from_tensors("lora", tensors));
+    let store = store().with_weights(Weights::from_tensors("lora", tensors));
     let lora = plain.with_lora(&cfg, store.var_builder()).unwrap();
     let merged = lora.merge().unwrap();
     assert_close(&merged.forward(&xs).unwrap(), &lora.forward(&xs).unwrap(), 1e-6);
@@ -52,10 +52,15 @@ fn saved_updates_fold_into_their_weights() {
     let tensors = (0..).zip(names.iter().chain(&updates));
     let tensors: std::collections::BTreeMap<String, Tensor> =
         tensors.map(|(seed, (name, dims))| (name.to_string(), randn(seed, dims))).collect();
-    let merged = merge_lora(&tensors, 6.0).unwrap();
-    assert_eq!(merged.keys().collect::<Vec<_>>(), ["x.norm.weight", "x.q.bias", "x.q.weight"]);
+    let merged = Weights::from_tensors("memory", tensors.clone()).merge_lora(6.0).unwrap();
+    assert_eq!(merged.names().collect::<Vec<_>>(), ["x.norm.weight", "x.q.bias", "x.q.weight"]);
+    let load = |name: &str| merged.load(name, DType::F32, &Device::Cpu).unwrap();
     let update = tensors["x.q.lora_B.weight"].matmul(&tensors["x.q.lora_A.weight"]).unwrap();
     let wanted = (&tensors["x.q.weight"] + (update * 3.0).unwrap()).unwrap();
-    assert_close(&merged["x.q.weight"], &wanted, 1e-6);
-    assert_close(&merged["x.q.bias"], &tensors["x.q.bias"], 0.0);
+    assert_close(&load("x.q.weight"), &wanted, 1e-6);
+    assert_close(&load("x.q.bias"), &tensors["x.q.bias"], 0.0);
+    let mut half = tensors.clone();
+    half.remove("x.q.lora_B.weight");
+    let error = Weights::from_tensors("memory", half).merge_lora(6.0).unwrap_err().to_string();
+    assert!(error.contains("x.q.lora_B.weight"), "{error}");
 }

@@ -19,6 +19,10 @@ fn tensors(seed: u64) -> BTreeMap<String, Tensor> {
     tensors
 }
 
+fn kept(seed: u64) -> Weights {
+    Weights::from_tensors("memory", tensors(seed))
+}
+
 fn assert_same(weights: &Weights, wanted: &BTreeMap<String, Tensor>) {
     assert_eq!(weights.names().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
     for (name, tensor) in wanted {
@@ -32,7 +36,7 @@ fn assert_same(weights: &Weights, wanted: &BTreeMap<String, Tensor>) {
 fn one_file_comes_back_equal_and_is_readable_for_others() {
     let dir = tempfile::tempdir().unwrap();
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-    let files = save_safetensors(dir.path(), "model", &tensors(1), usize::MAX, &metadata).unwrap();
+    let files = save_safetensors(dir.path(), "model", &kept(1), usize::MAX, &metadata).unwrap();
     assert_eq!(files, [dir.path().join("model.safetensors")]);
     assert_same(&Weights::open(dir.path()).unwrap(), &tensors(1));
     assert_same(&Weights::open(&files[0]).unwrap(), &tensors(1));
@@ -45,10 +49,10 @@ fn one_file_comes_back_equal_and_is_readable_for_others() {
 #[test]
 fn shards_come_back_equal_and_a_later_whole_file_replaces_them() {
     let dir = tempfile::tempdir().unwrap();
-    let files = save_safetensors(dir.path(), "model", &tensors(1), 100, &BTreeMap::new()).unwrap();
+    let files = save_safetensors(dir.path(), "model", &kept(1), 100, &BTreeMap::new()).unwrap();
     assert!(files.len() > 2 && files.last().unwrap().ends_with("model.safetensors.index.json"));
     assert_same(&Weights::open(dir.path()).unwrap(), &tensors(1));
-    save_safetensors(dir.path(), "model", &tensors(2), usize::MAX, &BTreeMap::new()).unwrap();
+    save_safetensors(dir.path(), "model", &kept(2), usize::MAX, &BTreeMap::new()).unwrap();
     assert_same(&Weights::open(dir.path()).unwrap(), &tensors(2));
 }
 
@@ -100,14 +104,14 @@ impl SyncWrite for Full {
 #[test]
 fn a_full_disk_leaves_the_previous_weights_and_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
-    save_safetensors(dir.path(), "model", &tensors(1), usize::MAX, &BTreeMap::new()).unwrap();
+    save_safetensors(dir.path(), "model", &kept(1), usize::MAX, &BTreeMap::new()).unwrap();
     for left in [0, 8, 150, 250] {
         let create = |path: &Path| -> std::io::Result<Box<dyn SyncWrite>> {
             std::fs::write(path, b"begun")?;
             Ok(Box::new(Full { left }))
         };
-        let error = save_safetensors_with(dir.path(), "model", &tensors(2), 200, &BTreeMap::new(), &create)
-            .unwrap_err();
+        let error =
+            save_safetensors_with(dir.path(), "model", &kept(2), 200, &BTreeMap::new(), &create).unwrap_err();
         assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(dir.path())), "{error}");
     }
     assert_same(&Weights::open(dir.path()).unwrap(), &tensors(1));
@@ -120,7 +124,7 @@ fn missing_damaged_and_empty_places_have_their_own_errors() {
     assert!(matches!(Weights::open(dir.path()), Err(Error::NoWeights { .. })));
     assert!(matches!(Weights::open(dir.path().join("no")), Err(Error::Io { .. })));
     let file = dir.path().join("model.safetensors");
-    save_safetensors(dir.path(), "model", &tensors(1), usize::MAX, &BTreeMap::new()).unwrap();
+    save_safetensors(dir.path(), "model", &kept(1), usize::MAX, &BTreeMap::new()).unwrap();
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() - 10]).unwrap();
     let error = Weights::open(dir.path()).unwrap_err();
@@ -153,7 +157,7 @@ fn torch_files_are_read_plain_and_wrapped() {
 #[test]
 fn an_index_names_files_of_its_own_folder_that_are_there() {
     let dir = tempfile::tempdir().unwrap();
-    let files = save_safetensors(dir.path(), "model", &tensors(1), 200, &BTreeMap::new()).unwrap();
+    let files = save_safetensors(dir.path(), "model", &kept(1), 200, &BTreeMap::new()).unwrap();
     std::fs::remove_file(&files[0]).unwrap();
     let gone = files[0].file_name().unwrap().to_string_lossy().into_owned();
     let error = Weights::open(dir.path()).unwrap_err();
@@ -174,6 +178,6 @@ fn a_folder_may_hold_one_torch_checkpoint_and_nothing_else() {
     std::fs::copy(&data, dir.path().join("checkpoint_4.pt")).unwrap();
     assert!(matches!(Weights::open(dir.path()), Err(Error::Malformed { .. })));
     // Beside a model they are something else: optimisers, random states.
-    save_safetensors(dir.path(), "model", &tensors(1), usize::MAX, &BTreeMap::new()).unwrap();
+    save_safetensors(dir.path(), "model", &kept(1), usize::MAX, &BTreeMap::new()).unwrap();
     assert_same(&Weights::open(dir.path()).unwrap(), &tensors(1));
 }

@@ -1,0 +1,89 @@
+//! `strefer convert`: a checkpoint in another form, or what tensors a folder holds.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use strefer_model::Checkpoint;
+use strefer_model::convert::{Conversion, Form, TensorFacts, convert, tensor_facts};
+
+use crate::args::Precision;
+use crate::progress::bar;
+
+/// Write a checkpoint in another form, or list its tensors with sizes and digests
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Checkpoint folder, ours or of a published family
+    source: PathBuf,
+    /// The folder to write; without it the tensors of SOURCE are listed and nothing is written
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// The form to write: ours, or that of the published checkpoint which SOURCE came from
+    #[arg(long, value_enum, default_value_t = To::Ours, requires = "out")]
+    to: To,
+    /// Element type of the weights; each keeps its own when absent
+    #[arg(long, value_enum, requires = "out")]
+    dtype: Option<Precision>,
+    /// Fold low-rank updates into the weights (the published forms always do)
+    #[arg(long, requires = "out")]
+    merge_lora: bool,
+    /// A checkpoint whose tensors are taken where SOURCE lacks them: training keeps only what the model uses
+    #[arg(long, requires = "out")]
+    fill: Option<PathBuf>,
+    /// Print one JSON object a tensor instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Forms of checkpoints.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum To {
+    /// Ours
+    Ours,
+    /// That of the published checkpoint
+    Published,
+}
+
+/// Runs it.
+pub fn run(args: &ConvertArgs) -> Result<()> {
+    let folder = match &args.out {
+        None => &args.source,
+        Some(out) => {
+            let conversion = Conversion {
+                form: match args.to {
+                    To::Ours => Form::Ours,
+                    To::Published => Form::Published,
+                },
+                dtype: args.dtype.map(Into::into),
+                merge_lora: args.merge_lora,
+                fill: args.fill.as_ref().map(Checkpoint::open).transpose()?,
+            };
+            convert(&Checkpoint::open(&args.source)?, out, &conversion)
+                .with_context(|| format!("converting {} to {}", args.source.display(), out.display()))?;
+            out
+        }
+    };
+    let progress = bar(0, "reading");
+    let facts = tensor_facts(folder, |_, count| {
+        progress.set_length(count as u64);
+        progress.inc(1);
+    })?;
+    progress.finish_and_clear();
+    if args.json {
+        for tensor in &facts {
+            println!("{}", serde_json::to_string(tensor)?);
+        }
+    } else {
+        print_table(&facts);
+    }
+    Ok(())
+}
+
+fn print_table(facts: &[TensorFacts]) {
+    let widest = facts.iter().map(|tensor| tensor.name.len()).max().unwrap_or_default();
+    for TensorFacts { name, dtype, shape, bytes, blake3 } in facts {
+        println!("{name:widest$}  {dtype:4}  {:>12}  {}  {shape:?}", bytes, &blake3[..16]);
+    }
+    let total: usize = facts.iter().map(|tensor| tensor.bytes).sum();
+    println!("{} tensors, {:.1} MB", facts.len(), total as f64 / 1e6);
+}
