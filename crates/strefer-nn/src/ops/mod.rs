@@ -211,7 +211,8 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 }
 
 /// Cross-entropy of `hidden · weightᵀ + bias` against `labels`, summed, and the number of labels that counted.
-/// Never more than `chunk` rows of logits exist at a time; rows with `ignore_index` are skipped altogether.
+/// Never more than `chunk` rows of logits exist at a time; rows with `ignore_index` are skipped altogether. On the CPU a
+/// weight in bf16 is read as it lies, and sums are f32.
 ///
 /// # Shapes
 /// - `hidden`: `(n, d)`
@@ -253,8 +254,12 @@ pub fn linear_cross_entropy(
     } else {
         hidden.contiguous()?.index_select(&Tensor::from_vec(rows, count, hidden.device())?, 0)?
     };
-    let loss = if fused::applies([&hidden, weight].into_iter().chain(bias)) {
+    let inputs = || [&hidden, weight].into_iter().chain(bias);
+    let loss = if fused::applies(inputs()) || fused::applies_bf16(&hidden, weight, bias) {
         fused::linear_cross_entropy(&hidden, weight, bias, kept, chunk)?
+    } else if narrow(inputs()).is_some() {
+        let bias = bias.map(wide).transpose()?;
+        fused::linear_cross_entropy(&wide(&hidden)?, &wide(weight)?, bias.as_ref(), kept, chunk)?
     } else {
         let labels = Tensor::from_vec(kept, count, hidden.device())?;
         composed::linear_cross_entropy(&hidden, weight, bias, &labels, chunk)?

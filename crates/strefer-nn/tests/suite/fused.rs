@@ -275,6 +275,40 @@ fn the_fused_loss_equals_the_composed_one() {
 }
 
 #[test]
+fn the_loss_of_half_types_equals_the_composed_one_of_rounded_values() {
+    // The last weight has more values than are widened at a time.
+    for (n, v, d, chunk) in [(1, 2, 1, 1), (9, 33, 8, 4), (150, 700, 24, 64), (5, 9999, 900, 8)] {
+        let inputs = [randn(1, &[n, d]), randn(2, &[v, d]), randn(3, &[v])];
+        let labels: Vec<u32> = (0..n).map(|row| (row * 7 % v) as u32).collect();
+        let labels = Tensor::from_vec(labels, n, &Device::Cpu).unwrap();
+        for types in [[DType::F32, DType::BF16], [DType::BF16; 2], [DType::F16; 2], [DType::F32, DType::F16]]
+        {
+            if v > 1000 && types[1] == DType::F16 {
+                continue;
+            }
+            let of = |at: usize| types[at.min(1)];
+            let half = |x: &[Tensor], at: usize| x[at].to_dtype(of(at));
+            let rounded = |x: &[Tensor], at: usize| half(x, at)?.to_dtype(DType::F32);
+            let fused = |x: &[Tensor]| {
+                let (hidden, weight, bias) = (half(x, 0)?, half(x, 1)?, half(x, 2)?);
+                Ok(ops::linear_cross_entropy(&hidden, &weight, Some(&bias), &labels, -100, chunk)?.0)
+            };
+            let composed = |x: &[Tensor]| {
+                let (hidden, weight, bias) = (rounded(x, 0)?, rounded(x, 1)?, rounded(x, 2)?);
+                composed::linear_cross_entropy(&hidden, &weight, Some(&bias), &labels, chunk)
+            };
+            let what = format!("{n} rows, {v} words, {types:?}");
+            let (found, wanted) = (fused(&inputs).unwrap(), composed(&inputs).unwrap());
+            assert_eq!(found.dtype(), DType::F32);
+            let diff = relative_diff(&found, &wanted);
+            assert!(diff <= 3e-6, "{what}: {diff:e}");
+            // Gradients are rounded to the type of what they belong to, half a unit of 8 bits.
+            assert_same(&what, &inputs, 1.0 / 256.0, fused, composed);
+        }
+    }
+}
+
+#[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let run = || -> Result<Vec<Tensor>> {
         let make = |seed, dims: &[usize]| Var::from_tensor(&randn(seed, dims));

@@ -1,14 +1,16 @@
 //! Cross-entropy of a linear layer. Scores of a chunk of rows become the loss and the gradients in one go, while they
-//! are in the cache; the backward only hands the gradients out.
+//! are in the cache; the backward only hands the gradients out. A weight in bf16 is widened piece by piece; sums are f32.
 
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
+use half::bf16;
 use rayon::prelude::*;
 
+use super::bf16::{WIDENED, wide_slice, widened};
 use super::data::{slice, stored};
 use super::linear::column_sums;
-use super::matrix::{Matrix, product};
+use super::matrix::{Matrix, product, product_of};
 use super::simd;
 use super::softmax::softmax_row;
 
@@ -17,6 +19,64 @@ const SCORES: usize = 1 << 20;
 
 /// Rows per piece of work.
 const ROWS: usize = 8;
+
+/// The weight as it lies, `(v, d)`.
+#[derive(Clone, Copy)]
+enum Weight<'a> {
+    Wide(&'a [f32]),
+    Half(&'a [bf16]),
+}
+
+impl Weight<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::Wide(values) => values.len(),
+            Self::Half(values) => values.len(),
+        }
+    }
+
+    /// `scores = keep * scores + h weightᵀ`, where `scores` has a row for each of `h`.
+    fn score(self, scores: &mut [f32], h: Matrix<'_>, d: usize, keep: bool) -> Result<()> {
+        let v = self.len() / d;
+        match self {
+            Self::Wide(values) => product(scores, h, Matrix::new(values, v, d, d).t(), keep, true),
+            Self::Half(values) => pieces(values, d, |first, piece| {
+                let width = piece.len() / d;
+                let part = product_of(h, Matrix::new(piece, width, d, d).t())?;
+                for (row, part) in scores.chunks_exact_mut(v).zip(part.chunks_exact(width)) {
+                    let row = &mut row[first..first + width];
+                    match keep {
+                        true => row.iter_mut().zip(part).for_each(|(score, part)| *score += part),
+                        false => row.copy_from_slice(part),
+                    }
+                }
+                Ok(())
+            }),
+        }
+    }
+
+    /// `out = dscores weight`, for so many rows of scores.
+    fn back(self, out: &mut [f32], dscores: &[f32], rows: usize, d: usize) -> Result<()> {
+        let v = self.len() / d;
+        match self {
+            Self::Wide(values) => {
+                product(out, Matrix::new(dscores, rows, v, v), Matrix::new(values, v, d, d), false, true)
+            }
+            Self::Half(values) => pieces(values, d, |first, piece| {
+                let width = piece.len() / d;
+                let part = Matrix::new(&dscores[first..], rows, width, v);
+                product(out, part, Matrix::new(piece, width, d, d), first > 0, true)
+            }),
+        }
+    }
+}
+
+/// Hands out a weight in pieces of whole rows, with the number of the first.
+fn pieces(values: &[bf16], d: usize, mut job: impl FnMut(usize, &[f32]) -> Result<()>) -> Result<()> {
+    let rows = (WIDENED / d).max(1);
+    let mut pieces = values.chunks(rows * d).enumerate();
+    pieces.try_for_each(|(at, piece)| job(at * rows, &widened(piece)))
+}
 
 struct CrossEntropy {
     labels: Vec<u32>,
@@ -31,7 +91,7 @@ impl CrossEntropy {
     fn run(
         &self,
         hidden: &[f32],
-        weight: &[f32],
+        weight: Weight<'_>,
         bias: &[f32],
         d: usize,
     ) -> Result<(f32, [Option<Tensor>; 3])> {
@@ -43,7 +103,6 @@ impl CrossEntropy {
         let mut dbias = vec![0.0; if want_bias { v } else { 0 }];
         let mut scores = vec![0.0; chunk.min(n) * v];
         let mut losses = vec![0.0; n];
-        let weight_matrix = Matrix::new(weight, v, d, d);
         for start in (0..n).step_by(chunk) {
             let rows = chunk.min(n - start);
             let scores = &mut scores[..rows * v];
@@ -53,7 +112,7 @@ impl CrossEntropy {
                 }
             }
             let h = Matrix::new(&hidden[start * d..(start + rows) * d], rows, d, d);
-            product(scores, h, weight_matrix.t(), self.bias, true)?;
+            weight.score(scores, h, d, self.bias)?;
             let (labels, losses) = (&self.labels[start..], &mut losses[start..start + rows]);
             for (loss, (row, label)) in losses.iter_mut().zip(scores.chunks_exact(v).zip(labels)) {
                 *loss = -row[*label as usize];
@@ -78,12 +137,11 @@ impl CrossEntropy {
                     );
                 });
             losses.iter_mut().zip(&logs).for_each(|(loss, log)| *loss += log);
-            let dscores = Matrix::new(scores, rows, v, v);
             if want_hidden {
-                product(&mut dhidden[start * d..(start + rows) * d], dscores, weight_matrix, false, true)?;
+                weight.back(&mut dhidden[start * d..(start + rows) * d], scores, rows, d)?;
             }
             if want_weight {
-                product(&mut dweight, dscores.t(), h, true, true)?;
+                product(&mut dweight, Matrix::new(scores, rows, v, v).t(), h, true, true)?;
             }
             if want_bias {
                 dbias.iter_mut().zip(column_sums(scores, v)).for_each(|(sum, part)| *sum += part);
@@ -117,8 +175,12 @@ impl CustomOp3 for CrossEntropy {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (_n, d) = hidden_layout.shape().dims2()?;
-        let (hidden, weight) = (slice(hidden, hidden_layout)?, slice(weight, weight_layout)?);
-        let (loss, grads) = self.run(hidden, weight, slice(bias, bias_layout)?, d)?;
+        let weight = match (weight, weight_layout.contiguous_offsets()) {
+            (CpuStorage::BF16(values), Some((start, end))) => Weight::Half(&values[start..end]),
+            _ => Weight::Wide(slice(weight, weight_layout)?),
+        };
+        let (hidden, bias) = (wide_slice(hidden, hidden_layout)?, wide_slice(bias, bias_layout)?);
+        let (loss, grads) = self.run(&hidden, weight, &bias, d)?;
         // An operation runs once; were it run again, the gradients would be the same.
         let _ = self.grads.set(grads);
         Ok(stored(vec![loss], ()))
@@ -126,19 +188,19 @@ impl CustomOp3 for CrossEntropy {
 
     fn bwd(
         &self,
-        _hidden: &Tensor,
-        _weight: &Tensor,
-        _bias: &Tensor,
+        hidden: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
         _loss: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let factor = f64::from(grad.to_scalar::<f32>()?);
-        let scaled = |at: usize| match self.grads.get().and_then(|grads| grads[at].as_ref()) {
-            Some(grad) if factor == 1.0 => Ok(Some(grad.clone())),
-            Some(grad) => grad.affine(factor, 0.0).map(Some),
+        let scaled = |at: usize, input: &Tensor| match self.grads.get().and_then(|grads| grads[at].as_ref()) {
+            Some(grad) if factor == 1.0 => grad.to_dtype(input.dtype()).map(Some),
+            Some(grad) => grad.affine(factor, 0.0)?.to_dtype(input.dtype()).map(Some),
             None => Ok(None),
         };
-        Ok((scaled(0)?, scaled(1)?, scaled(2)?))
+        Ok((scaled(0, hidden)?, scaled(1, weight)?, scaled(2, bias)?))
     }
 }
 

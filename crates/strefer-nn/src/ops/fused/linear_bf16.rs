@@ -1,45 +1,12 @@
 //! Linear layers whose weight is bf16. The weight is read as it lies, which is half the reading when one token is
 //! decoded; products and sums are f32.
 
-use std::borrow::Cow;
-
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use half::bf16;
 
+use super::bf16::{WIDENED, wide, wide_slice, widened};
 use super::linear::{FEW_ROWS, add_bias, few_rows, inputs};
 use super::matrix::{Matrix, product_of};
-use super::simd;
-
-/// About this many values of a weight are widened at a time.
-const WIDENED: usize = 1 << 23;
-
-/// bf16 is the upper half of f32.
-#[inline(always)]
-fn wide(x: bf16) -> f32 {
-    f32::from_bits(u32::from(x.to_bits()) << 16)
-}
-
-fn widened(values: &[bf16]) -> Vec<f32> {
-    const ROW: usize = 512;
-    let mut wides = vec![0.0; values.len()];
-    simd::fill_rows(&mut wides, ROW, |row, wides| {
-        let values = &values[row * ROW..];
-        simd::run(
-            #[inline(always)]
-            || wides.iter_mut().zip(values).for_each(|(y, x)| *y = wide(*x)),
-        );
-    });
-    wides
-}
-
-/// Contiguous values of either type as f32.
-fn wide_slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(Cow::Borrowed(&values[start..end])),
-        (CpuStorage::BF16(values), Some((start, end))) => Ok(Cow::Owned(widened(&values[start..end]))),
-        _ => bail!("a linear layer in bf16 needs contiguous values in f32 or bf16"),
-    }
-}
 
 struct LinearBf16 {
     bias: bool,

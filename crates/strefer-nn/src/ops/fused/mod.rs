@@ -5,6 +5,7 @@
 mod activation;
 mod attention;
 mod attention_kernel;
+mod bf16;
 mod cross_entropy;
 mod data;
 mod depthwise;
