@@ -27,7 +27,7 @@ pub use chat::{ChatTemplate, Message, Segment};
 pub use decoder::{Decoder, DecoderConfig, KvCache, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::{
-    Generated, GenerationConfig, generate, generate_after, generate_text, generate_text_after,
+    Generated, GenerationConfig, generate, generate_after, generate_text, generate_text_after, generate_texts,
 };
 pub use sampler::Sampler;
 pub use tokenizer::{Offsets, StreamDecoder, Tokenizer};

@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 use strefer_nn::ops::{self, AttentionMask, Heads, Rotary};
 use strefer_nn::{Linear, linear, linear_no_bias};
 
-use super::{DecoderConfig, KvCache, Layout};
+use super::{Caches, DecoderConfig, KvCache, Layout};
 
 #[derive(Debug, Clone)]
 enum Projections {
@@ -72,9 +72,8 @@ impl Attention {
         xs: &Tensor,
         rotary: &Rotary,
         mask: &AttentionMask,
-        cache: Option<&mut KvCache>,
+        caches: Caches<'_, '_>,
     ) -> Result<Tensor> {
-        let (b, s, _d) = xs.dims3()?;
         let (nh, nkv, hd) = (self.heads.query, self.heads.key, self.head_dim);
         let (q, k, v) = match &self.projections {
             Projections::Split { q_proj, k_proj, v_proj } => {
@@ -93,17 +92,49 @@ impl Attention {
             windowed = mask.clone().with_window(self.window);
             &windowed
         };
-        let ys = match cache {
-            None => ops::multi_head_attention(&q, &k, &v, self.heads, Some(rotary), mask)?,
-            Some(cache) => {
-                let split = |xs: &Tensor, n: usize| xs.reshape((b, s, n, hd))?.transpose(1, 2);
-                let q = ops::rotary(&split(&q, nh)?, &rotary.cos, &rotary.sin)?;
-                let k = ops::rotary(&split(&k, nkv)?, &rotary.cos, &rotary.sin)?;
-                let (k, v) = cache.append(self.layer, &k, &split(&v, nkv)?)?;
-                let ys = ops::attention(&q.detach(), &k, &v, self.heads.scale, mask)?; // (b, nh, s, hd)
-                ys.transpose(1, 2)?.reshape((b, s, nh * hd))?
+        let ys = match caches {
+            Caches::None => ops::multi_head_attention(&q, &k, &v, self.heads, Some(rotary), mask)?,
+            Caches::Shared(cache) => {
+                let [q, k, v] = self.rotated(&q, &k, &v, rotary)?;
+                joined(&self.attend(cache, &q, &k, &v, mask)?)?
             }
-        };
+            Caches::EachRow(caches) => {
+                let [q, k, v] = self.rotated(&q, &k, &v, rotary)?;
+                let of = |xs: &Tensor, row: usize| xs.narrow(0, row, 1)?.contiguous();
+                let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
+                    joined(&self.attend(cache, &of(&q, row)?, &of(&k, row)?, &of(&v, row)?, mask)?)
+                });
+                Tensor::cat(&rows.collect::<Result<Vec<Tensor>>>()?, 0)?
+            }
+        }; // (b, s, nh * hd)
         self.o_proj.forward(&ys)
     }
+
+    /// Heads apart, queries and keys rotated, without their history: three times `(b, nh|nkv, s, hd)`.
+    fn rotated(&self, q: &Tensor, k: &Tensor, v: &Tensor, rotary: &Rotary) -> Result<[Tensor; 3]> {
+        let (b, s, _) = q.dims3()?;
+        let split = |xs: &Tensor, n: usize| xs.reshape((b, s, n, self.head_dim))?.transpose(1, 2);
+        let rotate = |xs: Tensor| ops::rotary(&xs, &rotary.cos, &rotary.sin);
+        let q = rotate(split(q, self.heads.query)?)?.detach();
+        Ok([q, rotate(split(k, self.heads.key)?)?, split(v, self.heads.key)?])
+    }
+
+    /// Adds keys and values to the cache and attends to all of it: `(b, nh, s, hd)`.
+    fn attend(
+        &self,
+        cache: &mut KvCache,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        mask: &AttentionMask,
+    ) -> Result<Tensor> {
+        let (k, v) = cache.append(self.layer, k, v)?;
+        ops::attention(q, &k, &v, self.heads.scale, mask)
+    }
+}
+
+/// `(b, nh, s, hd)` → `(b, s, nh * hd)`
+fn joined(ys: &Tensor) -> Result<Tensor> {
+    let (b, nh, s, hd) = ys.dims4()?;
+    ys.transpose(1, 2)?.reshape((b, s, nh * hd))
 }

@@ -7,6 +7,42 @@ use super::DecoderConfig;
 /// Columns are allocated in blocks of this many.
 const BLOCK: usize = 256;
 
+/// Where keys and values of earlier columns are.
+#[derive(Debug)]
+pub(super) enum Caches<'a, 'c> {
+    /// Nowhere: what is run is the whole sequence.
+    None,
+    /// All rows of the batch are equally long and share one.
+    Shared(&'a mut KvCache),
+    /// Each row has its own.
+    EachRow(&'a mut [&'c mut KvCache]),
+}
+
+impl<'c> Caches<'_, 'c> {
+    /// Whether there are any. What uses them keeps no history.
+    pub(super) fn any(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Columns of the longest row.
+    pub(super) fn columns(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Shared(cache) => cache.len(),
+            Self::EachRow(caches) => caches.iter().map(|cache| cache.len()).max().unwrap_or_default(),
+        }
+    }
+
+    /// The same, lent to the next layer.
+    pub(super) fn reborrow(&mut self) -> Caches<'_, 'c> {
+        match self {
+            Self::None => Caches::None,
+            Self::Shared(cache) => Caches::Shared(cache),
+            Self::EachRow(caches) => Caches::EachRow(caches),
+        }
+    }
+}
+
 /// Keys and values per layer, in buffers that grow in blocks up to the model's longest sequence. Holds no history of
 /// operations, so nothing that uses it can be trained.
 ///

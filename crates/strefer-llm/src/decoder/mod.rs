@@ -11,6 +11,7 @@ mod model;
 mod rope_scaling;
 mod rotary;
 
+use cache::Caches;
 pub use cache::KvCache;
 pub use config::{DecoderConfig, ExtraRows, Layout, LoraSettings};
 pub use model::{Decoder, positions_of};

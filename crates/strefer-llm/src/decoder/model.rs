@@ -10,7 +10,7 @@ use super::embedding::TokenEmbedding;
 use super::head::Head;
 use super::mlp::Mlp;
 use super::rotary::Frequencies;
-use super::{DecoderConfig, KvCache};
+use super::{Caches, DecoderConfig, KvCache};
 
 #[derive(Debug, Clone)]
 struct Layer {
@@ -37,9 +37,9 @@ impl Layer {
         xs: &Tensor,
         rotary: &Rotary,
         mask: &AttentionMask,
-        cache: Option<&mut KvCache>,
+        caches: Caches<'_, '_>,
     ) -> Result<Tensor> {
-        let ys = self.self_attn.forward(&xs.apply(&self.input_layernorm)?, rotary, mask, cache)?;
+        let ys = self.self_attn.forward(&xs.apply(&self.input_layernorm)?, rotary, mask, caches)?;
         let xs = (xs + ys)?;
         &xs + xs.apply(&self.post_attention_layernorm)?.apply(&self.mlp)?
     }
@@ -103,7 +103,26 @@ impl Decoder {
         mask: &AttentionMask,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor> {
-        self.run(embeds, positions, mask, cache, |_| ())
+        self.run(embeds, positions, mask, cache.map_or(Caches::None, Caches::Shared), |_| ())
+    }
+
+    /// As [`Decoder::forward`], for rows that may have seen columns in different numbers, each kept in a cache of its own.
+    ///
+    /// # Shapes
+    /// - `embeds`: `(b, s, d)`, `positions`: `(b, s)`, `caches`: one a row
+    /// - returns: `(b, s, d)`
+    pub fn forward_rows(
+        &self,
+        embeds: &Tensor,
+        positions: &Tensor,
+        mask: &AttentionMask,
+        caches: &mut [&mut KvCache],
+    ) -> Result<Tensor> {
+        let (b, _s, _d) = embeds.dims3()?;
+        if caches.len() != b {
+            bail!("{} caches for {b} rows", caches.len());
+        }
+        self.run(embeds, positions, mask, Caches::EachRow(caches), |_| ())
     }
 
     /// All states: the embeddings, the output of each layer but the last, and the last one after the final norm.
@@ -114,7 +133,7 @@ impl Decoder {
         mask: &AttentionMask,
     ) -> Result<Vec<Tensor>> {
         let mut states = vec![embeds.clone()];
-        let last = self.run(embeds, positions, mask, None, |state| states.push(state.clone()))?;
+        let last = self.run(embeds, positions, mask, Caches::None, |state| states.push(state.clone()))?;
         states.pop();
         states.push(last);
         Ok(states)
@@ -125,28 +144,28 @@ impl Decoder {
         embeds: &Tensor,
         positions: &Tensor,
         mask: &AttentionMask,
-        mut cache: Option<&mut KvCache>,
+        mut caches: Caches<'_, '_>,
         mut see: impl FnMut(&Tensor),
     ) -> Result<Tensor> {
         let (_b, s, _d) = embeds.dims3()?;
-        let columns = s + cache.as_ref().map_or(0, |cache| cache.len());
+        let columns = s + caches.columns();
         if columns > self.cfg.max_position_embeddings {
             bail!("{columns} columns do not fit the model's {} positions", self.cfg.max_position_embeddings);
         }
         let rotary = self.frequencies.at(positions, embeds.dtype())?;
         // One mask object for all layers with a window, so that what it works out is worked out once.
         let windowed = mask.clone().with_window(self.cfg.sliding_window);
-        let mut xs = if cache.is_some() { embeds.detach() } else { embeds.clone() };
+        let mut xs = if caches.any() { embeds.detach() } else { embeds.clone() };
         for (at, layer) in self.layers.iter().enumerate() {
             let mask = if self.cfg.window_of(at).is_some() { &windowed } else { mask };
-            xs = match (&self.recompute, &cache) {
-                (Some(recompute), None) => {
+            xs = match (&self.recompute, &caches) {
+                (Some(recompute), Caches::None) => {
                     let (layer, rotary, mask) = (layer.clone(), rotary.clone(), mask.clone());
-                    recompute.run(&xs, move |xs| layer.forward(xs, &rotary, &mask, None))?
+                    recompute.run(&xs, move |xs| layer.forward(xs, &rotary, &mask, Caches::None))?
                 }
-                _ => layer.forward(&xs, &rotary, mask, cache.as_deref_mut())?,
+                _ => layer.forward(&xs, &rotary, mask, caches.reborrow())?,
             };
-            if cache.is_some() {
+            if caches.any() {
                 xs = xs.detach();
             }
             see(&xs);

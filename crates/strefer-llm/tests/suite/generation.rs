@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
-use strefer_llm::{Decoder, DecoderConfig, Error, GenerationConfig, KvCache, Tokenizer};
-use strefer_llm::{generate, generate_after, generate_text, train_bpe};
+use strefer_llm::{Decoder, DecoderConfig, Error, GenerationConfig, KvCache, RopeScaling, Tokenizer};
+use strefer_llm::{generate, generate_after, generate_text, generate_texts, train_bpe};
 use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
-use strefer_nn::testing::randn;
+use strefer_nn::testing::{assert_close, randn};
 
 use crate::{Case, cases, padding};
 
@@ -147,4 +147,100 @@ fn a_cached_beginning_cannot_grow_beyond_the_length_at_which_the_rotation_change
     let more = GenerationConfig { max_new_tokens: 12, ..cfg };
     let error = generate_after(&decoder, &mut cache, &prompt, &more, go_on).unwrap_err();
     assert!(matches!(&error, Error::Generation(reason) if reason.contains("beyond 10 positions")), "{error}");
+}
+
+#[test]
+fn several_prompts_at_once_are_answered_as_each_alone() {
+    let tokenizer = tokenizer();
+    let decoder = decoder(tokenizer.vocab_size());
+    let prompts: Vec<Tensor> = [5, 1, 17, 9].iter().map(|&s| randn(s as u64, &[1, s, 128])).collect();
+    for temperature in [0.0, 1.0] {
+        let cfg = GenerationConfig {
+            max_new_tokens: 12,
+            temperature,
+            repetition_penalty: 1.1,
+            seed: 3,
+            ..GenerationConfig::default()
+        };
+        let alone: Vec<_> = prompts
+            .iter()
+            .map(|prompt| {
+                generate_text(&decoder, &tokenizer, prompt, &cfg, |_| ControlFlow::Continue(())).unwrap()
+            })
+            .collect();
+        // One row ends early; the others go on.
+        let end = alone[2].tokens[4];
+        let cfg = GenerationConfig { eos_ids: vec![end], ..cfg };
+        let alone: Vec<_> = prompts
+            .iter()
+            .map(|prompt| {
+                generate_text(&decoder, &tokenizer, prompt, &cfg, |_| ControlFlow::Continue(())).unwrap()
+            })
+            .collect();
+        assert!(alone.iter().any(|answer| answer.tokens.len() < 12));
+        let together = generate_texts(&decoder, &tokenizer, &prompts, &cfg);
+        let together: Vec<_> = together.into_iter().map(Result::unwrap).collect();
+        assert_eq!(together, alone);
+    }
+    assert!(generate_texts(&decoder, &tokenizer, &[], &GenerationConfig::default()).is_empty());
+}
+
+#[test]
+fn several_prompts_at_once_are_answered_as_each_alone_by_every_recorded_model() {
+    let tokenizer = tokenizer();
+    for case in cases() {
+        let decoder = case.build().0;
+        let prompts: Vec<Tensor> =
+            [7, 3, 12].iter().map(|&s| randn(s as u64, &[1, s, case.cfg.hidden_size])).collect();
+        let cfg = GenerationConfig { max_new_tokens: 12, ..GenerationConfig::default() };
+        let together = generate_texts(&decoder, &tokenizer, &prompts, &cfg);
+        for (prompt, together) in prompts.iter().zip(together) {
+            let alone = generate_text(&decoder, &tokenizer, prompt, &cfg, |_| ControlFlow::Continue(()));
+            assert_eq!(together.unwrap(), alone.unwrap(), "{}", case.dir.display());
+        }
+    }
+}
+
+#[test]
+fn what_goes_wrong_with_one_prompt_leaves_the_others_their_answers() {
+    let tokenizer = tokenizer();
+    let decoder = decoder(tokenizer.vocab_size());
+    let broken = (randn(1, &[1, 3, 128]) * f64::NAN).unwrap();
+    let prompts = [randn(1, &[1, 60, 128]), randn(2, &[1, 4, 128]), broken, randn(3, &[1, 65, 128])];
+    let cfg = GenerationConfig { max_new_tokens: 8, ..GenerationConfig::default() };
+    let answers = generate_texts(&decoder, &tokenizer, &prompts, &cfg);
+    assert!(matches!(answers[0], Err(Error::TooLong { wanted: 65, limit: 64 })));
+    assert_eq!(answers[1].as_ref().unwrap().tokens.len(), 8);
+    assert!(matches!(answers[2], Err(Error::NonFiniteLogits { step: 0 })));
+    assert!(matches!(answers[3], Err(Error::TooLong { wanted: 65, limit: 64 })));
+}
+
+#[test]
+fn rows_with_caches_of_their_own_equal_the_full_passes() {
+    // With LongRoPE a cache that crosses a length is of no use; `generate_texts` then begins anew.
+    let alike = |case: &Case| !matches!(case.cfg.rope_scaling, Some(RopeScaling::Longrope { .. }));
+    for case in cases().into_iter().filter(alike) {
+        let (decoder, cfg) = (case.build().0, case.cfg.clone());
+        let d = cfg.hidden_size;
+        let mask = AttentionMask::causal();
+        let lens = [7, 3, 5];
+        let rows: Vec<Tensor> = lens.iter().map(|&s| randn(s as u64, &[1, s + 1, d])).collect();
+        let positions = |start: usize, end: usize| {
+            Tensor::arange(start as u32, end as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap()
+        };
+        let mut caches: Vec<KvCache> = lens.iter().map(|_| KvCache::new(&cfg)).collect();
+        for ((row, &s), cache) in rows.iter().zip(&lens).zip(&mut caches) {
+            decoder.forward(&row.narrow(1, 0, s).unwrap(), &positions(0, s), &mask, Some(cache)).unwrap();
+        }
+        let last: Vec<Tensor> =
+            rows.iter().zip(&lens).map(|(row, &s)| row.narrow(1, s, 1).unwrap()).collect();
+        let at: Vec<u32> = lens.iter().map(|&s| s as u32).collect();
+        let at = Tensor::from_vec(at, (3, 1), &Device::Cpu).unwrap();
+        let mut lent: Vec<&mut KvCache> = caches.iter_mut().collect();
+        let found = decoder.forward_rows(&Tensor::cat(&last, 0).unwrap(), &at, &mask, &mut lent).unwrap();
+        for (row, (xs, &s)) in rows.iter().zip(&lens).enumerate() {
+            let full = decoder.forward(xs, &positions(0, s + 1), &mask, None).unwrap();
+            assert_close(&found.narrow(0, row, 1).unwrap(), &full.narrow(1, s, 1).unwrap(), 1e-5);
+        }
+    }
 }

@@ -1,0 +1,148 @@
+//! The loop behind every answer: rows of different lengths go through the layers together, a token at a time.
+
+use std::ops::ControlFlow;
+
+use candle_core::{DType, Tensor};
+use strefer_nn::ops::AttentionMask;
+
+use super::GenerationConfig;
+use super::whole::WholeSequence;
+use crate::decoder::{Decoder, KvCache};
+use crate::error::{Error, Result};
+use crate::sampler::Sampler;
+
+/// One answer under way.
+struct Row<'a> {
+    cache: &'a mut KvCache,
+    sampler: Sampler,
+    whole: WholeSequence,
+    /// What the layers have not seen yet, `(1, s, d)`.
+    new: Tensor,
+    tokens: Vec<u32>,
+    /// Why it is over, if it is.
+    ended: Option<Result<()>>,
+}
+
+/// Continues prompts until each has ended. `see` gets the row and every new token of it, an end token included, and may
+/// break the row off. What goes wrong with one row ends that row alone.
+pub(super) fn run(
+    decoder: &Decoder,
+    caches: &mut [KvCache],
+    prompts: &[Tensor],
+    cfg: &GenerationConfig,
+    mut see: impl FnMut(usize, u32) -> Result<ControlFlow<()>>,
+) -> Vec<Result<Vec<u32>>> {
+    let mut rows: Vec<Result<Row<'_>>> =
+        caches.iter_mut().zip(prompts).map(|(cache, prompt)| Row::new(decoder, cache, prompt, cfg)).collect();
+    loop {
+        let mut active: Vec<(usize, &mut Row<'_>)> = (0..)
+            .zip(&mut rows)
+            .filter_map(|(at, row)| Some((at, row.as_mut().ok()?)))
+            .filter(|(_, row)| row.ended.is_none())
+            .collect();
+        if active.is_empty() {
+            break;
+        }
+        // Prompts, and sequences that begin anew, go alone.
+        let (single, long): (Vec<_>, Vec<_>) =
+            active.iter_mut().map(|(_, row)| &mut **row).partition(|row| row.new.dims()[1] == 1);
+        let alone = long.into_iter().map(|row| vec![row]);
+        for mut rows in alone.chain([single].into_iter().filter(|rows| !rows.is_empty())) {
+            advance(decoder, &mut rows);
+        }
+        for (at, row) in active {
+            row.finish_step(decoder, cfg, |token| see(at, token));
+        }
+    }
+    rows.into_iter().map(|row| row.and_then(|row| row.ended.unwrap_or(Ok(())).map(|()| row.tokens))).collect()
+}
+
+/// Runs what is new of the rows through the layers, equally much of each, and draws a token for each.
+fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>]) {
+    match logits(decoder, rows) {
+        Ok(logits) => {
+            for (row, logits) in rows.iter_mut().zip(logits) {
+                match row.sampler.draw(&logits) {
+                    Ok(token) => row.tokens.push(token),
+                    Err(error) => row.ended = Some(Err(error)),
+                }
+            }
+        }
+        Err(error) => {
+            // An error cannot be cloned: one row gets it as it is, the others what it says.
+            let (said, mut error) = (error.to_string(), Some(error));
+            for row in rows {
+                let shared = || Error::Generation(said.clone());
+                row.ended = Some(Err(error.take().map_or_else(shared, Error::from)));
+            }
+        }
+    }
+}
+
+/// The logits behind the last column of every row.
+fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<Vec<Vec<f32>>> {
+    let new: Vec<&Tensor> = rows.iter().map(|row| &row.new).collect();
+    let embeds = Tensor::cat(&new, 0)?; // (b, s, d)
+    let (b, s, _d) = embeds.dims3()?;
+    let positions: Vec<u32> =
+        rows.iter().flat_map(|row| (row.cache.len()..row.cache.len() + s).map(|at| at as u32)).collect();
+    let positions = Tensor::from_vec(positions, (b, s), embeds.device())?;
+    let mut caches: Vec<&mut KvCache> = rows.iter_mut().map(|row| &mut *row.cache).collect();
+    let hidden = decoder.forward_rows(&embeds, &positions, &AttentionMask::causal(), &mut caches)?;
+    decoder.logits(&hidden.narrow(1, s - 1, 1)?)?.to_dtype(DType::F32)?.squeeze(1)?.to_vec2()
+}
+
+impl<'a> Row<'a> {
+    fn new(
+        decoder: &Decoder,
+        cache: &'a mut KvCache,
+        prompt: &Tensor,
+        cfg: &GenerationConfig,
+    ) -> Result<Self> {
+        let (b, s, _d) = prompt.dims3()?;
+        if b != 1 || s == 0 {
+            return Err(Error::Generation(format!(
+                "a prompt of {b} rows and {s} tokens cannot be continued"
+            )));
+        }
+        let (sampler, whole) = (Sampler::new(cfg)?, WholeSequence::new(decoder, cache.len()));
+        let mut row = Self { cache, sampler, whole, new: prompt.clone(), tokens: Vec::new(), ended: None };
+        row.prepare(decoder, prompt.clone())?;
+        if cfg.max_new_tokens == 0 {
+            row.ended = Some(Ok(()));
+        }
+        Ok(row)
+    }
+
+    /// Sets what is run next.
+    fn prepare(&mut self, decoder: &Decoder, new: Tensor) -> Result<()> {
+        let (wanted, limit) = (self.cache.len() + new.dim(1)?, decoder.config().max_position_embeddings);
+        if wanted > limit {
+            return Err(Error::TooLong { wanted, limit });
+        }
+        self.new = self.whole.extend(new, self.cache)?;
+        Ok(())
+    }
+
+    /// Shows the token that was drawn, and ends the row or prepares its next step.
+    fn finish_step(
+        &mut self,
+        decoder: &Decoder,
+        cfg: &GenerationConfig,
+        see: impl FnOnce(u32) -> Result<ControlFlow<()>>,
+    ) {
+        let (None, Some(&token)) = (&self.ended, self.tokens.last()) else { return };
+        let next = || -> Result<Option<Tensor>> {
+            let broken = see(token)?.is_break();
+            if broken || cfg.eos_ids.contains(&token) || self.tokens.len() >= cfg.max_new_tokens {
+                return Ok(None);
+            }
+            Ok(Some(decoder.embed(&Tensor::new(&[[token]], self.new.device())?)?))
+        };
+        self.ended = match next() {
+            Ok(None) => Some(Ok(())),
+            Ok(Some(new)) => self.prepare(decoder, new).err().map(Err),
+            Err(error) => Some(Err(error)),
+        };
+    }
+}

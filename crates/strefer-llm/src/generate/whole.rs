@@ -1,0 +1,43 @@
+//! Sequences that are rotated anew from their beginning when they grow beyond a length.
+
+use candle_core::Tensor;
+
+use crate::decoder::{Decoder, KvCache, RopeScaling};
+use crate::error::{Error, Result};
+
+/// What a model whose rotation changes with a sequence's length needs to begin again: all embeddings so far.
+pub(super) struct WholeSequence {
+    /// The length beyond which the rotation is another one, if there is such a length.
+    switches_after: Option<usize>,
+    /// Columns that were in the cache before the first embedding.
+    unknown: usize,
+    embeds: Vec<Tensor>,
+}
+
+impl WholeSequence {
+    pub fn new(decoder: &Decoder, unknown: usize) -> Self {
+        let scaling = decoder.config().rope_scaling.as_ref();
+        Self { switches_after: scaling.and_then(RopeScaling::switches_after), unknown, embeds: Vec::new() }
+    }
+
+    /// What is to be run next: `new`, or everything with an emptied cache when the cached columns are rotated as the
+    /// longer sequence's are not.
+    pub fn extend(&mut self, new: Tensor, cache: &mut KvCache) -> Result<Tensor> {
+        let Some(longest) = self.switches_after else { return Ok(new) };
+        let held = cache.len();
+        let crosses = held > 0 && held <= longest && held + new.dim(1)? > longest;
+        self.embeds.push(new.clone());
+        if !crosses {
+            return Ok(new);
+        }
+        if self.unknown > 0 {
+            return Err(Error::Generation(format!(
+                "beyond {longest} positions this model rotates the whole sequence otherwise: the {} cached ones cannot \
+                 be continued, give the whole prompt",
+                self.unknown
+            )));
+        }
+        cache.truncate(0);
+        Ok(Tensor::cat(&self.embeds, 1)?)
+    }
+}
