@@ -1,5 +1,7 @@
 //! Checkpoints of full size: random ones, in shards of bf16, are written, loaded within bounds and asked for one token.
 
+#![allow(clippy::print_stdout, reason = "what was measured")]
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
