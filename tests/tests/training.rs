@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 use strefer_core::Rng;
 use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, VideoLlm};
 use strefer_nn::optim::Gradients;
-use strefer_nn::{ParamStore, Recompute};
+use strefer_nn::{ParamStore, Recompute, Weights};
 use strefer_tests::Lab;
 use strefer_train::{Error, LogLine, Observer, Outcome, TrainConfig, Trainer, read_log};
 
