@@ -154,7 +154,7 @@ impl Case {
     fn encoder(&self, weights: Weights) -> candle_core::Result<(ParamStore, RegionEncoder)> {
         let store = ParamStore::new(0, &Device::Cpu, self.dtype).with_weights(weights).trainable(|_| true);
         let (text_dim, vision_dim) = self.golden_dims();
-        let cfg = RegionConfig { max_tokens: self.max_tokens, place: false };
+        let cfg = RegionConfig { max_tokens: self.max_tokens, ..RegionConfig::default() };
         let encoder = RegionEncoder::new(&cfg, vision_dim, text_dim, store.var_builder())?;
         Ok((store, encoder))
     }

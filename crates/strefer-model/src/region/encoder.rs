@@ -14,7 +14,8 @@ use super::place::{MaskBox, Place};
 pub struct RegionConfig {
     /// The most tokens of one object; more frames are merged.
     pub max_tokens: usize,
-    /// Whether tokens are told where each mask lies in its frame (Osprey, arXiv 2312.10032, has a spatial token for that).
+    /// Whether tokens are told where each mask lies in its frame and how it moves from and to its neighbours, by a vector
+    /// added in the language space, where what is pooled does not drown it (Osprey, arXiv 2312.10032, has a spatial token).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub place: bool,
 }
@@ -50,7 +51,7 @@ pub struct RegionEncoder {
 pub struct RegionTokens {
     /// Features under each mask, `(k, dv)` in f32.
     pub pooled: Tensor,
-    /// After merging, `(tokens, dv)`.
+    /// After merging, `(tokens, dv)` in f32.
     pub merged: Tensor,
     /// In the language space, `(tokens, d)`.
     pub tokens: Tensor,
@@ -63,7 +64,7 @@ impl RegionEncoder {
     pub fn new(cfg: &RegionConfig, vision_dim: usize, text_dim: usize, vb: VarBuilder) -> Result<Self> {
         let fc1 = linear(vision_dim, text_dim, vb.pp("feat_linear.0"))?;
         let fc2 = linear(text_dim, text_dim, vb.pp("feat_linear.2"))?;
-        let place = if cfg.place { Some(Place::new(vision_dim, vb.pp("place"))?) } else { None };
+        let place = if cfg.place { Some(Place::new(text_dim, vb.pp("place"))?) } else { None };
         Ok(Self { fc1, fc2, place, max_tokens: cfg.max_tokens })
     }
 
@@ -87,20 +88,22 @@ impl RegionEncoder {
             }
         }
         let pooled = ops::mask_pool(&feats.to_dtype(DType::F32)?, pooled)?; // (k, dv)
-        let told = match &self.place {
-            Some(place) => (&pooled + place.forward(regions, feats.device())?)?,
-            None => pooled.clone(),
-        };
-        let (merged, counts) = self.merge(&pooled, &told, regions)?;
+        let groups = self.groups(&pooled, regions)?;
+        let merged = groups.average(&pooled)?;
         let xs = merged.to_dtype(feats.dtype())?;
-        let tokens = self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(&xs)?)?)?;
-        Ok(RegionTokens { pooled, merged, tokens, counts })
+        let mut tokens = self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(&xs)?)?)?;
+        if let Some(place) = &self.place {
+            let places = groups.average(&place.forward(regions, feats.device())?)?;
+            tokens = (tokens + places.to_dtype(feats.dtype())?)?;
+        }
+        Ok(RegionTokens { pooled, merged, tokens, counts: groups.counts })
     }
 
-    /// Averages `told` over frames whose pooled features resemble each other.
-    fn merge(&self, pooled: &Tensor, told: &Tensor, regions: &[RegionRows]) -> Result<(Tensor, Vec<usize>)> {
+    /// Which frames of each object become one token: those whose pooled features resemble each other.
+    fn groups(&self, pooled: &Tensor, regions: &[RegionRows]) -> Result<Groups> {
         if regions.iter().all(|region| region.rows.len() <= self.max_tokens) {
-            return Ok((told.clone(), regions.iter().map(|region| region.rows.len()).collect()));
+            let counts = regions.iter().map(|region| region.rows.len()).collect();
+            return Ok(Groups { counts, weights: None });
         }
         let values = pooled.detach().to_vec2::<f32>()?;
         let k = values.len();
@@ -117,7 +120,25 @@ impl RegionEncoder {
                 first += group;
             }
         }
-        let averages = Tensor::from_vec(weights, (counts.iter().sum::<usize>(), k), pooled.device())?;
-        Ok((averages.matmul(told)?, counts))
+        let weights = Tensor::from_vec(weights, (counts.iter().sum::<usize>(), k), pooled.device())?;
+        Ok(Groups { counts, weights: Some(weights) })
+    }
+}
+
+/// The token merge of all objects of a batch.
+struct Groups {
+    /// Tokens of each object.
+    counts: Vec<usize>,
+    /// `(tokens, k)`, the shares of frames in tokens; none where every frame keeps its own.
+    weights: Option<Tensor>,
+}
+
+impl Groups {
+    /// `(k, d)` → `(tokens, d)`.
+    fn average(&self, frames: &Tensor) -> Result<Tensor> {
+        match &self.weights {
+            Some(weights) => weights.matmul(frames),
+            None => Ok(frames.clone()),
+        }
     }
 }
