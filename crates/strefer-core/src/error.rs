@@ -69,6 +69,32 @@ pub enum Error {
         /// Height and width of the second.
         right: (usize, usize),
     },
+    /// A gesture that covers nothing of the frame, or a point beyond its border.
+    #[error("{gesture} lies outside the {width}x{height} frame")]
+    OutsideFrame {
+        /// The gesture.
+        gesture: String,
+        /// Height of the frame.
+        height: usize,
+        /// Width of the frame.
+        width: usize,
+    },
+    /// A gesture without an inside.
+    #[error("{gesture} encloses no pixel")]
+    EmptyGesture {
+        /// The gesture.
+        gesture: String,
+    },
+    /// A gesture that needs more points.
+    #[error("a {gesture} needs at least {least} points, {found} are given")]
+    TooFewPoints {
+        /// Which kind of gesture.
+        gesture: &'static str,
+        /// How many it needs.
+        least: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// A time that is not `HH:MM:SS.fff`, `MM:SS.fff` or seconds.
     #[error("{text:?} is not a time (seconds, MM:SS or HH:MM:SS, with decimals)")]
     BadClock {

@@ -13,13 +13,16 @@
 //! ```
 
 pub mod error;
+pub mod gesture;
 #[cfg(feature = "testing")]
 pub mod golden;
 pub mod import;
 pub mod jsonl;
+pub mod marks;
 pub mod mask;
 pub mod masklet;
 pub mod mixture;
+mod morphology;
 pub mod placeholder;
 pub mod quiz;
 pub mod records;
@@ -33,6 +36,8 @@ pub mod time;
 pub mod validate;
 
 pub use error::{Error, Result};
+pub use gesture::{Gesture, PixelPoint};
+pub use marks::Colour;
 pub use mask::{Mask, PixelBox};
 pub use masklet::{FrameKey, IndexSpace, UniformRule};
 pub use quiz::{OtherObject, QuizFacts};

@@ -47,6 +47,16 @@ pub enum Error {
         /// What it asks for.
         reason: String,
     },
+    /// A mark that shows nothing of its frame.
+    #[error("question {id}, mark {mark}: {source}")]
+    Mark {
+        /// The question.
+        id: String,
+        /// The mark's index.
+        mark: usize,
+        /// What is wrong with it.
+        source: strefer_core::Error,
+    },
     /// A mask of another size than its frame.
     #[error(
         "sample {id}, region {region}: the mask is {mask_height}x{mask_width} (height x width), the frames of \

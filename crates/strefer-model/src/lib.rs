@@ -43,6 +43,8 @@ pub use error::{Error, Result};
 pub use family::Family;
 pub use inputs::{IGNORE, Inputs, PromptToken};
 pub use origin::Origin;
-pub use processor::{FrameCache, Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN};
+pub use processor::{
+    FrameCache, Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN, VisualPrompt,
+};
 pub use splice::{SplicePlan, SpliceRow};
 pub use video_llm::{Encoded, Spliced, VideoLlm, prefix};

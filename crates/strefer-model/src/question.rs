@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use strefer_core::masklet::FrameMap;
 use strefer_core::placeholder::{Piece, pieces};
 use strefer_core::sample::{Media, MediaKind, Region, RegionMode, Role, TimeRef, TimeStyle};
-use strefer_core::{FrameKey, IndexSpace, Mask, PixelBox, Sample};
+use strefer_core::{FrameKey, Gesture, IndexSpace, Mask, Sample};
 use strefer_video::VideoInfo;
 
 use crate::error::{Error, Result};
@@ -24,8 +24,8 @@ pub struct Mark {
 pub enum MarkShape {
     /// Its pixels.
     Mask(Mask),
-    /// A box around it, in pixels.
-    Box(PixelBox),
+    /// What was drawn to point at it.
+    Gesture(Gesture),
 }
 
 /// A question as a person puts it.
@@ -47,7 +47,8 @@ impl Question {
     /// The sample that asks this about a video of `info`.
     ///
     /// # Errors
-    /// A time outside the video, a mask of another size than its frames, other numbers of `<region>` or `<time>`.
+    /// A time outside the video, a mask of another size than its frames, a gesture that marks none of a frame's pixels,
+    /// other numbers of `<region>` or `<time>`.
     pub fn to_sample(&self, info: &VideoInfo) -> Result<Sample> {
         let refuse = |reason: String| Error::Unsupported { id: self.id.clone(), reason };
         let end_s = info.times_s.last().copied().unwrap_or(0.0);
@@ -116,14 +117,11 @@ impl Question {
                 })
             }
             MarkShape::Mask(mask) => Ok(mask.clone()),
-            MarkShape::Box(area) => {
-                let mask = Mask::from_box(height, width, *area);
-                if mask.is_empty() {
-                    let reason = format!("box {region} lies outside the {width}x{height} frame");
-                    return Err(Error::Unsupported { id: self.id.clone(), reason });
-                }
-                Ok(mask)
-            }
+            MarkShape::Gesture(gesture) => gesture.to_mask(height, width).map_err(|source| Error::Mark {
+                id: self.id.clone(),
+                mark: region,
+                source,
+            }),
         }
     }
 }
@@ -182,6 +180,8 @@ pub fn read_mask(path: &Path) -> Result<Mask> {
 
 #[cfg(test)]
 mod tests {
+    use strefer_core::{PixelBox, PixelPoint};
+
     use super::*;
 
     fn info() -> VideoInfo {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn question(text: &str, boxes: usize, times_s: &[f64]) -> Question {
-        let shape = MarkShape::Box(PixelBox { x0: 1, y0: 1, x1: 4, y1: 4 });
+        let shape = MarkShape::Gesture(Gesture::Box(PixelBox { x0: 1, y0: 1, x1: 4, y1: 4 }));
         Question {
             id: "q".into(),
             video: "v.mp4".into(),
@@ -225,7 +225,25 @@ mod tests {
         other.marks[0].shape = MarkShape::Mask(Mask::zeros(3, 3));
         assert!(refused(other).contains("the mask is 3x3"));
         let mut outside = question("What?", 1, &[]);
-        outside.marks[0].shape = MarkShape::Box(PixelBox { x0: 50, y0: 0, x1: 60, y1: 5 });
-        assert!(refused(outside).contains("outside the 8x6 frame"));
+        outside.marks[0].shape = MarkShape::Gesture(Gesture::Box(PixelBox { x0: 50, y0: 0, x1: 60, y1: 5 }));
+        assert_eq!(refused(outside), "question q, mark 0: box 50,0,60,5 lies outside the 8x6 frame");
+    }
+
+    #[test]
+    fn every_way_to_point_becomes_a_mask_of_the_frame() {
+        let corners: Vec<PixelPoint> = [(1, 1), (5, 1), (5, 4)].map(|(x, y)| PixelPoint { x, y }).to_vec();
+        let ways = [
+            Gesture::Points(corners.clone()),
+            Gesture::Scribble(corners.clone()),
+            Gesture::Polygon(corners),
+            Gesture::Box(PixelBox { x0: 1, y0: 1, x1: 4, y1: 4 }),
+        ];
+        for gesture in ways {
+            let mut asked = question("What?", 1, &[]);
+            asked.marks[0].shape = MarkShape::Gesture(gesture.clone());
+            let sample = asked.to_sample(&info()).unwrap();
+            let mask = sample.regions[0].masks[0].to_mask(None).unwrap().unwrap();
+            assert_eq!(mask, gesture.to_mask(6, 8).unwrap());
+        }
     }
 }

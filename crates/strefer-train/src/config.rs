@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use strefer_core::mixture::MixtureConfig;
-use strefer_model::prefix;
+use strefer_model::{VisualPrompt, prefix};
 use strefer_nn::Schedule;
 use strefer_nn::optim::AdamWConfig;
 
@@ -54,6 +54,9 @@ pub struct DataConfig {
     /// The share of samples that may be skipped before the run stops.
     #[serde(default = "one_percent")]
     pub max_skipped: f64,
+    /// What is drawn into frames to point at objects and moments, in training and in evaluation on the way.
+    #[serde(default, skip_serializing_if = "VisualPrompt::is_none")]
+    pub draw: VisualPrompt,
 }
 
 /// How long, and in which portions.
@@ -265,6 +268,17 @@ mod tests {
         let overrides: Vec<(String, String)> =
             overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         TrainConfig::load(file.path(), &overrides)
+    }
+
+    #[test]
+    fn nothing_is_drawn_unless_it_is_asked_for_by_a_known_name() {
+        let config = load(TEXT, &[]).unwrap();
+        assert_eq!(config.data.draw, VisualPrompt::None);
+        assert!(!toml::to_string(&config).unwrap().contains("draw"));
+        let config = load(TEXT, &[("data.draw", "boxes")]).unwrap();
+        assert_eq!(config.data.draw, VisualPrompt::Boxes);
+        let error = load(TEXT, &[("data.draw", "circles")]).unwrap_err().to_string();
+        assert!(error.contains("circles") && error.contains("som"), "{error}");
     }
 
     #[test]

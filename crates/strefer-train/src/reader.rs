@@ -50,6 +50,7 @@ impl Source {
             processors.push(base.with_options(ProcessorOptions {
                 media_root: source.media_root.clone().unwrap_or_else(own_folder),
                 cache: Arc::clone(&cache),
+                draw: data.draw,
                 ..ProcessorOptions::default()
             }));
             lens.push((file.len(), source.weight));

@@ -14,6 +14,7 @@ use strefer_eval::quiz::{self, Look};
 use strefer_llm::Tokenizer;
 use strefer_model::{
     Checkpoint, Inputs, Origin, Processor, ProcessorOptions, PromptToken, VideoLlm, VideoLlmConfig,
+    VisualPrompt,
 };
 use strefer_nn::optim::{AdamW, Gradients, Group};
 use strefer_nn::{ParamStore, Recompute, Weights};
@@ -83,7 +84,8 @@ impl Trainer {
         let (model_config, tokenizer) = (checkpoint.config.clone(), checkpoint.tokenizer.clone());
         let processor = Processor::new(&model_config, tokenizer.clone(), ProcessorOptions::default());
         let source = Arc::new(Source::open(&config.data, config.seed, &processor)?);
-        let quiz = config.eval.as_ref().map(|eval| open_quiz(eval, &processor)).transpose()?;
+        let quiz =
+            config.eval.as_ref().map(|eval| open_quiz(eval, config.data.draw, &processor)).transpose()?;
         Ok(Self {
             config,
             model_config,
@@ -364,11 +366,16 @@ fn groups(config: &TrainConfig, vars: &BTreeMap<String, Var>) -> Vec<Group> {
     groups
 }
 
-fn open_quiz(eval: &crate::config::EvalConfig, processor: &Processor) -> Result<(Processor, Vec<Sample>)> {
+fn open_quiz(
+    eval: &crate::config::EvalConfig,
+    draw: VisualPrompt,
+    processor: &Processor,
+) -> Result<(Processor, Vec<Sample>)> {
     let file = SampleFile::open(&eval.samples, None)?;
     let own_folder = || eval.samples.parent().map_or_else(PathBuf::new, PathBuf::from);
     let media_root = eval.media_root.clone().unwrap_or_else(own_folder);
-    let processor = processor.with_options(ProcessorOptions { media_root, ..ProcessorOptions::default() });
+    let processor =
+        processor.with_options(ProcessorOptions { media_root, draw, ..ProcessorOptions::default() });
     let count = eval.limit.min(file.len());
     let samples: strefer_core::Result<Vec<Sample>> =
         (0..count).map(|index| file.get(index * file.len() / count)).collect();

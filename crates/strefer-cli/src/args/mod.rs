@@ -1,5 +1,7 @@
 //! Arguments that several jobs share.
 
+mod marks;
+
 use std::path::PathBuf;
 
 use candle_core::{DType, Device};
@@ -7,6 +9,8 @@ use clap::{Args, ValueEnum};
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
 
 use crate::model_dir::find_model;
+
+pub use marks::MarkArgs;
 
 /// Which model, where and how.
 #[derive(Debug, Args)]

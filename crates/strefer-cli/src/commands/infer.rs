@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use strefer_llm::GenerationConfig;
-use strefer_model::question::{Mark, MarkShape, Question, read_mask};
-use strefer_model::{FrameCache, Loaded, ProcessorOptions, Purpose};
+use strefer_model::question::Question;
+use strefer_model::{FrameCache, Loaded, ProcessorOptions, Purpose, VisualPrompt};
 use strefer_video::{Limits, VideoSource};
 
-use crate::args::ModelArgs;
+use crate::args::{MarkArgs, ModelArgs};
 
 use super::infer_file;
 use super::overlay;
@@ -30,12 +30,8 @@ pub struct InferArgs {
     /// The question; `<region>` stands for the marked objects in order, `<time>` for the times
     #[arg(long, required_unless_present = "input")]
     question: Option<String>,
-    /// An object's mask (PNG, or JSON with COCO run lengths) and the second it belongs to: FILE@TIME
-    #[arg(long = "mask", value_name = "FILE@TIME")]
-    masks: Vec<String>,
-    /// A box around an object, in pixels, and the second it belongs to: X0,Y0,X1,Y1@TIME
-    #[arg(long = "box", value_name = "X0,Y0,X1,Y1@TIME")]
-    boxes: Vec<String>,
+    #[command(flatten)]
+    marks: MarkArgs,
     /// The moment asked about, in seconds
     #[arg(long, conflicts_with = "between")]
     at: Option<f64>,
@@ -45,11 +41,15 @@ pub struct InferArgs {
     /// Print one JSON object instead of streaming the answer
     #[arg(long)]
     json: bool,
+    /// Point in the pixels: som outlines and numbers the objects, numberit numbers the frames, both does both, boxes puts
+    /// coloured boxes around the objects; the question then calls them so
+    #[arg(long, value_name = "WHAT", default_value_t = VisualPrompt::None)]
+    draw: VisualPrompt,
     /// Draw what was asked about into a video (.mp4) or a picture (.png)
     #[arg(long)]
     overlay: Option<PathBuf>,
     /// A JSON Lines file of questions; answers go to --output, and a second call goes on where the first stopped
-    #[arg(long, requires = "output", conflicts_with_all = ["video", "question", "masks", "boxes", "at", "between", "overlay"])]
+    #[arg(long, requires = "output", conflicts_with_all = ["video", "question", "mask", "box", "point", "scribble", "polygon", "at", "between", "overlay"])]
     input: Option<PathBuf>,
     /// Where the answers of --input go, one JSON object a line
     #[arg(long)]
@@ -103,6 +103,7 @@ impl GenerationArgs {
 pub fn run(args: &InferArgs) -> Result<()> {
     let loaded = args.model.load(ProcessorOptions {
         cache: Arc::new(FrameCache::new(256 << 20)),
+        draw: args.draw,
         ..ProcessorOptions::default()
     })?;
     let generation = args.generation.config(loaded.processor.config().tokens.eos.clone());
@@ -177,14 +178,7 @@ impl InferArgs {
         let (Some(video), Some(text)) = (&self.video, &self.question) else {
             bail!("--video and --question go together");
         };
-        let mut marks = Vec::new();
-        for argument in &self.masks {
-            let (file, at_s) = split_time(argument).with_context(|| format!("--mask {argument}"))?;
-            marks.push(Mark { shape: MarkShape::Mask(read_mask(file.as_ref())?), at_s });
-        }
-        for argument in &self.boxes {
-            marks.push(parse_box(argument).with_context(|| format!("--box {argument}"))?);
-        }
+        let marks = self.marks.read()?;
         let times_s = match self.at {
             Some(at_s) => vec![at_s],
             None => self.between.clone(),
@@ -193,40 +187,5 @@ impl InferArgs {
             bail!("--between: the end does not lie after the start");
         }
         Ok(Question { id: "question".to_owned(), video: video.clone(), text: text.clone(), marks, times_s })
-    }
-}
-
-/// `WHAT@SECONDS`.
-fn split_time(argument: &str) -> Result<(&str, f64)> {
-    let (what, time) = argument.rsplit_once('@').context("expected @ and a time in seconds at the end")?;
-    let at_s: f64 = time.parse().with_context(|| format!("{time:?} is not a time in seconds"))?;
-    if !at_s.is_finite() || at_s < 0.0 {
-        bail!("{time:?} is not a time in seconds");
-    }
-    Ok((what, at_s))
-}
-
-fn parse_box(argument: &str) -> Result<Mark> {
-    let (numbers, at_s) = split_time(argument)?;
-    let edges: Result<Vec<usize>, _> = numbers.split(',').map(|edge| edge.trim().parse::<usize>()).collect();
-    let edges = edges.context("expected four whole numbers")?;
-    let [x0, y0, x1, y1] = edges[..] else { bail!("expected four whole numbers") };
-    if x0 >= x1 || y0 >= y1 {
-        bail!("the box is empty");
-    }
-    Ok(Mark { shape: MarkShape::Box(strefer_core::PixelBox { x0, y0, x1, y1 }), at_s })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marks_are_read_or_refused_with_a_reason() {
-        assert_eq!(split_time("a@b/mask.png@1.5").unwrap(), ("a@b/mask.png", 1.5));
-        assert_eq!(parse_box("1,2,30,40@0").unwrap().at_s, 0.0);
-        for wrong in ["1,2,3@0", "1,2,3,4", "4,2,3,9@1", "a,b,c,d@1", "1,2,3,4@-1", "1,2,3,4@inf"] {
-            assert!(parse_box(wrong).is_err(), "{wrong}");
-        }
     }
 }

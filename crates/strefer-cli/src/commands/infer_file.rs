@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use strefer_core::jsonl::Reader;
-use strefer_core::{PixelBox, Rle};
+use strefer_core::{Gesture, PixelBox, PixelPoint, Rle};
 use strefer_llm::GenerationConfig;
 use strefer_model::Loaded;
 use strefer_model::question::{Mark, MarkShape, Question, read_mask};
@@ -32,7 +32,7 @@ struct QuestionLine {
     times_s: Vec<f64>,
 }
 
-/// A marked object: exactly one of `mask` (a file), `rle` and `box`.
+/// A marked object: exactly one of `mask` (a file), `rle`, `box`, `point`, `scribble` and `polygon`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MarkLine {
@@ -43,6 +43,12 @@ struct MarkLine {
     rle: Option<Rle>,
     #[serde(default, rename = "box")]
     area: Option<[usize; 4]>,
+    #[serde(default)]
+    point: Option<Vec<[usize; 2]>>,
+    #[serde(default)]
+    scribble: Option<Vec<[usize; 2]>>,
+    #[serde(default)]
+    polygon: Option<Vec<[usize; 2]>>,
 }
 
 /// One line of the output.
@@ -129,12 +135,7 @@ impl QuestionLine {
     fn to_question(&self, folder: &Path) -> Result<Question> {
         let mut marks = Vec::new();
         for (index, mark) in self.marks.iter().enumerate() {
-            let shape = match (&mark.mask, &mark.rle, mark.area) {
-                (Some(file), None, None) => MarkShape::Mask(read_mask(&folder.join(file))?),
-                (None, Some(rle), None) => MarkShape::Mask(rle.to_mask()),
-                (None, None, Some([x0, y0, x1, y1])) => MarkShape::Box(PixelBox { x0, y0, x1, y1 }),
-                _ => bail!("mark {index} needs exactly one of mask, rle and box"),
-            };
+            let shape = mark.shape(folder).with_context(|| format!("mark {index}"))?;
             marks.push(Mark { shape, at_s: mark.at_s });
         }
         Ok(Question {
@@ -144,5 +145,27 @@ impl QuestionLine {
             marks,
             times_s: self.times_s.clone(),
         })
+    }
+}
+
+impl MarkLine {
+    fn shape(&self, folder: &Path) -> Result<MarkShape> {
+        let points = |list: &Vec<[usize; 2]>| list.iter().map(|&[x, y]| PixelPoint { x, y }).collect();
+        let area = self.area.map(|[x0, y0, x1, y1]| Gesture::Box(PixelBox { x0, y0, x1, y1 }));
+        let gestures = [
+            area,
+            self.point.as_ref().map(points).map(Gesture::Points),
+            self.scribble.as_ref().map(points).map(Gesture::Scribble),
+            self.polygon.as_ref().map(points).map(Gesture::Polygon),
+        ];
+        let mut shapes: Vec<MarkShape> = gestures.into_iter().flatten().map(MarkShape::Gesture).collect();
+        shapes.extend(self.rle.as_ref().map(|rle| MarkShape::Mask(rle.to_mask())));
+        if let Some(file) = &self.mask {
+            shapes.push(MarkShape::Mask(read_mask(&folder.join(file))?));
+        }
+        match <[MarkShape; 1]>::try_from(shapes) {
+            Ok([shape]) => Ok(shape),
+            Err(_) => bail!("expected exactly one of mask, rle, box, point, scribble and polygon"),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::RgbImage;
+use strefer_core::Gesture;
 use strefer_model::question::{MarkShape, Question};
 use strefer_video::write::{Encoding, VideoWriter};
 use strefer_video::{Limits, VideoInfo, VideoSource, draw};
@@ -44,7 +45,13 @@ fn mark(image: &mut RgbImage, question: &Question, info: &VideoInfo, index: usiz
         let colour = draw::colour(number);
         match &object.shape {
             MarkShape::Mask(mask) => draw::mask(image, mask, colour, 0.35),
-            MarkShape::Box(area) => draw::rectangle(image, *area, colour, 2),
+            MarkShape::Gesture(Gesture::Box(area)) => draw::rectangle(image, *area, colour, 2),
+            MarkShape::Gesture(gesture) => {
+                // One that makes no mask was refused before it was asked about.
+                if let Ok(pixels) = gesture.to_mask(image.height() as usize, image.width() as usize) {
+                    draw::mask(image, &pixels, colour, 0.35);
+                }
+            }
         }
         marked = true;
     }

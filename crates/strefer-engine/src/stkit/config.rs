@@ -217,7 +217,7 @@ impl Default for StkitConfig {
             objects_per_clip: 4,
             fewest_samples: 8,
             least_visible: 0.8,
-            smallest_box: 0.0005,
+            smallest_box: strefer_core::marks::SMALLEST_BOX,
             least_distance_m: 1.0,
             least_speed_kmh: 1.0,
             windows_per_object: 2,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use strefer_core::marks;
 use strefer_core::sample::{AnswerFormat, Media, MediaKind, Mix, Provenance, Role, Task};
 use strefer_core::validate::MediaFacts;
 use strefer_core::{Rng, Sample, StkitTask};
@@ -98,7 +99,7 @@ struct Asked {
 
 impl Asked {
     fn samples(&self, cfg: &StkitConfig, hash: &str, rng: &Rng) -> Result<Vec<Sample>> {
-        let preamble = words::preamble(&self.clip, &self.colours);
+        let preamble = marks::preamble(self.clip.duration_s(), &self.clip.times_s, &self.colours);
         let is_alone = self.colours.len() == 1;
         let mut numbers: BTreeMap<StkitTask, usize> = BTreeMap::new();
         let mut samples = Vec::new();

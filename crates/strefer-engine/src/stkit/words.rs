@@ -2,7 +2,6 @@
 
 use strefer_core::{Rng, Span};
 
-use crate::stkit::clip::Clip;
 use crate::stkit::overlay::Colour;
 use crate::stkit::question::{Quantity, Question};
 
@@ -82,24 +81,6 @@ const SAME_DIRECTION: [&str; 8] = [
     "State with yes or no whether the {a} object and the {b} object head in one direction.",
 ];
 
-/// What every question begins with: how the video is shown and which objects are marked.
-pub fn preamble(clip: &Clip, colours: &[Colour]) -> String {
-    let times: Vec<String> = clip.times_s.iter().map(|at_s| format!("{at_s:.2}s")).collect();
-    let marked = match colours {
-        [colour] => format!("One object is marked by a {} box.", colour.name()),
-        _ => {
-            let names: Vec<&str> = colours.iter().map(|colour| colour.name()).collect();
-            format!("{} objects are marked by boxes of these colors: {}.", colours.len(), names.join(", "))
-        }
-    };
-    format!(
-        "The video is {:.2}s long. You see {} frames, sampled uniformly at these times: {}. {marked}",
-        clip.duration_s(),
-        times.len(),
-        times.join(", "),
-    )
-}
-
 /// The question's sentence. `is_alone`: no other object is marked, so the colour need not be named.
 pub fn question(question: &Question, is_alone: bool, rng: &mut Rng) -> String {
     let fill = |templates: &[&str; 8], rng: &mut Rng, slots: &[(&str, &str)]| {
@@ -158,7 +139,7 @@ pub fn answer(question: &Question, is_alone: bool) -> String {
 }
 
 fn name(object: Colour, is_alone: bool) -> String {
-    if is_alone { "the object".to_owned() } else { format!("the object in the {} box", object.name()) }
+    if is_alone { "the object".to_owned() } else { object.boxed_object() }
 }
 
 fn when(span: Option<&Span>) -> String {

@@ -11,6 +11,7 @@ use strefer_video::transform::{Resize, to_square};
 use strefer_video::{Limits, VideoSource, sample};
 
 use super::ProcessorOptions;
+use super::drawing::Drawing;
 use super::frame_cache::{FrameCache, Pixels, VideoFacts, View};
 use crate::config::{Fit, FramesConfig, VideoLlmConfig};
 use crate::error::Result;
@@ -99,6 +100,37 @@ impl Clip {
         (self.last - self.first + 1) as f64 / self.facts.fps
     }
 
+    /// The source frames that are shown.
+    pub fn shown(&self) -> &[usize] {
+        &self.shown
+    }
+
+    /// Whether a source frame lies in the segment.
+    pub fn contains(&self, index: usize) -> bool {
+        (self.first..=self.last).contains(&index)
+    }
+
+    /// When the shown frames are seen, in seconds of the segment.
+    pub fn shown_s(&self) -> Vec<f64> {
+        self.shown.iter().map(|&index| (index - self.first) as f64 / self.facts.fps).collect()
+    }
+
+    /// The position among the shown frames that is nearest to a moment of the segment; of two the earlier.
+    pub fn nearest_shown(&self, at_s: f64) -> usize {
+        let times_s = self.shown_s();
+        let apart = |position: &usize| (times_s[*position] - at_s).abs();
+        (0..times_s.len()).min_by(|a, b| apart(a).total_cmp(&apart(b))).unwrap_or(0)
+    }
+
+    /// Shows a frame in the place of the nearest one that `may_go`; tells whether there was such a one.
+    pub fn show(&mut self, index: usize, may_go: impl Fn(usize) -> bool) -> bool {
+        let candidates = self.shown.iter_mut().filter(|shown| may_go(**shown));
+        let Some(shown) = candidates.min_by_key(|shown| shown.abs_diff(index)) else { return false };
+        *shown = index;
+        self.shown.sort_unstable();
+        true
+    }
+
     /// The source frame of a mask's key; positions of a uniform sample count inside the segment.
     pub fn source_frame(&self, space: IndexSpace, key: FrameKey) -> Option<usize> {
         match space {
@@ -110,8 +142,13 @@ impl Clip {
     }
 
     /// Decodes what is shown and every frame of `chosen`. A mask frame that looks like a shown one shares its row.
-    pub fn load(&self, chosen: &[Vec<(FrameKey, usize)>]) -> Result<FrameStack> {
-        let view = |index: usize, fit: Fit| View { index, fit, size: self.size };
+    pub fn load(&self, chosen: &[Vec<(FrameKey, usize)>], drawing: &Drawing) -> Result<FrameStack> {
+        let view = |index: usize, fit: Fit, place: Option<usize>| View {
+            index,
+            fit,
+            size: self.size,
+            number: place.filter(|_| drawing.numbers_frames()),
+        };
         let (fit, region_fit) = (self.frames_cfg.fit, self.frames_cfg.region_fit);
         let mut wanted: Vec<View> = Vec::new();
         let mut row_of = |view: View| {
@@ -121,12 +158,14 @@ impl Clip {
                 wanted.len() - 1
             }) as u32
         };
-        let shown = self.shown.iter().map(|&index| row_of(view(index, fit))).collect();
+        let places = self.shown.iter().enumerate();
+        let shown = places.map(|(place, &index)| row_of(view(index, fit, Some(place)))).collect();
         let mut rows = BTreeMap::new();
         for &(_, index) in chosen.iter().flatten() {
-            rows.entry(index).or_insert_with(|| row_of(view(index, region_fit)));
+            let place = self.shown.iter().position(|&shown| shown == index);
+            rows.entry(index).or_insert_with(|| row_of(view(index, region_fit, place)));
         }
-        let frames = self.frames(&wanted)?;
+        let frames = self.frames(&wanted, drawing)?;
         let mut pixels = Vec::with_capacity(frames.len() * 3 * self.size * self.size);
         for frame in &frames {
             normalise_into(&mut pixels, frame);
@@ -135,12 +174,14 @@ impl Clip {
         Ok(FrameStack { pixels, sources, shown, rows })
     }
 
-    /// Frames at model size, from the cache or decoded.
-    fn frames(&self, wanted: &[View]) -> Result<Vec<Pixels>> {
+    /// Frames at model size, from the cache or decoded. Those with marks of objects belong to one sample alone and are not
+    /// kept.
+    fn frames(&self, wanted: &[View], drawing: &Drawing) -> Result<Vec<Pixels>> {
         let mut found: BTreeMap<View, Pixels> = BTreeMap::new();
         let mut missing: Vec<usize> = Vec::new();
         for &view in wanted {
-            match self.cache.frame(&self.path, view) {
+            let kept = if drawing.marks(view.index) { None } else { self.cache.frame(&self.path, view) };
+            match kept {
                 Some(pixels) => drop(found.insert(view, pixels)),
                 None => missing.push(view.index),
             }
@@ -151,16 +192,17 @@ impl Clip {
             let decoded = VideoSource::open(&self.path, &self.limits)?.frames_at_indices(&missing)?;
             let mut fresh = Vec::new();
             for frame in &decoded {
-                for fit in [Fit::Stretch, Fit::Pad] {
-                    let view = View { index: frame.index, fit, size: self.size };
-                    if wanted.contains(&view) {
-                        let pixels = self.square(&frame.image, fit);
+                for &view in wanted.iter().filter(|view| view.index == frame.index) {
+                    let pixels = self.square(&drawing.paint(&frame.image, view.index, view.number), view.fit);
+                    if !drawing.marks(view.index) {
                         fresh.push((view, Arc::clone(&pixels)));
-                        found.insert(view, pixels);
                     }
+                    found.insert(view, pixels);
                 }
             }
-            self.cache.insert(&self.path, self.facts, &fresh);
+            if !fresh.is_empty() {
+                self.cache.insert(&self.path, self.facts, &fresh);
+            }
         }
         Ok(wanted.iter().map(|view| Arc::clone(&found[view])).collect())
     }

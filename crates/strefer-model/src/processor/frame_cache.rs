@@ -28,6 +28,8 @@ pub struct View {
     pub fit: Fit,
     /// Side of the square, in pixels.
     pub size: usize,
+    /// The number that is drawn on it.
+    pub number: Option<usize>,
 }
 
 /// Pixels of one frame at model size, rows first, RGB.
@@ -111,7 +113,7 @@ mod tests {
     fn the_oldest_video_leaves_when_the_cache_is_full() {
         let facts = VideoFacts { n_frames: 9, fps: 8.0, height: 4, width: 4 };
         let cache = FrameCache::new(250);
-        let view = View { index: 3, fit: Fit::Stretch, size: 4 };
+        let view = View { index: 3, fit: Fit::Stretch, size: 4, number: None };
         let pixels: Pixels = vec![7u8; 100].into();
         for name in ["a", "b", "c"] {
             cache.insert(Path::new(name), facts, &[(view, Arc::clone(&pixels))]);
@@ -119,7 +121,9 @@ mod tests {
         assert!(cache.frame(Path::new("a"), view).is_none());
         assert!(cache.facts(Path::new("a")).is_none());
         assert_eq!(cache.frame(Path::new("c"), view).unwrap()[0], 7);
-        for other in [View { fit: Fit::Pad, ..view }, View { size: 5, ..view }] {
+        for other in
+            [View { fit: Fit::Pad, ..view }, View { size: 5, ..view }, View { number: Some(0), ..view }]
+        {
             assert!(cache.frame(Path::new("c"), other).is_none());
         }
         assert_eq!(cache.state().bytes, 200);

@@ -1,6 +1,7 @@
 //! The one place that turns a [`Sample`] into model inputs: frames, masks, ids and labels.
 
 mod clip;
+mod drawing;
 mod frame_cache;
 mod prompt;
 mod regions;
@@ -18,6 +19,8 @@ use crate::config::VideoLlmConfig;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use clip::Clip;
+use drawing::Drawing;
+pub use drawing::VisualPrompt;
 pub use frame_cache::FrameCache;
 use prompt::PromptBuilder;
 pub use prompt::{REGION_TOKEN, VIDEO_TOKEN};
@@ -42,12 +45,20 @@ pub struct ProcessorOptions {
     pub cache: Arc<FrameCache>,
     /// Replaces every frame by grey and every mask by nothing: what is answered without looking.
     pub blind: bool,
+    /// What is drawn into frames to point at objects and moments.
+    pub draw: VisualPrompt,
 }
 
 impl Default for ProcessorOptions {
     fn default() -> Self {
         let cache = Arc::new(FrameCache::new(0));
-        Self { media_root: PathBuf::new(), limits: Limits::default(), cache, blind: false }
+        Self {
+            media_root: PathBuf::new(),
+            limits: Limits::default(),
+            cache,
+            blind: false,
+            draw: VisualPrompt::None,
+        }
     }
 }
 
@@ -94,21 +105,28 @@ impl Processor {
         let [media] = sample.media.as_slice() else {
             return Err(unsupported(format!("it shows {} media, this model takes one", sample.media.len())));
         };
-        if !sample.regions.is_empty() && self.cfg.region.is_none() {
+        let draw = self.options.draw;
+        if !sample.regions.is_empty() && self.cfg.region.is_none() && !draw.names_objects() {
             return Err(unsupported("it refers to regions, this model has no region connector".to_owned()));
         }
-        let clip = Clip::open(&self.cfg, &self.options, media)?;
+        let mut clip = Clip::open(&self.cfg, &self.options, media)?;
         sample.validate(strefer_core::validate::MediaFacts {
             duration_s: Some(clip.end_s()),
             frame_size: None,
         })?;
-        let prompt = self.prompt.build(sample, clip.duration_s(), matches!(purpose, Purpose::Train(_)))?;
         let rng = match purpose {
             Purpose::Train(rng) => Some(rng.named("region frames")),
             Purpose::Infer => None,
         };
-        let chosen = regions::choose(sample, &clip, rng.as_ref())?;
-        let stack = clip.load(&chosen)?;
+        let mut chosen = regions::choose(sample, &clip, rng.as_ref())?;
+        let drawing = Drawing::new(draw, sample, &chosen, &mut clip)?;
+        if draw.names_objects() {
+            chosen.clear();
+        }
+        let wording = drawing.wording(sample, &clip);
+        let learn = matches!(purpose, Purpose::Train(_));
+        let prompt = self.prompt.build(sample, clip.duration_s(), &wording, learn)?;
+        let stack = clip.load(&chosen, &drawing)?;
         let regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
         let size = self.cfg.image_size();
         let rows = stack.pixels.len() / (3 * size * size);

@@ -32,6 +32,17 @@ pub struct Prompt {
     pub labels: Vec<i64>,
 }
 
+/// How the text speaks of what is drawn in the frames; empty where nothing is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wording {
+    /// Stands behind the video: what is drawn and what it means.
+    pub preface: Option<String>,
+    /// What each object is called, instead of region tokens.
+    pub objects: Option<Vec<String>>,
+    /// What each moment is called, instead of the model's own way.
+    pub times: Option<Vec<String>>,
+}
+
 /// Renders conversations for one model.
 #[derive(Debug)]
 pub struct PromptBuilder {
@@ -67,23 +78,36 @@ impl PromptBuilder {
 
     /// The prompt of a sample whose segment lasts `duration_s`: all turns with labels when `learn`, otherwise the
     /// turns before the first answer and the start of an answer.
-    pub fn build(&self, sample: &Sample, duration_s: f64, learn: bool) -> Result<Prompt> {
+    pub fn build(&self, sample: &Sample, duration_s: f64, wording: &Wording, learn: bool) -> Result<Prompt> {
         let mut regions = Vec::new();
+        let mut preface = wording.preface.as_ref();
         let mut messages = Vec::new();
         for turn in &sample.conversations {
             if !learn && turn.role == Role::Assistant {
                 break;
             }
             let text = render(&turn.text, |piece| match piece {
-                Piece::Visual => self.video_text.clone(),
+                Piece::Visual => match preface.take() {
+                    Some(preface) => format!("{}\n{preface}", self.video_text),
+                    None => self.video_text.clone(),
+                },
                 Piece::Region(index) => {
-                    regions.push(index.unwrap_or(regions.len()));
-                    REGION_TOKEN.to_owned()
+                    let index = index.unwrap_or(regions.len());
+                    match &wording.objects {
+                        Some(names) => names[index].clone(),
+                        None => {
+                            regions.push(index);
+                            REGION_TOKEN.to_owned()
+                        }
+                    }
                 }
-                Piece::Time(index) => {
-                    let time = &sample.times[*index];
-                    self.time.render(time.s, duration_s, time.style)
-                }
+                Piece::Time(index) => match &wording.times {
+                    Some(names) => names[*index].clone(),
+                    None => {
+                        let time = &sample.times[*index];
+                        self.time.render(time.s, duration_s, time.style)
+                    }
+                },
                 Piece::Text(text) | Piece::Unknown(text) => (*text).to_owned(),
             });
             messages.push(Message::new(role_name(turn.role), text));

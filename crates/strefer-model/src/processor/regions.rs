@@ -1,7 +1,7 @@
 //! Which masks of each region the model gets, and where they lie in the stack of frames.
 
 use strefer_core::sample::RegionMode;
-use strefer_core::{FrameKey, FrameMask, Rng, Sample};
+use strefer_core::{FrameKey, FrameMask, Mask, Rng, Sample};
 
 use super::clip::{Clip, FrameStack};
 use super::mode_of;
@@ -47,6 +47,26 @@ pub fn choose(sample: &Sample, clip: &Clip, rng: Option<&Rng>) -> Result<Vec<Vec
         .collect()
 }
 
+/// The mask of a region in one frame, in the video's pixels; `None` where it has none.
+pub fn mask_at(sample: &Sample, index: usize, key: FrameKey, clip: &Clip) -> Result<Option<Mask>> {
+    let (height, width) = (clip.facts().height, clip.facts().width);
+    let mask = sample.regions[index].masks[&key].to_mask(Some((height, width)))?;
+    match mask {
+        Some(mask) if (mask.height(), mask.width()) != (height as usize, width as usize) => {
+            Err(Error::MaskSize {
+                id: sample.id.clone(),
+                region: index,
+                mask_height: mask.height(),
+                mask_width: mask.width(),
+                video: clip.path().clone(),
+                height,
+                width,
+            })
+        }
+        mask => Ok(mask),
+    }
+}
+
 /// Rows and grid masks of all regions.
 pub fn rows(
     sample: &Sample,
@@ -56,27 +76,14 @@ pub fn rows(
     cfg: &VideoLlmConfig,
     blind: bool,
 ) -> Result<Vec<RegionRows>> {
-    let (height, width) = (clip.facts().height, clip.facts().width);
     let side = cfg.grid_side();
     let mut regions = Vec::with_capacity(chosen.len());
     for (index, frames) in chosen.iter().enumerate() {
         let mut region = RegionRows { rows: Vec::new(), grid_masks: Vec::new(), boxes: Vec::new() };
         for (key, frame) in frames {
-            let mask = sample.regions[index].masks[key].to_mask(Some((height, width)))?;
-            let (grid, area) = match mask {
+            let (grid, area) = match mask_at(sample, index, *key, clip)? {
                 _ if blind => (vec![0.0; side * side], [0.0; 4]),
                 None => (vec![0.0; side * side], [0.0; 4]),
-                Some(mask) if (mask.height(), mask.width()) != (height as usize, width as usize) => {
-                    return Err(Error::MaskSize {
-                        id: sample.id.clone(),
-                        region: index,
-                        mask_height: mask.height(),
-                        mask_width: mask.width(),
-                        video: clip.path().clone(),
-                        height,
-                        width,
-                    });
-                }
                 Some(mask) => {
                     let padded = cfg.frames.region_fit == Fit::Pad;
                     let mask = if padded { mask.pad_to_square() } else { mask };

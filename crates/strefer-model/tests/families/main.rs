@@ -2,6 +2,7 @@
 //! about folders that are damaged or mixed up.
 
 mod convert;
+mod drawing;
 mod full_size;
 mod layouts;
 mod llava_onevision;

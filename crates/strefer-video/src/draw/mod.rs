@@ -1,6 +1,11 @@
-//! Masks, boxes and labels on a frame, so that people see what was asked about.
+//! Masks, boxes, labels and numbers on a frame: so that people see what was asked about, and models what is meant.
 
 mod font;
+mod marks;
+mod number;
+
+pub use marks::{MarkStyle, mark_colour, object_box, object_mark};
+pub use number::{NumberPlace, NumberStyle, frame_number};
 
 use image::{Rgb, RgbImage};
 use strefer_core::mask::{Mask, PixelBox};
@@ -82,28 +87,51 @@ pub fn label_size(text: &str, scale: u32) -> (u32, u32) {
 /// are capitals; characters without a picture appear as a box.
 pub fn label(image: &mut RgbImage, x: i64, y: i64, text: &str, colour: [u8; 3], scale: u32) {
     let (width, height) = label_size(text, scale);
+    let (left, top) = moved_inside(image, (x, y), (width, height));
+    fill(image, (left, top), (width, height), colour, 1.0);
+    let ink = if brightness(colour) > 140 { BLACK } else { WHITE };
+    letters(image, (left + i64::from(scale), top + i64::from(scale)), text, ink, scale);
+}
+
+const BLACK: [u8; 3] = [0, 0, 0];
+const WHITE: [u8; 3] = [255, 255, 255];
+
+/// How bright a colour looks, 0 to 255.
+fn brightness(colour: [u8; 3]) -> u32 {
+    colour.iter().zip([2, 5, 1]).map(|(&value, weight)| u32::from(value) * weight).sum::<u32>() / 8
+}
+
+/// The upper left corner of something of `size`, moved so that it lies inside the frame.
+fn moved_inside(image: &RgbImage, (x, y): (i64, i64), (width, height): (u32, u32)) -> (i64, i64) {
     let left = x.min(i64::from(image.width()) - i64::from(width)).max(0);
     let top = y.min(i64::from(image.height()) - i64::from(height)).max(0);
-    let brightness: u32 =
-        colour.iter().zip([2, 5, 1]).map(|(&value, weight)| u32::from(value) * weight).sum();
-    let ink = if brightness > 8 * 140 { [0, 0, 0] } else { [255, 255, 255] };
-    fill(image, left, top, width, height, colour);
+    (left, top)
+}
+
+/// Size in pixels of letters without a ground.
+fn letters_size(text: &str, scale: u32) -> (u32, u32) {
+    let letters = text.chars().count() as u32;
+    ((letters * font::ADVANCE).saturating_sub(1) * scale, font::HEIGHT * scale)
+}
+
+/// Writes letters and no ground, their upper left corner at `(left, top)`.
+fn letters(image: &mut RgbImage, (left, top): (i64, i64), text: &str, ink: [u8; 3], scale: u32) {
     for (column, letter) in text.chars().enumerate() {
         for (row, bits) in font::glyph(letter).into_iter().enumerate() {
             for bit in (0..font::WIDTH).filter(|bit| bits >> (font::WIDTH - 1 - bit) & 1 == 1) {
-                let dot_x = left + i64::from((column as u32 * font::ADVANCE + 1 + bit) * scale);
-                let dot_y = top + i64::from((row as u32 + 1) * scale);
-                fill(image, dot_x, dot_y, scale, scale, ink);
+                let dot_x = left + i64::from((column as u32 * font::ADVANCE + bit) * scale);
+                let dot_y = top + i64::from(row as u32 * scale);
+                fill(image, (dot_x, dot_y), (scale, scale), ink, 1.0);
             }
         }
     }
 }
 
-fn fill(image: &mut RgbImage, x: i64, y: i64, width: u32, height: u32, colour: [u8; 3]) {
+fn fill(image: &mut RgbImage, (x, y): (i64, i64), (width, height): (u32, u32), colour: [u8; 3], alpha: f32) {
     let columns = x.max(0)..(x + i64::from(width)).min(image.width().into());
     for row in y.max(0)..(y + i64::from(height)).min(image.height().into()) {
         for column in columns.clone() {
-            image.put_pixel(column as u32, row as u32, Rgb(colour));
+            blend(image.get_pixel_mut(column as u32, row as u32), colour, alpha);
         }
     }
 }

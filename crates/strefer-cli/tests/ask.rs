@@ -1,0 +1,196 @@
+//! `strefer-infer` with every way to point at objects and everything that can be drawn into frames.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use image::{Luma, RgbImage};
+use serde_json::{Value, json};
+use strefer_video::draw;
+
+/// A fresh model and six grey frames, three a second.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self { dir: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(desk.path("frames")).unwrap();
+        for frame in 0..6u8 {
+            let image = RgbImage::from_pixel(96, 64, image::Rgb([100 + 5 * frame; 3]));
+            image.save(desk.path(&format!("frames/{frame}.png"))).unwrap();
+        }
+        let mask =
+            |x: u32, y: u32| Luma([if (60..80).contains(&x) && (4..20).contains(&y) { 255u8 } else { 0 }]);
+        image::GrayImage::from_fn(96, 64, mask).save(desk.path("mask.png")).unwrap();
+        let record = json!({"type": "sample", "schema": "strefer/1", "id": "a", "video_id": "v", "media": [],
+            "conversations": [{"role": "user", "text": "What is it?"}, {"role": "assistant", "text": "A disc."}]});
+        desk.write("samples.jsonl", &format!("{record}\n"));
+        let mut init = Command::new(env!("CARGO_BIN_EXE_strefer"));
+        init.args(["init", "--text", "samples.jsonl", "--vocab", "400", "--out", "model"]);
+        assert!(init.current_dir(desk.dir.path()).output().unwrap().status.success());
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn infer(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strefer-infer"));
+        command.args(["--model", "model", "--max-new-tokens", "2"]).args(arguments);
+        command.current_dir(self.dir.path()).output().expect("the program starts")
+    }
+
+    fn ask(&self, question: &str, more: &[&str]) -> Output {
+        self.infer(&[&["--video", "frames", "--json", "--question", question][..], more].concat())
+    }
+
+    /// Answers to a file of questions, by their ids.
+    fn ask_file(&self, questions: &[Value]) -> (bool, Vec<Value>) {
+        let lines: String = questions.iter().map(|question| format!("{question}\n")).collect();
+        self.write("questions.jsonl", &lines);
+        let output = self.infer(&["--input", "questions.jsonl", "--output", "answers.jsonl"]);
+        let answers = std::fs::read_to_string(self.path("answers.jsonl")).unwrap();
+        let answers = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (output.status.success(), answers)
+    }
+}
+
+fn answer(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    assert!(!output.status.success(), "it should have failed");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+#[test]
+fn every_way_to_point_marks_its_object_in_the_order_of_the_command_line() {
+    let desk = Desk::new();
+    let marks = [
+        "--point",
+        "10,10@0",
+        "--box",
+        "30,4,50,24@0",
+        "--mask",
+        "mask.png@0",
+        "--scribble",
+        "10,40;30,40@0",
+    ];
+    let polygon = ["--polygon", "60,30;80,30;80,46;60,46@0", "--point", "88,10;88,30@0"];
+    let said = answer(&desk.ask("What?", &[&marks[..], &polygon, &["--overlay", "asked.png"]].concat()));
+    let text = said["question"].as_str().unwrap();
+    assert!(text.starts_with("<video>\nAbout <region:0> and <region:1> and"), "{text}");
+    assert!(said["answer"].is_string());
+    // Outlines have the colours of the objects, in the order in which these were given.
+    let picture = image::open(desk.path("asked.png")).unwrap().into_rgb8();
+    let outlines = [(10, 7), (30, 4), (60, 4), (10, 39), (60, 30), (88, 7)];
+    for (object, (x, y)) in outlines.into_iter().enumerate() {
+        assert_eq!(picture.get_pixel(x, y).0, draw::colour(object), "object {object}");
+    }
+    assert_eq!(picture.get_pixel(88, 27).0, draw::colour(5), "two points are one object");
+    assert_eq!(picture.get_pixel(55, 20).0, [100; 3]);
+}
+
+#[test]
+fn a_file_of_questions_knows_the_same_ways() {
+    let desk = Desk::new();
+    let question =
+        |id: &str, mark: Value| json!({"id": id, "video": "frames", "question": "What?", "marks": [mark]});
+    let (good, answers) = desk.ask_file(&[
+        question("mask", json!({"mask": "mask.png", "at_s": 0})),
+        question("box", json!({"box": [30, 4, 50, 24], "at_s": 0.5})),
+        question("point", json!({"point": [[10, 10], [14, 12]], "at_s": 1})),
+        question("scribble", json!({"scribble": [[10, 40], [30, 40]], "at_s": 1})),
+        question("polygon", json!({"polygon": [[60, 30], [80, 30], [80, 46]], "at_s": 2})),
+    ]);
+    assert!(
+        good && answers.len() == 5 && answers.iter().all(|line| line["answer"].is_string()),
+        "{answers:?}"
+    );
+
+    std::fs::remove_file(desk.path("answers.jsonl")).unwrap();
+    let wrong = [
+        (
+            "few",
+            json!({"polygon": [[60, 30], [80, 30]], "at_s": 0}),
+            "question few, mark 0: a polygon needs at least 3 points",
+        ),
+        ("none", json!({"point": [], "at_s": 0}), "a point needs at least 1 points, 0 are given"),
+        (
+            "far",
+            json!({"point": [[10, 10], [10, 64]], "at_s": 0}),
+            "question far, mark 0: point 10,64 lies outside the 96x64 frame",
+        ),
+        ("late", json!({"point": [[10, 10]], "at_s": 9}), "no frame at 9.000 s"),
+        (
+            "two",
+            json!({"point": [[10, 10]], "box": [1, 2, 3, 4], "at_s": 0}),
+            "mark 0: expected exactly one of mask, rle, box, point",
+        ),
+        ("nothing", json!({"at_s": 0}), "mark 0: expected exactly one of mask"),
+        ("empty", json!({"box": [5, 5, 5, 9], "at_s": 0}), "box 5,5,5,9 encloses no pixel"),
+    ];
+    let questions: Vec<Value> = wrong.iter().map(|(id, mark, _)| question(id, mark.clone())).collect();
+    let (good, answers) = desk.ask_file(&questions);
+    assert!(!good);
+    for ((id, _, reason), line) in wrong.iter().zip(&answers) {
+        assert!(line["id"] == *id && line["error"].as_str().unwrap().contains(reason), "{line}");
+    }
+
+    desk.write("questions.jsonl", "{\"id\":\"a\",\"video\":\"frames\",\"question\":\"What?\",\"marks\":[{\"at_s\":0,\"point\":[[1]]}]}\n");
+    let output = desk.infer(&["--input", "questions.jsonl", "--output", "answers.jsonl"]);
+    assert!(complaint(&output).contains("line 1"));
+}
+
+#[test]
+fn objects_and_frames_can_be_pointed_at_in_the_pixels() {
+    let desk = Desk::new();
+    let marks = ["--point", "30,30@0.5", "--box", "40,10,70,50@1"];
+    for draw in ["none", "som", "numberit", "both", "boxes"] {
+        let more = [&marks[..], &["--at", "1", "--draw", draw]].concat();
+        let said = answer(&desk.ask("Is <region> left of <region>?", &more));
+        assert!(said["answer"].is_string() && said["frame_indices"].as_array().unwrap().len() == 8, "{draw}");
+    }
+    let line =
+        json!({"id": "a", "video": "frames", "question": "What?", "marks": [{"point": [[9, 9]], "at_s": 1}]});
+    desk.write("questions.jsonl", &format!("{line}\n"));
+    let file = ["--draw", "som", "--input", "questions.jsonl", "--output", "answers.jsonl"];
+    assert!(desk.infer(&file).status.success());
+}
+
+#[test]
+fn wrong_input_of_each_kind_is_named() {
+    let desk = Desk::new();
+    for (flag, value, reason) in [
+        ("--point", "@0", "--point @0: \"\" is not a pixel"),
+        ("--point", "ten,10@0", "--point ten,10@0: \"ten,10\" is not a pixel"),
+        ("--point", "10,10", "--point 10,10: expected @"),
+        ("--point", "96,10@0", "point 96,10 lies outside the 96x64 frame"),
+        ("--point", "10,10@2.5", "no frame at 2.500 s"),
+        ("--scribble", "10,10@0", "--scribble 10,10@0: a scribble needs at least 2 points, 1 are given"),
+        ("--scribble", "200,10;220,10@0", "scribble 200,10;220,10 lies outside the 96x64 frame"),
+        ("--scribble", "10,10;12,12@9", "no frame at 9.000 s"),
+        ("--polygon", "1,1;9,9@0", "--polygon 1,1;9,9@0: a polygon needs at least 3 points, 2 are given"),
+        ("--polygon", "1,1;9,1;20,1@0", "polygon 1,1;9,1;20,1 encloses no pixel"),
+        ("--polygon", "100,1;120,1;120,9@0", "lies outside the 96x64 frame"),
+        ("--polygon", "1,1;9,1;9,9@x", "\"x\" is not a time in seconds"),
+        ("--draw", "circles", "unknown variant `circles`"),
+    ] {
+        let text = complaint(&desk.ask("What?", &[flag, value]));
+        assert!(text.contains(reason), "{flag} {value}: {text}");
+    }
+    let speck = complaint(&desk.ask("What?", &["--box", "4,4,5,6@0", "--draw", "boxes"]));
+    assert!(speck.contains("region 0 is too small to be drawn"), "{speck}");
+    let both = ["--input", "q.jsonl", "--output", "a.jsonl", "--point", "1,1@0"];
+    assert!(complaint(&desk.infer(&both)).contains("cannot be used with"));
+}
