@@ -7,15 +7,32 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::records::BenchRecord;
 
-/// What to do when predictions and questions are not the same set.
+/// What may pass when predictions and questions are not the same set. What passes is not scored and stands in
+/// [`Coverage`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unmatched {
-    /// Nothing is scored.
-    #[default]
-    Refuse,
-    /// Only what is in both is scored; the rest stands in [`Coverage`].
-    LeaveOut,
+#[serde(deny_unknown_fields)]
+pub struct Unmatched {
+    /// Questions without a prediction.
+    pub allow_missing: bool,
+    /// Predictions without a question.
+    pub allow_extra: bool,
+}
+
+impl Unmatched {
+    /// Nothing passes.
+    pub const REFUSE: Self = Self { allow_missing: false, allow_extra: false };
+    /// Only what is in both is scored.
+    pub const LEAVE_OUT: Self = Self { allow_missing: true, allow_extra: true };
+
+    /// Gives the coverage back if it may pass; where nothing matches it may not.
+    pub(crate) fn admit(self, coverage: Coverage) -> Result<Coverage> {
+        let missing = !self.allow_missing && !coverage.missing.is_empty();
+        let extra = !self.allow_extra && !coverage.extra.is_empty();
+        if missing || extra || coverage.matched == 0 {
+            return Err(Error::Unmatched { coverage });
+        }
+        Ok(coverage)
+    }
 }
 
 /// Which questions have predictions.
@@ -66,9 +83,5 @@ pub fn pair<'a, Q: BenchRecord, P: BenchRecord>(
     }
     coverage.matched = pairs.len();
     coverage.extra = predictions.iter().map(BenchRecord::key).filter(|key| !asked.contains(key)).collect();
-    let refused = unmatched == Unmatched::Refuse && !coverage.is_complete();
-    if refused || pairs.is_empty() {
-        return Err(Error::Unmatched { coverage });
-    }
-    Ok(Paired { pairs, coverage })
+    Ok(Paired { pairs, coverage: unmatched.admit(coverage)? })
 }

@@ -42,6 +42,26 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Records that may come once only come again.
+    #[error("{path}: {}", named("coming twice", records))]
+    Twice {
+        /// The file.
+        path: PathBuf,
+        /// What they are called, and where they stand.
+        records: Vec<String>,
+    },
+    /// Two runs that are to be compared are not over the same questions.
+    #[error(
+        "the two runs are not over the same questions: {}, {}",
+        named("only in this run", own_only),
+        named("only in the other", other_only)
+    )]
+    OtherQuestions {
+        /// Questions that only the run itself answers.
+        own_only: Vec<String>,
+        /// Questions that only the run beside it answers.
+        other_only: Vec<String>,
+    },
     /// Predictions and questions are not the same set.
     #[error(
         "{} questions have predictions; {}, {}",
@@ -72,7 +92,7 @@ pub enum Error {
 }
 
 /// `3 missing (a, b, c)`, with the names of the first few.
-fn named(what: &str, keys: &[String]) -> String {
+pub(crate) fn named(what: &str, keys: &[String]) -> String {
     const MOST: usize = 10;
     if keys.is_empty() {
         return format!("none {what}");

@@ -4,8 +4,8 @@
 //!
 //! What a model said is scored without the model: moments and highlights ([`qvhighlights`]), motion ([`stkit`]), captions
 //! ([`captioning`]), masked objects ([`videorefer`]), given answers ([`choice`]). [`records`] reads the files,
-//! predictions that are missing or too much are refused unless [`Unmatched`] says otherwise, and [`Bootstrap`] says how
-//! sure a number is.
+//! predictions that are missing or too much are refused unless [`Unmatched`] says otherwise, [`Bootstrap`] says how
+//! sure a number is, and every benchmark's scores become a [`Sheet`], which people and programs can read ([`Summary`]).
 
 pub mod captioning;
 pub mod choice;
@@ -15,10 +15,12 @@ pub mod quiz;
 pub mod qvhighlights;
 pub mod records;
 pub mod report;
+mod sheet;
 mod statistics;
 pub mod stkit;
 pub mod videorefer;
 
 pub use coverage::{Coverage, Paired, Unmatched, pair};
 pub use error::{Error, Result};
-pub use statistics::{Bootstrap, Difference};
+pub use sheet::{Line, Note, Sheet, Summary};
+pub use statistics::{Bootstrap, Difference, Statistic};

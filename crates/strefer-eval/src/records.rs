@@ -1,10 +1,12 @@
 //! Files of benchmarks: read whole, checked record by record, every fault named.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use strefer_core::jsonl;
 
 use crate::error::{Error, Result};
@@ -21,12 +23,14 @@ pub trait BenchRecord: DeserializeOwned {
     fn fault(&self) -> Option<String>;
 }
 
-/// What a model says to a question.
+/// What a model says to a question, also as `strefer infer` writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     /// The question.
+    #[serde(deserialize_with = "id")]
     pub id: String,
     /// As the model said it.
+    #[serde(alias = "answer")]
     pub text: String,
 }
 
@@ -40,12 +44,26 @@ impl BenchRecord for Reply {
     }
 }
 
+/// An id that is written as a string or as an integer.
+pub(crate) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Ok(number.to_string()),
+        other => Err(D::Error::custom(format!("{other} is no id: expected a string or an integer"))),
+    }
+}
+
 /// All records of a file of JSON Lines.
 ///
 /// # Errors
 /// A line that is no such record, a record that contradicts itself, or a key that comes twice where it may not.
 pub fn read_lines<R: BenchRecord>(path: &Path) -> Result<Vec<R>> {
-    checked(path, jsonl::Reader::<R>::open(path)?.collect::<strefer_core::Result<_>>()?)
+    let mut reader = jsonl::Reader::<R>::open(path)?;
+    let mut records = Vec::new();
+    while let Some(record) = reader.next() {
+        records.push((record?, Some(reader.line())));
+    }
+    checked(path, records)
 }
 
 /// All records of a file that is one JSON array.
@@ -53,25 +71,44 @@ pub fn read_lines<R: BenchRecord>(path: &Path) -> Result<Vec<R>> {
 /// # Errors
 /// As [`read_lines`].
 pub fn read_array<R: BenchRecord>(path: &Path) -> Result<Vec<R>> {
+    let records: Vec<R> = read_json(path)?;
+    checked(path, records.into_iter().map(|record| (record, None)))
+}
+
+/// A file that is one JSON value.
+///
+/// # Errors
+/// A file that cannot be read or holds something else.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let records = serde_json::from_slice(&bytes).map_err(|source| strefer_core::Error::Json {
+    let value = serde_json::from_slice(&bytes).map_err(|source| strefer_core::Error::Json {
         path: path.to_owned(),
         line: source.line(),
         source,
     })?;
-    checked(path, records)
+    Ok(value)
 }
 
-fn checked<R: BenchRecord>(path: &Path, records: Vec<R>) -> Result<Vec<R>> {
-    let bad = |key: String, reason| Error::Record { path: path.to_owned(), record: key, reason };
-    let mut keys = HashSet::new();
-    for record in &records {
+/// The records, each with its line where it has one, if all can be used and none comes twice that may not.
+pub(crate) fn checked<R: BenchRecord>(
+    path: &Path,
+    records: impl IntoIterator<Item = (R, Option<usize>)>,
+) -> Result<Vec<R>> {
+    let mut lines: HashMap<String, Option<usize>> = HashMap::new();
+    let (mut good, mut twice) = (Vec::new(), Vec::new());
+    for (record, line) in records {
+        let key = record.key();
         if let Some(reason) = record.fault() {
-            return Err(bad(record.key(), reason));
+            let place = line.map(|line| format!(" on line {line}")).unwrap_or_default();
+            return Err(Error::Record { path: path.to_owned(), record: format!("{key}{place}"), reason });
         }
-        if !keys.insert(record.key()) && R::UNIQUE {
-            return Err(bad(record.key(), "comes twice".to_owned()));
+        if let Some(before) = lines.insert(key.clone(), line)
+            && R::UNIQUE
+        {
+            let places = before.zip(line).map(|(first, again)| format!(" on lines {first} and {again}"));
+            twice.push(format!("record {key}{}", places.unwrap_or_default()));
         }
+        good.push(record);
     }
-    Ok(records)
+    if twice.is_empty() { Ok(good) } else { Err(Error::Twice { path: path.to_owned(), records: twice }) }
 }

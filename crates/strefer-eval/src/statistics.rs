@@ -31,10 +31,58 @@ impl Default for Bootstrap {
     }
 }
 
+/// A number of the items at some positions.
+type OfItems = dyn Fn(&[usize]) -> f64;
+
+/// A number together with how it follows from items, so that it can be made again of items that are drawn again.
+pub struct Statistic {
+    /// Positions of the items that count.
+    counted: Vec<usize>,
+    of: Box<OfItems>,
+}
+
+impl Statistic {
+    /// Of the items at the positions `counted`; `of` makes the number of any of them, some more than once.
+    pub fn new(counted: Vec<usize>, of: impl Fn(&[usize]) -> f64 + 'static) -> Self {
+        Self { counted, of: Box::new(of) }
+    }
+
+    /// The mean; items without a value do not count.
+    pub fn mean(values: Vec<Option<f64>>) -> Self {
+        Self::mean_of_means(vec![values])
+    }
+
+    /// The mean of several means over the same items, each over those that have a value there.
+    ///
+    /// # Panics
+    /// When not all have as many entries.
+    pub fn mean_of_means(columns: Vec<Vec<Option<f64>>>) -> Self {
+        let n = columns.first().map_or(0, Vec::len);
+        assert!(columns.iter().all(|column| column.len() == n), "means over the same items");
+        let counted = (0..n).filter(|&at| columns.iter().any(|column| column[at].is_some())).collect();
+        Self::new(counted, move |drawn| {
+            let values = |column: &Vec<Option<f64>>| -> Vec<f64> {
+                drawn.iter().filter_map(|&at| column[at]).collect()
+            };
+            mean(columns.iter().map(values).filter(|values| !values.is_empty()).map(mean))
+        })
+    }
+
+    /// Of all its items.
+    pub fn value(&self) -> f64 {
+        (self.of)(&self.counted)
+    }
+
+    /// How many items count.
+    pub fn n(&self) -> usize {
+        self.counted.len()
+    }
+}
+
 /// How much better the second of two runs over the same items is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Mean of the second less mean of the first.
+    /// The second run's number, usually a mean, less the first's.
     pub mean: f64,
     /// Its 95 % interval.
     pub interval: Interval,
@@ -43,45 +91,45 @@ pub struct Difference {
 }
 
 impl Bootstrap {
-    /// The 95 % percentile interval of the mean; the mean itself for fewer than two values.
-    pub fn interval(&self, values: &[f64]) -> Interval {
-        let drawn = self.drawn_means(values);
-        Interval { low: percentile(&drawn, 0.025), high: percentile(&drawn, 0.975) }
+    /// The 95 % percentile interval; the number itself for fewer than two items.
+    pub fn interval(&self, statistic: &Statistic) -> Interval {
+        middle(&self.drawn(&statistic.counted, &statistic.of))
     }
 
-    /// Compares two runs; entry by entry they belong to the same items.
-    ///
-    /// # Panics
-    /// When the runs are not of one length.
-    pub fn compare(&self, first: &[f64], second: &[f64]) -> Difference {
-        assert_eq!(first.len(), second.len(), "two runs over the same items");
-        let gains: Vec<f64> = first.iter().zip(second).map(|(first, second)| second - first).collect();
-        let drawn = self.drawn_means(&gains);
+    /// Compares a number of two runs over the same items, as far as they count in both.
+    pub fn compare(&self, first: &Statistic, second: &Statistic) -> Difference {
+        let shared: Vec<usize> =
+            first.counted.iter().copied().filter(|at| second.counted.binary_search(at).is_ok()).collect();
+        let gain = |items: &[usize]| (second.of)(items) - (first.of)(items);
+        let drawn = self.drawn(&shared, gain);
         let share = |holds: fn(f64) -> bool| {
             drawn.iter().filter(|gain| holds(**gain)).count() as f64 / drawn.len() as f64
         };
         let against = share(|gain| gain <= 0.0).min(share(|gain| gain >= 0.0));
-        Difference {
-            mean: mean(gains.iter().copied()),
-            interval: Interval { low: percentile(&drawn, 0.025), high: percentile(&drawn, 0.975) },
-            p_value: (2.0 * against).min(1.0),
-        }
+        Difference { mean: gain(&shared), interval: middle(&drawn), p_value: (2.0 * against).min(1.0) }
     }
 
-    /// Means of items drawn again, ascending; never empty.
-    fn drawn_means(&self, values: &[f64]) -> Vec<f64> {
-        if values.len() < 2 {
-            return vec![mean(values.iter().copied())];
+    /// The number of items drawn again, ascending; never empty.
+    fn drawn(&self, items: &[usize], of: impl Fn(&[usize]) -> f64) -> Vec<f64> {
+        if items.len() < 2 {
+            return vec![of(items)];
         }
         let stream = Rng::new(self.seed, "bootstrap");
-        let draw = |resample: usize| {
+        let mut again = items.to_vec();
+        let mut draw = |resample: usize| {
             let mut rng = stream.at(resample as u64);
-            mean((0..values.len()).map(|_| values[rng.below(values.len())]))
+            again.fill_with(|| items[rng.below(items.len())]);
+            of(&again)
         };
-        let mut drawn: Vec<f64> = (0..self.resamples.max(1)).map(draw).collect();
+        let mut drawn: Vec<f64> = (0..self.resamples.max(1)).map(&mut draw).collect();
         drawn.sort_by(f64::total_cmp);
         drawn
     }
+}
+
+/// The middle 95 % of sorted values.
+fn middle(sorted: &[f64]) -> Interval {
+    Interval { low: percentile(sorted, 0.025), high: percentile(sorted, 0.975) }
 }
 
 /// Between the two nearest of sorted values.
@@ -95,23 +143,23 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn shares(right: usize, of: usize) -> Vec<f64> {
-        (0..of).map(|at| if at < right { 1.0 } else { 0.0 }).collect()
+    /// The share of 1000 items for which `right` holds.
+    fn share(right: fn(usize) -> bool) -> Statistic {
+        Statistic::mean((0..1000).map(|at| Some(if right(at) { 1.0 } else { 0.0 })).collect())
     }
 
     #[test]
     fn the_interval_of_a_share_is_that_of_a_binomial() {
-        let Interval { low, high } = Bootstrap::default().interval(&shares(300, 1000));
+        let share = share(|at| at < 300);
+        let Interval { low, high } = Bootstrap::default().interval(&share);
         // 0.3 and 1.96 standard errors of 0.01449.
         assert!((low - 0.2716).abs() < 0.003 && (high - 0.3284).abs() < 0.003, "{low} {high}");
-        assert_eq!(Bootstrap::default().interval(&shares(300, 1000)), Interval { low, high });
+        assert_eq!(Bootstrap::default().interval(&share), Interval { low, high });
     }
 
     #[test]
     fn runs_that_agree_differ_less_than_their_intervals() {
-        let first = shares(300, 1000);
-        let mut second = first.clone();
-        second[300..330].fill(1.0);
+        let (first, second) = (share(|at| at < 300), share(|at| at < 330));
         let better = Bootstrap::default().compare(&first, &second);
         assert!((better.mean - 0.03).abs() < 1e-12 && better.p_value < 0.01);
         assert!(better.interval.low > 0.018 && better.interval.high < 0.042, "{better:?}");
@@ -122,8 +170,22 @@ mod tests {
     }
 
     #[test]
+    fn a_mean_of_means_leaves_out_what_has_no_value() {
+        let columns = vec![vec![Some(1.0), None, Some(0.0), None], vec![None, Some(1.0), None, None]];
+        let both = Statistic::mean_of_means(columns);
+        assert_eq!((both.n(), both.value()), (3, 0.75));
+        let Interval { low, high } = Bootstrap::default().interval(&both);
+        assert!((0.0..=0.5).contains(&low) && high == 1.0, "{low} {high}");
+        // Only the two items that count in both runs are compared.
+        let other = Statistic::mean(vec![Some(0.0), None, Some(0.0), Some(9.0)]);
+        let first = Statistic::mean(vec![Some(1.0), Some(5.0), Some(0.5), None]);
+        assert_eq!(Bootstrap::default().compare(&first, &other).mean, -0.75);
+    }
+
+    #[test]
     fn nothing_and_a_single_value_have_an_interval_of_no_width() {
-        assert_eq!(Bootstrap::default().interval(&[]), Interval { low: 0.0, high: 0.0 });
-        assert_eq!(Bootstrap::default().interval(&[0.7]), Interval { low: 0.7, high: 0.7 });
+        let interval = |values| Bootstrap::default().interval(&Statistic::mean(values));
+        assert_eq!(interval(vec![None]), Interval { low: 0.0, high: 0.0 });
+        assert_eq!(interval(vec![None, Some(0.7)]), Interval { low: 0.7, high: 0.7 });
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strefer_core::golden;
 use strefer_eval::captioning::{
-    Caption, CaptionRecord, Meteor, PredictionRecord, Scores, score, score_records, tokenize,
+    Caption, CaptionRecord, Meteor, PredictionRecord, Scores, score, tokenize, tokenize_records,
 };
 use strefer_eval::{Unmatched, records};
 
@@ -233,9 +233,9 @@ fn records_are_paired_by_id_and_what_is_missing_is_named() {
     let said = |id: &str, text: &str| PredictionRecord { id: id.to_owned(), prediction: text.to_owned() };
     let captions = [record("a", "A man walks."), record("b", "Two dogs run!")];
     let predictions = [said("b", "two dogs run"), said("a", "A man, walks")];
-    let (scores, coverage) = score_records(&captions, &predictions, Unmatched::Refuse).unwrap();
-    assert!(coverage.is_complete() && scores.corpus.rouge_l == 1.0);
-    let error = score_records(&captions, &predictions[..1], Unmatched::Refuse).unwrap_err().to_string();
+    let tokenized = tokenize_records(&captions, &predictions, Unmatched::REFUSE).unwrap();
+    assert!(tokenized.coverage.is_complete() && score(&tokenized.captions).corpus.rouge_l == 1.0);
+    let error = tokenize_records(&captions, &predictions[..1], Unmatched::REFUSE).unwrap_err().to_string();
     assert!(error.contains("1 missing (a)"), "{error}");
 
     let dir = tempfile::tempdir().unwrap();

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use strefer_core::golden;
-use strefer_eval::choice::{Question, Reading, Verdict, compare, score};
+use strefer_eval::choice::{Question, Reading, score};
 use strefer_eval::records::Reply;
-use strefer_eval::{Bootstrap, Unmatched, records};
+use strefer_eval::{Bootstrap, Summary, Unmatched, records};
 
 #[derive(Deserialize)]
 struct Cases {
@@ -211,12 +211,9 @@ fn accuracies_are_counted_by_group_with_what_is_not_read() {
     let questions =
         [question(0, 0, "count"), question(1, 1, "count"), question(2, 2, "order"), question(3, 0, "order")];
     let replies = [reply(3, "nothing"), reply(2, "C"), reply(1, "A"), reply(0, "A")];
-    let run = |replies: &[Reply]| {
-        score(&questions, replies, Reading::Letter, Unmatched::Refuse, Bootstrap::default())
-    };
+    let run = |replies: &[Reply]| score(&questions, replies, Reading::Letter, Unmatched::REFUSE);
     let scores = run(&replies).unwrap();
     assert_eq!((scores.all.n, scores.all.accuracy, scores.all.unparsed), (4, 0.5, 1));
-    assert!(scores.all.interval.low <= 0.25 && scores.all.interval.high >= 0.75);
     let tasks = &scores.by_group["task"];
     assert_eq!((tasks["count"].accuracy, tasks["order"].accuracy, tasks["order"].unparsed), (0.5, 0.5, 1));
     let error = run(&replies[1..]).unwrap_err().to_string();
@@ -225,17 +222,23 @@ fn accuracies_are_counted_by_group_with_what_is_not_read() {
 
 #[test]
 fn two_runs_are_compared_question_by_question() {
-    let run = |right: &dyn Fn(usize) -> bool| -> Vec<Verdict> {
-        let verdict = |id: usize| Verdict { id: id.to_string(), chosen: Some(0), correct: right(id) };
-        (0..400).map(verdict).collect()
+    let questions: Vec<Question> = (0..400).map(|id| question(id, 0, "count")).collect();
+    let sheet = |right: &dyn Fn(usize) -> bool, from: usize| {
+        let said = |id| reply(id, if right(id) { "A" } else { "B" });
+        let replies: Vec<Reply> = (from..400).map(said).collect();
+        score(&questions, &replies, Reading::Letter, Unmatched::LEAVE_OUT).unwrap().sheet(&questions)
     };
-    let (first, second) = (run(&|id| id % 2 == 0), run(&|id| id % 2 == 0 || id % 10 == 1));
-    let found = compare(&first, &second, Bootstrap::default()).unwrap();
-    assert_eq!((found.n, found.first_only, found.second_only), (400, 0, 40));
-    assert!((found.difference.mean - 0.1).abs() < 1e-12 && found.difference.interval.low > 0.06);
-    assert!(found.difference.p_value < 0.01);
-    let error = compare(&first, &second[1..], Bootstrap::default()).unwrap_err().to_string();
-    assert!(error.contains("1 missing (0)"), "{error}");
+    let better = |id: usize| id.is_multiple_of(2) || id % 10 == 1;
+    let (first, second) = (sheet(&|id| id.is_multiple_of(2), 0), sheet(&better, 0));
+    let found = Summary::new(&second, Some(&first), Bootstrap::default()).unwrap().to_json();
+    let line = &found["scores"][0];
+    assert_eq!((line["value"].as_f64(), line["other"].as_f64()), (Some(60.0), Some(50.0)));
+    let number = |name: &str| line.pointer(name).and_then(serde_json::Value::as_f64).unwrap();
+    assert!((number("/difference/mean") - 10.0).abs() < 1e-9 && number("/difference/p_value") < 0.01);
+    // Of 40 questions in 400: 10 and 1.96 standard errors of 1.5.
+    assert!((number("/difference/interval/low") - 7.06).abs() < 0.5);
+    let error = Summary::new(&second, Some(&sheet(&better, 1)), Bootstrap::default()).err().unwrap();
+    assert!(error.to_string().contains("1 only in this run (0), none only in the other"), "{error}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Set {
     }
 
     fn score(&self) -> Scores {
-        score(&self.annotations, &self.predictions, Unmatched::Refuse).unwrap()
+        score(&self.annotations, &self.predictions, Unmatched::REFUSE).unwrap()
     }
 }
 
@@ -64,7 +64,7 @@ fn a_disturbed_prediction_is_noticed() {
             let noticed = set.score().to_json() != set.metrics;
             // A query for which nothing was right before cannot become worse.
             let alone = |set: &Set| {
-                score(&set.annotations, &set.predictions[at..=at], Unmatched::LeaveOut).unwrap().to_json()
+                score(&set.annotations, &set.predictions[at..=at], Unmatched::LEAVE_OUT).unwrap().to_json()
             };
             let disturbed = alone(&set);
             set.predictions[at] = original;
@@ -81,7 +81,7 @@ fn missing_and_extra_predictions_are_named_and_not_scored_in_silence() {
     let mut set = sets().remove(0);
     let first = set.predictions.remove(0);
     set.predictions.push(Prediction { qid: 987_654, ..first.clone() });
-    let error = score(&set.annotations, &set.predictions, Unmatched::Refuse).unwrap_err();
+    let error = score(&set.annotations, &set.predictions, Unmatched::REFUSE).unwrap_err();
     let Error::Unmatched { coverage } = &error else { panic!("{error}") };
     assert_eq!(
         (&coverage.missing, &coverage.extra),
@@ -90,10 +90,10 @@ fn missing_and_extra_predictions_are_named_and_not_scored_in_silence() {
     let text = error.to_string();
     assert!(text.contains(&format!("1 missing ({})", first.qid)) && text.contains("987654"), "{text}");
 
-    let scores = score(&set.annotations, &set.predictions, Unmatched::LeaveOut).unwrap();
+    let scores = score(&set.annotations, &set.predictions, Unmatched::LEAVE_OUT).unwrap();
     assert_eq!(scores.coverage, *coverage);
     assert_eq!(scores.moments.unwrap().full.n_queries, set.annotations.len() - 1);
-    assert!(score(&set.annotations, &[], Unmatched::LeaveOut).is_err());
+    assert!(score(&set.annotations, &[], Unmatched::LEAVE_OUT).is_err());
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_length_class_without_queries_is_null() {
         annotation.relevant_windows.retain(|window| window[1] - window[0] > 30.0);
     }
     set.annotations.retain(|annotation| !annotation.relevant_windows.is_empty());
-    let scores = score(&set.annotations, &set.predictions, Unmatched::LeaveOut).unwrap().to_json();
+    let scores = score(&set.annotations, &set.predictions, Unmatched::LEAVE_OUT).unwrap().to_json();
     assert!(scores["short"]["MR-mAP"]["0.5"].is_null() && scores["brief"]["MR-short-mAP"].is_null());
     assert!(scores["long"]["MR-mAP"]["average"].is_number());
 }
@@ -162,7 +162,7 @@ fn wrong_files_are_errors_that_name_file_and_record() {
         &["broken.jsonl, line 1"],
     );
     let other = prediction(r#"{"qid":7,"vid":"w"}"#).unwrap();
-    let error = score(&[serde_json::from_str(good).unwrap()], &other, Unmatched::Refuse).unwrap_err();
+    let error = score(&[serde_json::from_str(good).unwrap()], &other, Unmatched::REFUSE).unwrap_err();
     says(error.to_string(), &["query 7", "video w", "about v"]);
     says(read_lines::<Prediction>(&dir.path().join("none")).unwrap_err().to_string(), &["none"]);
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use strefer_core::{StkitAnswer, StkitTask, golden};
 use strefer_eval::records::Reply;
-use strefer_eval::stkit::{Question, judge, parse, score, summarise};
+use strefer_eval::stkit::{Answered, Question, judge, parse, score, summarise};
 use strefer_eval::{Coverage, Unmatched, records};
 
 /// Our own recordings, and `file` among those of the whole family.
@@ -74,13 +74,14 @@ fn close(found: &Value, expected: &Value) -> bool {
     }
 }
 
-fn answers(items: &[ScorerItem]) -> Vec<(StkitTask, StkitAnswer, Option<StkitAnswer>)> {
-    let answer = |item: &ScorerItem| {
+fn answers(items: &[ScorerItem]) -> Vec<Answered> {
+    let answer = |(at, item): (usize, &ScorerItem)| {
         let said = item.task.read(&item.prediction);
         assert_eq!(said.is_none(), item.prediction.is_null(), "{} of {:?}", item.prediction, item.task);
-        (item.task, item.task.read(&item.label).unwrap(), said)
+        let truth = item.task.read(&item.label).unwrap();
+        Answered { id: at.to_string(), task: item.task, truth, said }
     };
-    items.iter().map(answer).collect()
+    items.iter().enumerate().map(answer).collect()
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn verdicts_and_means_equal_the_recorded_ones() {
         let cases: ScorerCases = read(&path);
         assert!(!cases.items.is_empty());
         let answers = answers(&cases.items);
-        for (item, (_, truth, said)) in cases.items.iter().zip(&answers) {
+        for (item, Answered { truth, said, .. }) in cases.items.iter().zip(&answers) {
             let verdict = judge(truth, said.as_ref());
             assert_eq!(verdict.correct, item.expected.correct, "{truth:?} {said:?}");
             assert_eq!(verdict.error.is_some(), item.expected.error.is_some(), "{truth:?} {said:?}");
@@ -137,9 +138,9 @@ fn a_disturbed_prediction_is_noticed() {
         let all = answers(&cases.items);
         for at in 0..all.len() {
             let mut disturbed = all.clone();
-            disturbed[at].2 = match &all[at].2 {
+            disturbed[at].said = match &all[at].said {
                 Some(_) => None,
-                None => Some(all[at].1.clone()),
+                None => Some(all[at].truth.clone()),
             };
             let found = summarise(&disturbed, Coverage::default()).to_json();
             assert!(!close(&found, &cases.expected_summary), "item {at}");
@@ -160,10 +161,10 @@ fn replies_are_read_and_scored_with_what_is_missing_named() {
     let questions: Vec<Question> = records::read_lines(&path).unwrap();
     let reply = |id: &str, text: &str| Reply { id: id.to_owned(), text: text.to_owned() };
     let mut replies = vec![reply("a", "It goes 24 m."), reply("b", "Neither."), reply("d", "?")];
-    let error = score(&questions, &replies, Unmatched::Refuse).unwrap_err().to_string();
+    let error = score(&questions, &replies, Unmatched::REFUSE).unwrap_err().to_string();
     assert!(error.contains("1 missing (c)") && error.contains("(d)"), "{error}");
     replies[2] = reply("c", "0:00 to 0:04");
-    let scores = score(&questions, &replies, Unmatched::Refuse).unwrap();
+    let scores = score(&questions, &replies, Unmatched::REFUSE).unwrap();
     let by_task: Vec<_> = scores.tasks.iter().map(|it| (it.accuracy, it.unparsed, it.mean_error)).collect();
     assert_eq!(by_task, [(1.0, 0, Some(4.0)), (1.0, 0, Some(0.5)), (0.0, 1, None)]);
     assert_eq!(scores.average_accuracy(), None);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use strefer_core::golden;
 use strefer_eval::videorefer::{bench_d, bench_q};
-use strefer_eval::{Error, Unmatched, records};
+use strefer_eval::{Error, Paired, Unmatched, records};
 
 /// Our own recordings, and `file` among those of the whole family.
 fn files<T: DeserializeOwned>(file: &str) -> Vec<T> {
@@ -45,16 +45,6 @@ impl Line {
     }
 }
 
-fn written(scores: &bench_q::Scores) -> serde_json::Value {
-    let entry = |tally: &bench_q::Tally| serde_json::json!({"n": tally.n, "right": tally.right});
-    let mut types = serde_json::Map::new();
-    for (kind, tally) in &scores.by_kind {
-        types.insert(kind.name().to_owned(), entry(tally));
-    }
-    types.insert("average".to_owned(), entry(&scores.all));
-    serde_json::json!({"per_type": types, "average_accuracy": scores.all.accuracy()})
-}
-
 #[test]
 fn chosen_letters_and_their_shares_equal_the_recorded_ones() {
     for Cases { bench_q: recorded } in files("eval_parsing_cases.json") {
@@ -62,7 +52,7 @@ fn chosen_letters_and_their_shares_equal_the_recorded_ones() {
         for line in &recorded.cases {
             assert!(line.holds(), "{:?} for {:?}", line.pred, line.answer);
         }
-        assert_eq!(written(&bench_q::tally(&recorded.aggregate_lines)), recorded.aggregate);
+        assert_eq!(bench_q::tally(&recorded.aggregate_lines).to_json(), recorded.aggregate);
     }
 }
 
@@ -76,7 +66,7 @@ fn a_disturbed_answer_is_noticed() {
         for at in 0..recorded.aggregate_lines.len() {
             let mut lines = recorded.aggregate_lines.clone();
             lines[at].pred = if lines[at].correct() { "(Z)".to_owned() } else { lines[at].answer.clone() };
-            assert_ne!(written(&bench_q::tally(&lines)), recorded.aggregate);
+            assert_ne!(bench_q::tally(&lines).to_json(), recorded.aggregate);
         }
     }
 }
@@ -115,7 +105,7 @@ impl BenchD {
         };
         let questions: Vec<_> = (0..self.replies.len()).map(question).collect();
         let judgements: Vec<_> = self.replies.iter().enumerate().map(judgement).collect();
-        bench_d::score(&questions, &judgements, Unmatched::Refuse).unwrap()
+        bench_d::score(&questions, &judgements, Unmatched::REFUSE).unwrap()
     }
 
     fn agrees(&self) -> bool {
@@ -167,15 +157,18 @@ fn questions_without_an_answer_and_answers_without_a_question_are_named() {
     std::fs::write(&said, format!("{LINE}\n{LINE}\n")).unwrap();
     let questions: Vec<bench_q::Question> = records::read_array(&truth).unwrap();
     let mut lines: Vec<bench_q::Prediction> = records::read_lines(&said).unwrap();
-    let (scores, coverage) = bench_q::score(&questions, &lines, Unmatched::Refuse).unwrap();
-    assert!(coverage.is_complete() && scores.all == bench_q::Tally { n: 2, right: 2, unparsed: 0 });
+    let paired = bench_q::matched(&questions, &lines, Unmatched::REFUSE).unwrap();
+    let all =
+        |paired: &Paired<'_, _, bench_q::Prediction>| bench_q::tally(paired.pairs.iter().map(|it| it.1)).all;
+    assert!(paired.coverage.is_complete());
+    assert_eq!(all(&paired), bench_q::Tally { n: 2, right: 2, unparsed: 0 });
     lines[1].video = "w".to_owned();
-    let error = bench_q::score(&questions, &lines, Unmatched::Refuse).unwrap_err();
+    let error = bench_q::matched(&questions, &lines, Unmatched::REFUSE).unwrap_err();
     let Error::Unmatched { coverage } = &error else { panic!("{error}") };
     assert_eq!((coverage.missing.as_slice(), coverage.extra.len()), (&["5".to_owned()][..], 1));
     assert!(error.to_string().contains("w: Basic Questions, (B) a cat"), "{error}");
-    let (scores, _) = bench_q::score(&questions, &lines, Unmatched::LeaveOut).unwrap();
-    assert_eq!(scores.all.n, 1);
+    let paired = bench_q::matched(&questions, &lines, Unmatched::LEAVE_OUT).unwrap();
+    assert_eq!(all(&paired).n, 1);
     lines[0].pred = String::new();
     assert_eq!(bench_q::tally(&lines[..1]).all, bench_q::Tally { n: 1, right: 0, unparsed: 1 });
 }
@@ -213,11 +206,11 @@ fn descriptions_that_no_judge_rated_are_named() {
                4. Hallucination Detection: 5";
     let questions = [question(1), question(2), question(3)];
     let judgements = [judged(1, Some(all)), judged(2, None), judged(3, Some("Nice."))];
-    let scores = bench_d::score(&questions, &judgements, Unmatched::Refuse).unwrap();
+    let scores = bench_d::score(&questions, &judgements, Unmatched::REFUSE).unwrap();
     assert_eq!((scores.mean(), &scores.without_reply), (Some(3.5), &vec![2]));
     assert!(scores.axes.iter().all(|axis| axis.n == 1 && axis.unparsed == [3]));
-    let error = bench_d::score(&questions, &judgements[..2], Unmatched::Refuse).unwrap_err().to_string();
+    let error = bench_d::score(&questions, &judgements[..2], Unmatched::REFUSE).unwrap_err().to_string();
     assert!(error.contains("1 missing (3)"), "{error}");
-    let prose = bench_d::score(&questions[2..], &judgements[2..], Unmatched::Refuse).unwrap();
+    let prose = bench_d::score(&questions[2..], &judgements[2..], Unmatched::REFUSE).unwrap();
     assert_eq!(prose.mean(), None);
 }

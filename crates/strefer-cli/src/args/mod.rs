@@ -1,6 +1,7 @@
 //! Arguments that several jobs share.
 
 mod marks;
+mod score;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
 use crate::model_dir::find_model;
 
 pub use marks::MarkArgs;
+pub use score::ScoreRunArgs;
 
 /// Which model, where and how.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use strefer_cli::commands::{convert, engine, eval, infer, init, report, synth, train, verify};
+use strefer_cli::commands::{convert, engine, eval, infer, init, report, score, synth, train, verify};
 
 /// A Video LLM that understands this object, at this moment
 #[derive(Debug, Parser)]
@@ -22,6 +22,7 @@ enum Job {
     Eval(eval::EvalArgs),
     Infer(Box<infer::InferArgs>),
     Report(report::ReportArgs),
+    Score(score::ScoreArgs),
     Convert(convert::ConvertArgs),
     Verify(verify::VerifyArgs),
 }
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Job::Eval(args) => eval::run(args),
         Job::Infer(args) => infer::run(args),
         Job::Report(args) => report::run(args),
+        Job::Score(args) => score::run(args),
         Job::Convert(args) => convert::run(args),
         Job::Verify(args) => verify::run(args),
     })

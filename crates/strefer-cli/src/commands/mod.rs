@@ -8,6 +8,7 @@ mod infer_file;
 pub mod init;
 mod overlay;
 pub mod report;
+pub mod score;
 pub mod synth;
 pub mod train;
 pub mod verify;

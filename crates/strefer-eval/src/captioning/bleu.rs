@@ -10,7 +10,7 @@ const TINY: f64 = 1e-15;
 const SMALL: f64 = 1e-9;
 
 /// What is summed over captions before anything is divided.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Counts {
     n_words: usize,
     n_reference_words: usize,

@@ -17,15 +17,19 @@
 mod abbreviations;
 mod bleu;
 mod cider;
+mod files;
 mod meteor;
 mod ngrams;
 mod record;
 mod rouge;
 mod score;
+mod sheet;
 mod token;
 mod tokenize;
 
+pub use files::{read_predictions, read_references};
 pub use meteor::{Meteor, MeteorError, MeteorScores};
 pub use record::{CaptionRecord, PredictionRecord};
-pub use score::{Caption, CaptionScores, Scores, score, score_records};
+pub use score::{Caption, CaptionScores, Scores, Tokenized, score, tokenize_records};
+pub use sheet::sheet;
 pub use tokenize::tokenize;

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::records::BenchRecord;
+use crate::records::{self, BenchRecord};
 
 /// What a caption should say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaptionRecord {
     /// Its id.
+    #[serde(deserialize_with = "records::id")]
     pub id: String,
     /// One or more sentences of people.
     pub references: Vec<String>,
@@ -28,8 +29,10 @@ impl BenchRecord for CaptionRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictionRecord {
     /// The caption that it answers.
+    #[serde(deserialize_with = "records::id")]
     pub id: String,
     /// As the model said it; may be empty, which scores nothing.
+    #[serde(alias = "answer")]
     pub prediction: String,
 }
 

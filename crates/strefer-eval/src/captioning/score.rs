@@ -33,12 +33,14 @@ pub struct CaptionScores {
 }
 
 /// The numbers of a set of captions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// Of all captions.
     pub corpus: CaptionScores,
     /// Of each, in their order.
     pub items: Vec<CaptionScores>,
+    /// What BLEU of all captions sums.
+    pub(super) counts: Vec<Counts>,
 }
 
 /// Scores tokenised captions. CIDEr weighs words by the references of the whole set: it is 0 for a single caption.
@@ -59,34 +61,44 @@ pub fn score(captions: &[Caption]) -> Scores {
         })
         .collect();
     let corpus = CaptionScores {
-        bleu: counts.into_iter().sum::<Counts>().scores(),
+        bleu: counts.iter().copied().sum::<Counts>().scores(),
         rouge_l: mean(items.iter().map(|item| item.rouge_l)),
         cider: mean(items.iter().map(|item| item.cider)),
     };
-    Scores { corpus, items }
+    Scores { corpus, items, counts }
 }
 
-/// Tokenises and scores what a model says.
+/// What people and a model say, tokenised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tokenized {
+    /// Ids of the captions.
+    pub ids: Vec<String>,
+    /// The captions.
+    pub captions: Vec<Caption>,
+    /// Which captions have a prediction.
+    pub coverage: Coverage,
+}
+
+/// Puts predictions beside the captions that they answer, and tokenises both.
 ///
 /// # Errors
 /// When captions have no prediction or predictions no caption, see [`Unmatched`].
-pub fn score_records(
+pub fn tokenize_records(
     captions: &[CaptionRecord],
     predictions: &[PredictionRecord],
     unmatched: Unmatched,
-) -> Result<(Scores, Coverage)> {
+) -> Result<Tokenized> {
     let paired = pair(captions, predictions, unmatched)?;
     let said: Vec<&str> = paired.pairs.iter().map(|(_, said)| said.prediction.as_str()).collect();
     let references: Vec<&String> = paired.pairs.iter().flat_map(|(caption, _)| &caption.references).collect();
     let mut references = tokenize(&references).into_iter();
-    let captions: Vec<Caption> = paired
-        .pairs
-        .iter()
-        .zip(tokenize(&said))
-        .map(|((caption, _), prediction)| Caption {
-            prediction,
-            references: references.by_ref().take(caption.references.len()).collect(),
-        })
-        .collect();
-    Ok((score(&captions), paired.coverage))
+    let caption = |((record, _), prediction): (&(&CaptionRecord, _), String)| Caption {
+        prediction,
+        references: references.by_ref().take(record.references.len()).collect(),
+    };
+    Ok(Tokenized {
+        ids: paired.pairs.iter().map(|(record, _)| record.id.clone()).collect(),
+        captions: paired.pairs.iter().zip(tokenize(&said)).map(caption).collect(),
+        coverage: paired.coverage,
+    })
 }

@@ -1,8 +1,7 @@
 //! Questions with given answers: MVBench, Video-MME, Perception Test, NExT-QA, TempCompass and others like them.
 //!
 //! [`Reading`] finds the chosen option in what a model says, as each benchmark's own script does, except that nothing is
-//! guessed: an answer without a choice is counted. [`score`] gives accuracies with intervals, over all questions and by
-//! group; [`compare`] says whether one run is better than another.
+//! guessed: an answer without a choice is counted. [`score`] gives accuracies, over all questions and by group.
 //!
 //! ```
 //! use strefer_eval::choice::Reading;
@@ -12,15 +11,18 @@
 //! assert_eq!(Reading::NextQa.choice("I cannot say", &options), None);
 //! ```
 
+mod files;
 mod letter;
 mod next_qa;
 mod reading;
 mod record;
 mod score;
+mod sheet;
 mod temp_compass;
 mod video_mme;
 mod video_refer;
 
+pub use files::QuestionFile;
 pub use reading::Reading;
 pub use record::Question;
-pub use score::{Comparison, GroupScores, Scores, Verdict, compare, score};
+pub use score::{GroupScores, Scores, Verdict, score};

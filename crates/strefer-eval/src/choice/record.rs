@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::records::BenchRecord;
+use crate::records::{self, BenchRecord};
 
 /// A question with given answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// Its id.
+    #[serde(deserialize_with = "records::id")]
     pub id: String,
     /// What can be answered, as it stands in the benchmark's file.
     pub options: Vec<String>,

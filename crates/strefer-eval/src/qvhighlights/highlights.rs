@@ -50,6 +50,17 @@ pub struct LevelScores {
     pub map: f64,
     /// Share of queries whose best predicted clip is a highlight for at least one annotator.
     pub hit_at_1: f64,
+    /// What each query adds to the means.
+    pub queries: Vec<QueryHighlights>,
+}
+
+/// What one query adds to the means at one level.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct QueryHighlights {
+    /// Average precision, its mean over the annotators.
+    pub average_precision: f64,
+    /// 1 when the best predicted clip is a highlight, else 0.
+    pub hit: f64,
 }
 
 /// Scores of highlight detection.
@@ -70,6 +81,7 @@ impl HighlightScores {
             level,
             map: mean(queries.iter().flat_map(|query| query.average_precisions(level))),
             hit_at_1: mean(queries.iter().map(|query| query.hit(level))),
+            queries: queries.iter().map(|query| query.scores(level)).collect(),
         };
         Self {
             levels: Level::ALL.map(scores),
@@ -113,6 +125,10 @@ impl Query {
             let positive = |clip: usize| self.ratings[clip][annotator] >= level.least_rating();
             self.ranked.as_ref().map_or(0.0, |ranked| ranked.average_precision(positive))
         })
+    }
+
+    fn scores(&self, level: Level) -> QueryHighlights {
+        QueryHighlights { average_precision: mean(self.average_precisions(level)), hit: self.hit(level) }
     }
 
     fn hit(&self, level: Level) -> f64 {

@@ -14,7 +14,7 @@
 //! )?;
 //! let prediction: Prediction =
 //!     serde_json::from_str(r#"{"qid": 1, "vid": "a_0.0_150.0", "pred_relevant_windows": [[12, 17, 0.9]]}"#)?;
-//! let scores = score(&[annotation], &[prediction], Unmatched::Refuse)?;
+//! let scores = score(&[annotation], &[prediction], Unmatched::REFUSE)?;
 //! let moments = scores.moments.ok_or("no windows")?;
 //! assert_eq!(moments.full.recall_at_1[0], 1.0);
 //! # Ok(())
@@ -27,8 +27,9 @@ mod moments;
 mod overlap;
 mod record;
 mod score;
+mod sheet;
 
-pub use highlights::{HighlightScores, Level, LevelScores};
-pub use moments::{LengthClass, MomentScores, SubsetScores, THRESHOLDS};
+pub use highlights::{HighlightScores, Level, LevelScores, QueryHighlights};
+pub use moments::{LengthClass, MomentScores, QueryScores, SubsetScores, THRESHOLDS};
 pub use record::{Annotation, CLIP_S, Prediction};
 pub use score::{Scores, score};

@@ -47,12 +47,21 @@ pub struct SubsetScores {
     pub recall_at_1: [f64; 10],
     /// Mean over queries of the first window's best IoU. Not one of the benchmark's own numbers.
     pub mean_iou: f64,
+    /// What each query adds to the means; `None` for queries without such windows.
+    pub queries: Vec<Option<QueryScores>>,
 }
 
 impl SubsetScores {
     /// The mean of [`SubsetScores::map`] over the thresholds.
     pub fn mean_map(&self) -> f64 {
         mean(self.map)
+    }
+}
+
+impl QueryScores {
+    /// The mean of [`QueryScores::average_precision`] over the thresholds.
+    pub fn mean_precision(&self) -> f64 {
+        mean(self.average_precision)
     }
 }
 
@@ -85,10 +94,14 @@ impl MomentScores {
 }
 
 /// What one query adds to the means.
-struct QueryScores {
-    average_precision: [f64; 10],
-    hit: [f64; 10],
-    iou: f64,
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueryScores {
+    /// Average precision at each of [`THRESHOLDS`].
+    pub average_precision: [f64; 10],
+    /// 1 where the first window reaches the threshold, else 0.
+    pub hit: [f64; 10],
+    /// The first window's best IoU.
+    pub iou: f64,
 }
 
 fn subset(pairs: &[(&Annotation, &Prediction)], class: LengthClass) -> SubsetScores {
@@ -97,12 +110,14 @@ fn subset(pairs: &[(&Annotation, &Prediction)], class: LengthClass) -> SubsetSco
         let truth: Vec<[f64; 2]> = windows.filter(|window| class.holds(window[1] - window[0])).collect();
         (!truth.is_empty()).then(|| query(&truth, prediction.windows()))
     };
-    let queries: Vec<QueryScores> = pairs.iter().filter_map(of_query).collect();
+    let queries: Vec<Option<QueryScores>> = pairs.iter().map(of_query).collect();
+    let own = || queries.iter().flatten();
     SubsetScores {
-        n_queries: queries.len(),
-        map: std::array::from_fn(|at| mean(queries.iter().map(|query| query.average_precision[at]))),
-        recall_at_1: std::array::from_fn(|at| mean(queries.iter().map(|query| query.hit[at]))),
-        mean_iou: mean(queries.iter().map(|query| query.iou)),
+        n_queries: own().count(),
+        map: std::array::from_fn(|at| mean(own().map(|query| query.average_precision[at]))),
+        recall_at_1: std::array::from_fn(|at| mean(own().map(|query| query.hit[at]))),
+        mean_iou: mean(own().map(|query| query.iou)),
+        queries,
     }
 }
 

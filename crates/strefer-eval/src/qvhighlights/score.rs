@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::highlights::{HighlightScores, LevelScores};
-use super::moments::{MomentScores, SubsetScores, THRESHOLDS};
+use super::moments::{MomentScores, QueryScores, SubsetScores, THRESHOLDS};
 use super::record::{Annotation, Prediction};
 use crate::coverage::{Coverage, Unmatched, pair};
 use crate::error::{Error, Result};
@@ -42,7 +42,7 @@ pub fn score(annotations: &[Annotation], predictions: &[Prediction], unmatched: 
 }
 
 /// In percent, to two decimals.
-fn percent(share: f64) -> f64 {
+pub(super) fn percent(share: f64) -> f64 {
     let text = format!("{:.2}", 100.0 * share);
     text.parse().expect("a formatted number is a number")
 }
@@ -64,18 +64,39 @@ impl SubsetScores {
     }
 }
 
+/// One of the numbers that papers report.
+pub(super) struct Brief<'a> {
+    pub(super) name: &'static str,
+    pub(super) subset: &'a SubsetScores,
+    /// Rounded, in percent; null without queries.
+    pub(super) value: Value,
+    /// What a query adds to it, 0 to 1.
+    pub(super) of_query: fn(&QueryScores) -> f64,
+}
+
+impl<'a> Brief<'a> {
+    fn new(
+        name: &'static str,
+        subset: &'a SubsetScores,
+        share: f64,
+        of_query: fn(&QueryScores) -> f64,
+    ) -> Self {
+        Self { name, subset, value: subset.number(share), of_query }
+    }
+}
+
 impl MomentScores {
-    fn brief(&self) -> [(&'static str, Value); 8] {
+    pub(super) fn brief(&self) -> [Brief<'_>; 8] {
         let Self { full, short, middle, long, .. } = self;
         [
-            ("MR-full-R1@0.5", full.number(full.recall_at_1[0])),
-            ("MR-full-R1@0.7", full.number(full.recall_at_1[4])),
-            ("MR-full-mAP", full.number(full.mean_map())),
-            ("MR-full-mAP@0.5", full.number(full.map[0])),
-            ("MR-full-mAP@0.75", full.number(full.map[5])),
-            ("MR-long-mAP", long.number(long.mean_map())),
-            ("MR-middle-mAP", middle.number(middle.mean_map())),
-            ("MR-short-mAP", short.number(short.mean_map())),
+            Brief::new("MR-full-R1@0.5", full, full.recall_at_1[0], |it| it.hit[0]),
+            Brief::new("MR-full-R1@0.7", full, full.recall_at_1[4], |it| it.hit[4]),
+            Brief::new("MR-full-mAP", full, full.mean_map(), QueryScores::mean_precision),
+            Brief::new("MR-full-mAP@0.5", full, full.map[0], |it| it.average_precision[0]),
+            Brief::new("MR-full-mAP@0.75", full, full.map[5], |it| it.average_precision[5]),
+            Brief::new("MR-long-mAP", long, long.mean_map(), QueryScores::mean_precision),
+            Brief::new("MR-middle-mAP", middle, middle.mean_map(), QueryScores::mean_precision),
+            Brief::new("MR-short-mAP", short, short.mean_map(), QueryScores::mean_precision),
         ]
     }
 }
@@ -86,12 +107,14 @@ impl Scores {
     pub fn to_json(&self) -> Value {
         let (mut brief, mut parts) = (Map::new(), Map::new());
         if let Some(moments) = &self.moments {
-            brief.extend(moments.brief().map(|(name, value)| (name.to_owned(), value)));
+            brief.extend(moments.brief().map(|it| (it.name.to_owned(), it.value)));
             let MomentScores { full, short, middle, long, .. } = moments;
             let subsets = [("full", full), ("long", long), ("middle", middle), ("short", short)];
             parts.extend(subsets.map(|(name, subset)| (name.to_owned(), subset.to_json())));
         }
-        for LevelScores { level, map, hit_at_1 } in self.highlights.iter().flat_map(|scores| &scores.levels) {
+        for LevelScores { level, map, hit_at_1, .. } in
+            self.highlights.iter().flat_map(|scores| &scores.levels)
+        {
             let name = format!("HL-min-{}", level.name());
             brief.insert(format!("{name}-mAP"), percent(*map).into());
             brief.insert(format!("{name}-Hit1"), percent(*hit_at_1).into());

@@ -14,7 +14,8 @@
 
 mod parse;
 mod score;
+mod sheet;
 mod token;
 
 pub use parse::parse;
-pub use score::{Question, Scores, TaskScores, Verdict, judge, score, summarise};
+pub use score::{Answered, Judged, Question, Scores, TaskScores, Verdict, judge, score, summarise};

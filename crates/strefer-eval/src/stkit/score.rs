@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::parse::parse;
 use crate::coverage::{Coverage, Unmatched, pair};
 use crate::error::Result;
-use crate::records::{BenchRecord, Reply};
+use crate::records::{self, BenchRecord, Reply};
 use crate::statistics::mean;
 use strefer_core::{StkitAnswer, StkitTask};
 
@@ -54,6 +54,32 @@ fn iou(a: &[f64; 2], b: &[f64; 2]) -> f64 {
     if either > 0.0 { both / either } else { 0.0 }
 }
 
+/// A question with its true answer and what was said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// The question.
+    pub id: String,
+    /// What it is about.
+    pub task: StkitTask,
+    /// The true answer.
+    pub truth: StkitAnswer,
+    /// What was said; absent when it was not understood.
+    pub said: Option<StkitAnswer>,
+}
+
+/// What became of one question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The question.
+    pub id: String,
+    /// What it is about.
+    pub task: StkitTask,
+    /// How good the answer is.
+    pub verdict: Verdict,
+    /// Whether it was understood.
+    pub understood: bool,
+}
+
 /// The means of one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskScores {
@@ -76,6 +102,8 @@ pub struct Scores {
     pub coverage: Coverage,
     /// Of the tasks that are asked, in the order of [`StkitTask::ALL`].
     pub tasks: Vec<TaskScores>,
+    /// In the order of the questions.
+    pub judged: Vec<Judged>,
 }
 
 impl Scores {
@@ -93,8 +121,7 @@ impl Scores {
                 "n": scores.n, "accuracy_pct": 100.0 * scores.accuracy, "unparsed": scores.unparsed,
             });
             if let Some(error) = scores.mean_error {
-                let name = if scores.task == StkitTask::DirectionTimestamp { "mean_iou" } else { "mae" };
-                entry[name] = error.into();
+                entry[error_name(scores.task)] = error.into();
             }
             all.insert(scores.task.name().to_owned(), entry);
         }
@@ -106,27 +133,39 @@ impl Scores {
     }
 }
 
-/// The means of answers that are read already: task, truth, and what was said if it was understood.
-pub fn summarise(answers: &[(StkitTask, StkitAnswer, Option<StkitAnswer>)], coverage: Coverage) -> Scores {
+/// What the mean of a task's errors is called.
+pub(super) fn error_name(task: StkitTask) -> &'static str {
+    if task == StkitTask::DirectionTimestamp { "mean_iou" } else { "mae" }
+}
+
+/// The means of answers that are read already.
+pub fn summarise(answers: &[Answered], coverage: Coverage) -> Scores {
+    let judged = |answer: &Answered| Judged {
+        id: answer.id.clone(),
+        task: answer.task,
+        verdict: judge(&answer.truth, answer.said.as_ref()),
+        understood: answer.said.is_some(),
+    };
+    let judged: Vec<Judged> = answers.iter().map(judged).collect();
     let of_task = |task: StkitTask| {
-        let own = || answers.iter().filter(move |(of, ..)| *of == task);
-        let verdicts: Vec<Verdict> = own().map(|(_, truth, said)| judge(truth, said.as_ref())).collect();
-        let errors: Vec<f64> = verdicts.iter().filter_map(|verdict| verdict.error).collect();
-        (!verdicts.is_empty()).then(|| TaskScores {
+        let own: Vec<&Judged> = judged.iter().filter(|it| it.task == task).collect();
+        let errors: Vec<f64> = own.iter().filter_map(|it| it.verdict.error).collect();
+        (!own.is_empty()).then(|| TaskScores {
             task,
-            n: verdicts.len(),
-            accuracy: mean(verdicts.iter().map(|verdict| f64::from(u8::from(verdict.correct)))),
-            unparsed: own().filter(|(_, _, said)| said.is_none()).count(),
+            n: own.len(),
+            accuracy: mean(own.iter().map(|it| f64::from(u8::from(it.verdict.correct)))),
+            unparsed: own.iter().filter(|it| !it.understood).count(),
             mean_error: (!errors.is_empty()).then(|| mean(errors.iter().copied())),
         })
     };
-    Scores { coverage, tasks: StkitTask::ALL.into_iter().filter_map(of_task).collect() }
+    Scores { coverage, tasks: StkitTask::ALL.into_iter().filter_map(of_task).collect(), judged }
 }
 
 /// A question with its true answer.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Question {
     /// Its id.
+    #[serde(deserialize_with = "records::id")]
     pub id: String,
     /// What it is about.
     pub task: StkitTask,
@@ -162,7 +201,8 @@ pub fn score(questions: &[Question], replies: &[Reply], unmatched: Unmatched) ->
     let paired = pair(questions, replies, unmatched)?;
     let read = |(question, reply): &(&Question, &Reply)| {
         let said = parse(question.task, &reply.text, &question.options);
-        question.truth().map(|truth| (question.task, truth, said))
+        let (id, task) = (question.id.clone(), question.task);
+        question.truth().map(|truth| Answered { id, task, truth, said })
     };
     let answers: Vec<_> = paired.pairs.iter().filter_map(read).collect();
     Ok(summarise(&answers, paired.coverage))

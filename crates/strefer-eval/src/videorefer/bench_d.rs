@@ -4,11 +4,13 @@
 //! like this is not understood: it is counted and left out of that axis' mean, as the benchmark's script does.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::coverage::{Coverage, Unmatched, pair};
 use crate::error::Result;
 use crate::records::BenchRecord;
-use crate::statistics::mean;
+use crate::sheet::{Line, Note, Sheet};
+use crate::statistics::{Statistic, mean};
 
 /// What is rated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -137,6 +139,8 @@ pub struct Scores {
     pub axes: Vec<AxisScores>,
     /// Descriptions without a reply of the judge; they are in no mean.
     pub without_reply: Vec<u64>,
+    /// Of each description, in the order of [`Axis::ALL`].
+    pub ratings: Vec<[Option<f64>; 4]>,
 }
 
 impl Scores {
@@ -145,7 +149,39 @@ impl Scores {
         let means: Option<Vec<f64>> = self.axes.iter().map(|axis| axis.mean).collect();
         means.map(mean)
     }
+
+    /// By axis the mean and how many it is of, and the mean of the four.
+    pub fn to_json(&self) -> Value {
+        let entry =
+            |axis: &AxisScores| (axis.axis.name().to_owned(), json!({"n": axis.n, "mean": axis.mean}));
+        let mut all: Map<String, Value> = self.axes.iter().map(entry).collect();
+        all.insert("mean".to_owned(), self.mean().into());
+        all.into()
+    }
+
+    /// For people and for programs; ratings from 0 to 5.
+    pub fn sheet(&self) -> Sheet {
+        let column = |at: usize| self.ratings.iter().map(|ratings| ratings[at]).collect::<Vec<_>>();
+        let columns = || (0..Axis::ALL.len()).map(column);
+        let axis = |(axis, column): (Axis, _)| Line::of(axis.name(), "", 2, Statistic::mean(column));
+        let mut lines: Vec<Line> = Axis::ALL.into_iter().zip(columns()).map(axis).collect();
+        let mean = self.mean();
+        let statistic = mean.map(|_| Statistic::mean_of_means(columns().collect()));
+        lines.push(Line { name: "mean".to_owned(), unit: "", value: mean, decimals: 2, statistic });
+        let named = |ids: &[u64]| ids.iter().map(u64::to_string).collect();
+        let what = "without a reply of the judge, in no mean";
+        let mut notes: Vec<Note> = Note::about(what, named(&self.without_reply)).into_iter().collect();
+        for AxisScores { axis, unparsed, .. } in &self.axes {
+            let what = format!("without a rating of {}, not in its mean", axis.name());
+            notes.extend(Note::about(&what, named(unparsed)));
+        }
+        let metrics = self.to_json();
+        Sheet { benchmark: "VideoRefer-Bench-D", coverage: self.coverage.clone(), lines, notes, metrics }
+    }
 }
+
+/// A description and what the judge says of it.
+type Pair<'a> = (&'a Question, &'a Judgement);
 
 /// Collects the judge's ratings.
 ///
@@ -153,24 +189,27 @@ impl Scores {
 /// When descriptions have no judgement or judgements no description, see [`Unmatched`].
 pub fn score(questions: &[Question], judgements: &[Judgement], unmatched: Unmatched) -> Result<Scores> {
     let paired = pair(questions, judgements, unmatched)?;
-    let (mut rated, mut without_reply) = (Vec::new(), Vec::new());
-    for (question, judgement) in &paired.pairs {
-        match &judgement.reply {
-            Some(reply) => rated.push((question.id, parse(reply))),
-            None => without_reply.push(question.id),
-        }
-    }
+    let ratings: Vec<[Option<f64>; 4]> = paired
+        .pairs
+        .iter()
+        .map(|(_, judgement)| judgement.reply.as_deref().map_or([None; 4], parse))
+        .collect();
     let of_axis = |(at, axis): (usize, Axis)| {
-        let ratings: Vec<f64> = rated.iter().filter_map(|(_, ratings)| ratings[at]).collect();
+        let given: Vec<f64> = ratings.iter().filter_map(|ratings| ratings[at]).collect();
+        let unread = |(pair, ratings): &(&Pair<'_>, &[Option<f64>; 4])| {
+            pair.1.reply.is_some() && ratings[at].is_none()
+        };
         AxisScores {
             axis,
-            n: ratings.len(),
-            mean: (!ratings.is_empty()).then(|| mean(ratings.iter().copied())),
-            unparsed: rated.iter().filter(|(_, ratings)| ratings[at].is_none()).map(|(id, _)| *id).collect(),
+            n: given.len(),
+            mean: (!given.is_empty()).then(|| mean(given.iter().copied())),
+            unparsed: paired.pairs.iter().zip(&ratings).filter(unread).map(|(pair, _)| pair.0.id).collect(),
         }
     };
     let axes = Axis::ALL.into_iter().enumerate().map(of_axis).collect();
-    Ok(Scores { coverage: paired.coverage, axes, without_reply })
+    let silent = paired.pairs.iter().filter(|(_, judgement)| judgement.reply.is_none());
+    let without_reply = silent.map(|(question, _)| question.id).collect();
+    Ok(Scores { coverage: paired.coverage, axes, without_reply, ratings })
 }
 
 #[cfg(test)]

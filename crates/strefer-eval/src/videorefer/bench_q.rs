@@ -3,13 +3,16 @@
 //! Letters are read as the benchmark's own script reads them (`eval_videorefer_bench_q.py`): an answer that starts with
 //! the word "Answer" is taken as A.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use crate::coverage::{Coverage, Unmatched};
-use crate::error::{Error, Result};
+use crate::coverage::{Coverage, Paired, Unmatched};
+use crate::error::Result;
 use crate::records::BenchRecord;
+use crate::sheet::{Line, Note, Sheet};
+use crate::statistics::Statistic;
 
 /// What a question asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -171,43 +174,82 @@ pub struct Scores {
     pub all: Tally,
 }
 
-/// Scores a file of predictions alone, as the benchmark's script does; [`score`] checks that it is complete.
-pub fn tally(predictions: &[Prediction]) -> Scores {
+impl Scores {
+    /// Numbers by type of question and over all.
+    pub fn to_json(&self) -> Value {
+        let entry = |tally: &Tally| json!({"n": tally.n, "right": tally.right});
+        let mut types: Map<String, Value> =
+            self.by_kind.iter().map(|(kind, tally)| (kind.name().to_owned(), entry(tally))).collect();
+        types.insert("average".to_owned(), entry(&self.all));
+        json!({"per_type": types, "average_accuracy": self.all.accuracy()})
+    }
+}
+
+/// Scores a file of predictions alone, as the benchmark's script does; [`matched`] checks that it is complete.
+pub fn tally<'a>(predictions: impl IntoIterator<Item = &'a Prediction>) -> Scores {
+    let predictions: Vec<&Prediction> = predictions.into_iter().collect();
     let of_kind = |kind: Kind| {
-        let tally = Tally::of(predictions.iter().filter(|prediction| prediction.kind == kind));
+        let own = predictions.iter().copied().filter(|prediction| prediction.kind == kind);
+        let tally = Tally::of(own);
         (tally.n > 0).then_some((kind, tally))
     };
     Scores {
         by_kind: Kind::ALL.into_iter().filter_map(of_kind).collect(),
-        all: Tally::of(predictions.iter()),
+        all: Tally::of(predictions.iter().copied()),
     }
 }
 
-/// Scores predictions against the questions; they are matched by video, type and answer.
+/// Puts predictions beside the questions, matched by video, type and answer; of several alike the first goes first.
 ///
 /// # Errors
 /// When questions have no prediction or predictions no question, see [`Unmatched`].
-pub fn score(
-    questions: &[Question],
-    predictions: &[Prediction],
+pub fn matched<'a>(
+    questions: &'a [Question],
+    predictions: &'a [Prediction],
     unmatched: Unmatched,
-) -> Result<(Scores, Coverage)> {
-    let mut open: BTreeMap<String, Vec<&Question>> = BTreeMap::new();
-    for question in questions.iter().rev() {
-        open.entry(key(&question.video, question.kind, &question.answer)).or_default().push(question);
-    }
-    let (mut coverage, mut matched) = (Coverage::default(), Vec::new());
+) -> Result<Paired<'a, Question, Prediction>> {
+    let mut open: HashMap<String, VecDeque<&Prediction>> = HashMap::new();
     for prediction in predictions {
-        match open.get_mut(&prediction.key()).and_then(Vec::pop) {
-            Some(_) => matched.push(prediction.clone()),
-            None => coverage.extra.push(prediction.key()),
+        open.entry(prediction.key()).or_default().push_back(prediction);
+    }
+    let (mut coverage, mut pairs) = (Coverage::default(), Vec::new());
+    for question in questions {
+        let alike = open.get_mut(&key(&question.video, question.kind, &question.answer));
+        match alike.and_then(VecDeque::pop_front) {
+            Some(prediction) => pairs.push((question, prediction)),
+            None => coverage.missing.push(question.key()),
         }
     }
-    coverage.matched = matched.len();
-    coverage.missing = open.values().flatten().map(|question| question.key()).collect();
-    let refused = unmatched == Unmatched::Refuse && !coverage.is_complete();
-    if refused || matched.is_empty() {
-        return Err(Error::Unmatched { coverage });
+    coverage.matched = pairs.len();
+    // Of several alike, those that come last are too many.
+    for prediction in predictions.iter().rev() {
+        if open.get_mut(&prediction.key()).and_then(VecDeque::pop_back).is_some() {
+            coverage.extra.push(prediction.key());
+        }
     }
-    Ok((tally(&matched), coverage))
+    coverage.extra.reverse();
+    Ok(Paired { pairs, coverage: unmatched.admit(coverage)? })
+}
+
+/// For people and for programs; accuracies in percent.
+pub fn sheet(paired: &Paired<'_, Question, Prediction>) -> Sheet {
+    let scores = tally(paired.pairs.iter().map(|(_, prediction)| *prediction));
+    let line = |name: &str, counts: &dyn Fn(Kind) -> bool| {
+        let share = |(_, prediction): &(_, &Prediction)| {
+            counts(prediction.kind).then_some(if prediction.correct() { 100.0 } else { 0.0 })
+        };
+        Line::of(name, "%", 1, Statistic::mean(paired.pairs.iter().map(share).collect()))
+    };
+    let mut lines: Vec<Line> =
+        scores.by_kind.keys().map(|&kind| line(kind.name(), &|other| other == kind)).collect();
+    lines.push(line("average", &|_| true));
+    let unread = paired.pairs.iter().filter(|(_, prediction)| prediction.letter().is_none());
+    let unread = unread.map(|(question, _)| question.key()).collect();
+    Sheet {
+        benchmark: "VideoRefer-Bench-Q",
+        coverage: paired.coverage.clone(),
+        lines,
+        notes: Note::about("answered without a letter, counted as wrong", unread).into_iter().collect(),
+        metrics: scores.to_json(),
+    }
 }
