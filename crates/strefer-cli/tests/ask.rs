@@ -23,6 +23,11 @@ impl Desk {
         let mask =
             |x: u32, y: u32| Luma([if (60..80).contains(&x) && (4..20).contains(&y) { 255u8 } else { 0 }]);
         image::GrayImage::from_fn(96, 64, mask).save(desk.path("mask.png")).unwrap();
+        std::fs::create_dir(desk.path("masks")).unwrap();
+        for frame in [0, 2, 5] {
+            let to = desk.path(&format!("masks/{frame:05}.png"));
+            std::fs::copy(desk.path("mask.png"), to).unwrap();
+        }
         let record = json!({"type": "sample", "schema": "strefer/1", "id": "a", "video_id": "v", "media": [],
             "conversations": [{"role": "user", "text": "What is it?"}, {"role": "assistant", "text": "A disc."}]});
         desk.write("samples.jsonl", &format!("{record}\n"));
@@ -112,9 +117,10 @@ fn a_file_of_questions_knows_the_same_ways() {
         question("point", json!({"point": [[10, 10], [14, 12]], "at_s": 1})),
         question("scribble", json!({"scribble": [[10, 40], [30, 40]], "at_s": 1})),
         question("polygon", json!({"polygon": [[60, 30], [80, 30], [80, 46]], "at_s": 2})),
+        question("masks", json!({"masks": "masks"})),
     ]);
     assert!(
-        good && answers.len() == 5 && answers.iter().all(|line| line["answer"].is_string()),
+        good && answers.len() == 6 && answers.iter().all(|line| line["answer"].is_string()),
         "{answers:?}"
     );
 
@@ -135,9 +141,12 @@ fn a_file_of_questions_knows_the_same_ways() {
         (
             "two",
             json!({"point": [[10, 10]], "box": [1, 2, 3, 4], "at_s": 0}),
-            "mark 0: expected exactly one of mask, rle, box, point",
+            "mark 0: expected masks alone, or at_s and one of mask, rle, box, point",
         ),
-        ("nothing", json!({"at_s": 0}), "mark 0: expected exactly one of mask"),
+        ("nothing", json!({"at_s": 0}), "mark 0: expected masks alone, or at_s and one of mask"),
+        ("timeless", json!({"mask": "mask.png"}), "mark 0: at_s is missing"),
+        ("both", json!({"masks": "masks", "at_s": 0}), "mark 0: expected masks alone"),
+        ("nowhere", json!({"masks": "nowhere"}), "nowhere"),
         ("empty", json!({"box": [5, 5, 5, 9], "at_s": 0}), "box 5,5,5,9 encloses no pixel"),
     ];
     let questions: Vec<Value> = wrong.iter().map(|(id, mark, _)| question(id, mark.clone())).collect();
@@ -193,4 +202,17 @@ fn wrong_input_of_each_kind_is_named() {
     assert!(speck.contains("region 0 is too small to be drawn"), "{speck}");
     let both = ["--input", "q.jsonl", "--output", "a.jsonl", "--point", "1,1@0"];
     assert!(complaint(&desk.infer(&both)).contains("cannot be used with"));
+}
+
+#[test]
+fn an_object_is_followed_through_a_folder_of_masks() {
+    let desk = Desk::new();
+    let more = ["--masks", "masks", "--point", "10,10@1", "--overlay", "asked.png"];
+    let said = answer(&desk.ask("What does <region> do beside <region>?", &more));
+    assert!(said["answer"].is_string(), "{said}");
+    let picture = image::open(desk.path("asked.png")).unwrap().into_rgb8();
+    assert_ne!(picture.get_pixel(70, 10).0, [100; 3], "the first of its masks is drawn");
+    std::fs::rename(desk.path("masks/00005.png"), desk.path("masks/00006.png")).unwrap();
+    let late = complaint(&desk.ask("What?", &["--masks", "masks"]));
+    assert!(late.contains("frame 6 does not exist"), "{late}");
 }

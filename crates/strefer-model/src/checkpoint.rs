@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
-use strefer_llm::Tokenizer;
+use strefer_llm::{GenerationConfig, Tokenizer};
 use strefer_nn::{Declared, ParamStore, Weights, save_safetensors};
 
 use crate::config::{ModelType, VideoLlmConfig};
 use crate::error::{Error, Result};
 use crate::family::{self, Family, Layout};
-use crate::origin::Origin;
+use crate::generation;
+use crate::origin::{self, Origin};
 use crate::processor::{Processor, ProcessorOptions};
 use crate::video_llm::VideoLlm;
 
@@ -42,6 +43,8 @@ pub struct Loaded {
     pub model: VideoLlm,
     /// Makes its inputs.
     pub processor: Processor,
+    /// How it wants its answers written.
+    pub generation: GenerationConfig,
 }
 
 impl Checkpoint {
@@ -100,6 +103,14 @@ impl Checkpoint {
         }
     }
 
+    /// How it wants its answers written: by its `generation_config.json` or that of the published folder it came from.
+    ///
+    /// # Errors
+    /// A file that cannot be meant.
+    pub fn generation(&self) -> Result<GenerationConfig> {
+        generation::read(&[&self.dir, &self.dir.join(origin::FOLDER)], self.config.tokens.eos.clone())
+    }
+
     /// The model, without gradients.
     ///
     /// # Errors
@@ -108,7 +119,8 @@ impl Checkpoint {
         let store = ParamStore::new(0, device, dtype).with_weights(self.weights()?);
         let model = VideoLlm::new(&self.config, store.var_builder())?;
         store.check_complete()?;
-        Ok(Loaded { model, processor: Processor::new(&self.config, self.tokenizer.clone(), options) })
+        let processor = Processor::new(&self.config, self.tokenizer.clone(), options);
+        Ok(Loaded { model, processor, generation: self.generation()? })
     }
 
     /// Writes a folder that was not there before, in one step. `origin` is that of the checkpoint the weights began as:

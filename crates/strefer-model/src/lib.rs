@@ -26,6 +26,7 @@ pub mod convert;
 mod error;
 pub mod family;
 mod frame_time;
+mod generation;
 mod inputs;
 mod origin;
 pub mod preset;

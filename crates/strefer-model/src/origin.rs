@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::family::{Family, Layout};
 
 /// The folder inside ours that keeps the published one's small files.
-const FOLDER: &str = "origin";
+pub(crate) const FOLDER: &str = "origin";
 
 /// Our note among them: how the tensors were named.
 const NOTE: &str = "strefer.json";

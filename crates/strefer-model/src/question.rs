@@ -1,8 +1,8 @@
 //! A person's question about a video becomes a [`Sample`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use strefer_core::masklet::FrameMap;
 use strefer_core::placeholder::{Piece, pieces};
 use strefer_core::sample::{Media, MediaKind, Region, RegionMode, Role, TimeRef, TimeStyle};
 use strefer_core::{FrameKey, Gesture, IndexSpace, Mask, Sample};
@@ -10,13 +10,18 @@ use strefer_video::VideoInfo;
 
 use crate::error::{Error, Result};
 
-/// An object, marked in one frame.
+/// A marked object.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mark {
-    /// Its outline.
-    pub shape: MarkShape,
-    /// When it looks like that, in seconds.
-    pub at_s: f64,
+pub enum Mark {
+    /// In one frame.
+    Once {
+        /// Its outline.
+        shape: MarkShape,
+        /// When it looks like that, in seconds.
+        at_s: f64,
+    },
+    /// Its pixels in several frames, by their numbers: what it does is seen from them.
+    Frames(BTreeMap<usize, Mask>),
 }
 
 /// The outline of an object.
@@ -64,15 +69,25 @@ impl Question {
         let mut sample =
             Sample::new(self.id.clone(), uri.clone(), vec![Media { kind, uri, segment: None, size }]);
         for (rid, mark) in self.marks.iter().enumerate() {
-            let key = FrameKey(frame_at(mark.at_s)? as u32);
-            let mask = self.mask(rid, mark, info)?;
+            let key = |frame: usize| FrameKey(frame as u32);
+            let (masks, fixed_key) = match mark {
+                Mark::Once { shape, at_s } => {
+                    let frame = frame_at(*at_s)?;
+                    (vec![(key(frame), self.mask(rid, shape, info)?)], Some(key(frame)))
+                }
+                Mark::Frames(masks) => {
+                    let masks =
+                        masks.iter().map(|(&frame, mask)| Ok((key(frame), self.fitting(rid, mask, info)?)));
+                    (masks.collect::<Result<_>>()?, None)
+                }
+            };
             sample.regions.push(Region {
                 rid,
                 eid: None,
-                masks: FrameMap::from_iter([(key, (&mask).into())]),
+                masks: masks.iter().map(|(key, mask)| (*key, mask.into())).collect(),
                 index_space: IndexSpace::Source,
-                mode: RegionMode::SingleFixed,
-                fixed_key: Some(key),
+                mode: if fixed_key.is_some() { RegionMode::SingleFixed } else { RegionMode::Multi },
+                fixed_key,
             });
         }
         for (tid, &s) in self.times_s.iter().enumerate() {
@@ -102,27 +117,30 @@ impl Question {
         Ok(sample)
     }
 
-    fn mask(&self, region: usize, mark: &Mark, info: &VideoInfo) -> Result<Mask> {
-        let (height, width) = (info.height as usize, info.width as usize);
-        match &mark.shape {
-            MarkShape::Mask(mask) if (mask.height(), mask.width()) != (height, width) => {
-                Err(Error::MaskSize {
-                    id: self.id.clone(),
-                    region,
-                    mask_height: mask.height(),
-                    mask_width: mask.width(),
-                    video: self.video.clone(),
-                    height: info.height,
-                    width: info.width,
-                })
+    fn mask(&self, region: usize, shape: &MarkShape, info: &VideoInfo) -> Result<Mask> {
+        let bad = |source| Error::Mark { id: self.id.clone(), mark: region, source };
+        match shape {
+            MarkShape::Mask(mask) => self.fitting(region, mask, info),
+            MarkShape::Gesture(gesture) => {
+                gesture.to_mask(info.height as usize, info.width as usize).map_err(bad)
             }
-            MarkShape::Mask(mask) => Ok(mask.clone()),
-            MarkShape::Gesture(gesture) => gesture.to_mask(height, width).map_err(|source| Error::Mark {
-                id: self.id.clone(),
-                mark: region,
-                source,
-            }),
         }
+    }
+
+    /// The mask, if it has the size of the frames.
+    fn fitting(&self, region: usize, mask: &Mask, info: &VideoInfo) -> Result<Mask> {
+        if (mask.height(), mask.width()) == (info.height as usize, info.width as usize) {
+            return Ok(mask.clone());
+        }
+        Err(Error::MaskSize {
+            id: self.id.clone(),
+            region,
+            mask_height: mask.height(),
+            mask_width: mask.width(),
+            video: self.video.clone(),
+            height: info.height,
+            width: info.width,
+        })
     }
 }
 
@@ -178,6 +196,31 @@ pub fn read_mask(path: &Path) -> Result<Mask> {
     }))
 }
 
+/// Reads a folder of an object's masks, each a PNG or JSON file named by the number of its frame (`00012.png`, as DAVIS has
+/// them).
+///
+/// # Errors
+/// No such file in the folder, one that is no mask, two of one frame.
+pub fn read_masks(folder: &Path) -> Result<BTreeMap<usize, Mask>> {
+    let io = |source| Error::Io { path: folder.to_owned(), source };
+    let bad = |reason: String| Error::Config { path: folder.to_owned(), reason };
+    let mut masks = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<usize>().ok());
+        let is_mask = path.extension().is_some_and(|ending| ending == "png" || ending == "json");
+        if let (Some(frame), true) = (number, is_mask)
+            && masks.insert(frame, read_mask(&path)?).is_some()
+        {
+            return Err(bad(format!("two masks of frame {frame}")));
+        }
+    }
+    if masks.is_empty() {
+        return Err(bad("no masks named by the numbers of frames (00012.png) are here".into()));
+    }
+    Ok(masks)
+}
+
 #[cfg(test)]
 mod tests {
     use strefer_core::{PixelBox, PixelPoint};
@@ -194,7 +237,7 @@ mod tests {
             id: "q".into(),
             video: "v.mp4".into(),
             text: text.into(),
-            marks: vec![Mark { shape, at_s: 1.2 }; boxes],
+            marks: vec![Mark::Once { shape, at_s: 1.2 }; boxes],
             times_s: times_s.to_vec(),
         }
     }
@@ -222,10 +265,11 @@ mod tests {
         assert!(refused(question("When?", 0, &[7.0])).contains("no frame at 7.000"));
         assert!(refused(question("What at <time>?", 0, &[])).contains("do not fit"));
         let mut other = question("What?", 1, &[]);
-        other.marks[0].shape = MarkShape::Mask(Mask::zeros(3, 3));
+        other.marks[0] = Mark::Once { shape: MarkShape::Mask(Mask::zeros(3, 3)), at_s: 1.0 };
         assert!(refused(other).contains("the mask is 3x3"));
         let mut outside = question("What?", 1, &[]);
-        outside.marks[0].shape = MarkShape::Gesture(Gesture::Box(PixelBox { x0: 50, y0: 0, x1: 60, y1: 5 }));
+        let shape = MarkShape::Gesture(Gesture::Box(PixelBox { x0: 50, y0: 0, x1: 60, y1: 5 }));
+        outside.marks[0] = Mark::Once { shape, at_s: 1.0 };
         assert_eq!(refused(outside), "question q, mark 0: box 50,0,60,5 lies outside the 8x6 frame");
     }
 
@@ -240,10 +284,34 @@ mod tests {
         ];
         for gesture in ways {
             let mut asked = question("What?", 1, &[]);
-            asked.marks[0].shape = MarkShape::Gesture(gesture.clone());
+            asked.marks[0] = Mark::Once { shape: MarkShape::Gesture(gesture.clone()), at_s: 1.2 };
             let sample = asked.to_sample(&info()).unwrap();
             let mask = sample.regions[0].masks[0].to_mask(None).unwrap().unwrap();
             assert_eq!(mask, gesture.to_mask(6, 8).unwrap());
         }
+    }
+
+    #[test]
+    fn an_object_may_be_marked_in_several_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, width: u32| {
+            let image = image::GrayImage::from_pixel(width, 6, image::Luma([255]));
+            image.save(folder.path().join(name)).unwrap();
+        };
+        assert!(read_masks(folder.path()).unwrap_err().to_string().contains("00012.png"));
+        write("00003.png", 8);
+        write("1.png", 8);
+        write("overview.png", 8);
+        let mut asked = question("What?", 0, &[]);
+        asked.marks = vec![Mark::Frames(read_masks(folder.path()).unwrap())];
+        let region = asked.to_sample(&info()).unwrap().regions.remove(0);
+        assert_eq!(region.masks.keys().map(|key| key.0).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((region.mode, region.fixed_key), (RegionMode::Multi, None));
+        write("3.png", 8);
+        assert!(read_masks(folder.path()).unwrap_err().to_string().contains("two masks of frame 3"));
+        std::fs::remove_file(folder.path().join("3.png")).unwrap();
+        write("2.png", 7);
+        asked.marks = vec![Mark::Frames(read_masks(folder.path()).unwrap())];
+        assert!(asked.to_sample(&info()).unwrap_err().to_string().contains("the mask is 6x7"));
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use strefer_core::{Gesture, PixelBox, PixelPoint};
-use strefer_model::question::{Mark, MarkShape, read_mask};
+use strefer_model::question::{Mark, MarkShape, read_mask, read_masks};
 
 /// Marked objects in the order of the command line.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,7 @@ pub struct MarkArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Mask,
+    Masks,
     Box,
     Point,
     Scribble,
@@ -22,11 +23,12 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 5] = [Self::Mask, Self::Box, Self::Point, Self::Scribble, Self::Polygon];
+    const ALL: [Self; 6] = [Self::Mask, Self::Masks, Self::Box, Self::Point, Self::Scribble, Self::Polygon];
 
     fn flag(self) -> &'static str {
         match self {
             Self::Mask => "mask",
+            Self::Masks => "masks",
             Self::Box => "box",
             Self::Point => "point",
             Self::Scribble => "scribble",
@@ -40,6 +42,9 @@ impl Way {
                 "FILE@TIME",
                 "An object's mask (PNG, or JSON with COCO run lengths) and the second it belongs to",
             ),
+            Self::Masks => {
+                ("DIR", "A folder of an object's masks, each named by the number of its frame (00012.png)")
+            }
             Self::Box => {
                 ("X0,Y0,X1,Y1@TIME", "A box around an object, in pixels, and the second it belongs to")
             }
@@ -53,9 +58,14 @@ impl Way {
     }
 
     fn read(self, text: &str) -> Result<Mark> {
+        if self == Self::Masks {
+            return Ok(Mark::Frames(read_masks(text.as_ref())?));
+        }
         let (what, at_s) = split_time(text)?;
         let gesture = match self {
-            Self::Mask => return Ok(Mark { shape: MarkShape::Mask(read_mask(what.as_ref())?), at_s }),
+            Self::Mask | Self::Masks => {
+                return Ok(Mark::Once { shape: MarkShape::Mask(read_mask(what.as_ref())?), at_s });
+            }
             Self::Box => {
                 let [x0, y0, x1, y1] = whole_numbers(what).context("expected four whole numbers")?;
                 Gesture::Box(PixelBox { x0, y0, x1, y1 })
@@ -65,7 +75,7 @@ impl Way {
             Self::Polygon => Gesture::Polygon(points(what)?),
         };
         gesture.validate()?;
-        Ok(Mark { shape: MarkShape::Gesture(gesture), at_s })
+        Ok(Mark::Once { shape: MarkShape::Gesture(gesture), at_s })
     }
 }
 
@@ -150,13 +160,12 @@ mod tests {
         let given =
             ["--point", "1,2@0", "--box", "1,2,30,40@1", "--point=3, 4;5,6@2", "--polygon", "0,0;9,0;9,9@3"];
         let marks = marks(&given).unwrap();
-        let at: Vec<f64> = marks.iter().map(|mark| mark.at_s).collect();
-        assert_eq!(at, [0.0, 1.0, 2.0, 3.0]);
-        let names = marks.iter().map(|mark| match &mark.shape {
-            MarkShape::Gesture(gesture) => gesture.to_string(),
-            MarkShape::Mask(_) => "mask".to_owned(),
+        let names = marks.iter().map(|mark| match mark {
+            Mark::Once { shape: MarkShape::Gesture(gesture), at_s } => format!("{gesture} at {at_s}"),
+            other => format!("{other:?}"),
         });
-        let expected = ["point 1,2", "box 1,2,30,40", "point 3,4;5,6", "polygon 0,0;9,0;9,9"];
+        let expected =
+            ["point 1,2 at 0", "box 1,2,30,40 at 1", "point 3,4;5,6 at 2", "polygon 0,0;9,0;9,9 at 3"];
         assert_eq!(names.collect::<Vec<_>>(), expected);
     }
 
@@ -179,6 +188,7 @@ mod tests {
             ("--polygon", "1,2;3,4@1", "a polygon needs at least 3 points, 2 are given"),
             ("--polygon", "1,2;3,4;5,6", "expected @"),
             ("--mask", "nowhere.png@1", "nowhere.png"),
+            ("--masks", "nowhere", "nowhere"),
         ] {
             let error = format!("{:#}", marks(&[flag, wrong]).unwrap_err());
             assert!(error.starts_with(&format!("{flag} {wrong}: ")) && error.contains(reason), "{error}");

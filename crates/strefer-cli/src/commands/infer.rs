@@ -49,7 +49,7 @@ pub struct InferArgs {
     #[arg(long)]
     overlay: Option<PathBuf>,
     /// A JSON Lines file of questions; answers go to --output, and a second call goes on where the first stopped
-    #[arg(long, requires = "output", conflicts_with_all = ["video", "question", "mask", "box", "point", "scribble", "polygon", "at", "between", "overlay"])]
+    #[arg(long, requires = "output", conflicts_with_all = ["video", "question", "mask", "masks", "box", "point", "scribble", "polygon", "at", "between", "overlay"])]
     input: Option<PathBuf>,
     /// Where the answers of --input go, one JSON object a line
     #[arg(long)]
@@ -58,24 +58,24 @@ pub struct InferArgs {
     generation: GenerationArgs,
 }
 
-/// How answers are written.
+/// How answers are written. What is not given is as the checkpoint's `generation_config.json` wants it.
 #[derive(Debug, Args)]
 struct GenerationArgs {
-    /// The most tokens of an answer
-    #[arg(long, default_value_t = 256)]
-    max_new_tokens: usize,
-    /// 0 takes the best token each time
-    #[arg(long, default_value_t = 0.0)]
-    temperature: f64,
-    /// Draw from the best K tokens only; 0 for all
-    #[arg(long, default_value_t = 0)]
-    top_k: usize,
-    /// Draw from the smallest set with this share of the probability
-    #[arg(long, default_value_t = 1.0)]
-    top_p: f64,
-    /// Makes tokens that were written already less likely
-    #[arg(long, default_value_t = 1.0)]
-    repetition_penalty: f64,
+    /// The most tokens of an answer [default: the checkpoint's, or 256]
+    #[arg(long)]
+    max_new_tokens: Option<usize>,
+    /// 0 takes the best token each time [default: the checkpoint's, or 0]
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// Draw from the best K tokens only; 0 for all [default: the checkpoint's, or 0]
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Draw from the smallest set with this share of the probability [default: the checkpoint's, or 1]
+    #[arg(long)]
+    top_p: Option<f64>,
+    /// Makes tokens that were written already less likely [default: the checkpoint's, or 1]
+    #[arg(long)]
+    repetition_penalty: Option<f64>,
     /// End the answer before this text
     #[arg(long)]
     stop: Vec<String>,
@@ -85,15 +85,15 @@ struct GenerationArgs {
 }
 
 impl GenerationArgs {
-    fn config(&self, eos_ids: Vec<u32>) -> GenerationConfig {
+    fn over(&self, checkpoints: &GenerationConfig) -> GenerationConfig {
         GenerationConfig {
-            max_new_tokens: self.max_new_tokens,
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            repetition_penalty: self.repetition_penalty,
+            max_new_tokens: self.max_new_tokens.unwrap_or(checkpoints.max_new_tokens),
+            temperature: self.temperature.unwrap_or(checkpoints.temperature),
+            top_k: self.top_k.unwrap_or(checkpoints.top_k),
+            top_p: self.top_p.unwrap_or(checkpoints.top_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(checkpoints.repetition_penalty),
             stop: self.stop.clone(),
-            eos_ids,
+            eos_ids: checkpoints.eos_ids.clone(),
             seed: self.seed,
         }
     }
@@ -106,7 +106,7 @@ pub fn run(args: &InferArgs) -> Result<()> {
         draw: args.draw,
         ..ProcessorOptions::default()
     })?;
-    let generation = args.generation.config(loaded.processor.config().tokens.eos.clone());
+    let generation = args.generation.over(&loaded.generation);
     generation.validate()?;
     if let (Some(input), Some(output)) = (&args.input, &args.output) {
         return infer_file::run(&loaded, &generation, input, output);

@@ -12,7 +12,7 @@ use strefer_core::jsonl::Reader;
 use strefer_core::{Gesture, PixelBox, PixelPoint, Rle};
 use strefer_llm::GenerationConfig;
 use strefer_model::Loaded;
-use strefer_model::question::{Mark, MarkShape, Question, read_mask};
+use strefer_model::question::{Mark, MarkShape, Question, read_mask, read_masks};
 
 use super::infer::answer;
 use crate::interrupt::stop_flag;
@@ -32,11 +32,15 @@ struct QuestionLine {
     times_s: Vec<f64>,
 }
 
-/// A marked object: exactly one of `mask` (a file), `rle`, `box`, `point`, `scribble` and `polygon`.
+/// A marked object: `masks` (a folder) alone, or `at_s` and exactly one of `mask` (a file), `rle`, `box`, `point`, `scribble`
+/// and `polygon`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MarkLine {
-    at_s: f64,
+    #[serde(default)]
+    at_s: Option<f64>,
+    #[serde(default)]
+    masks: Option<PathBuf>,
     #[serde(default)]
     mask: Option<PathBuf>,
     #[serde(default)]
@@ -135,8 +139,7 @@ impl QuestionLine {
     fn to_question(&self, folder: &Path) -> Result<Question> {
         let mut marks = Vec::new();
         for (index, mark) in self.marks.iter().enumerate() {
-            let shape = mark.shape(folder).with_context(|| format!("mark {index}"))?;
-            marks.push(Mark { shape, at_s: mark.at_s });
+            marks.push(mark.to_mark(folder).with_context(|| format!("mark {index}"))?);
         }
         Ok(Question {
             id: self.id.clone(),
@@ -149,7 +152,7 @@ impl QuestionLine {
 }
 
 impl MarkLine {
-    fn shape(&self, folder: &Path) -> Result<MarkShape> {
+    fn to_mark(&self, folder: &Path) -> Result<Mark> {
         let points = |list: &Vec<[usize; 2]>| list.iter().map(|&[x, y]| PixelPoint { x, y }).collect();
         let area = self.area.map(|[x0, y0, x1, y1]| Gesture::Box(PixelBox { x0, y0, x1, y1 }));
         let gestures = [
@@ -163,9 +166,15 @@ impl MarkLine {
         if let Some(file) = &self.mask {
             shapes.push(MarkShape::Mask(read_mask(&folder.join(file))?));
         }
-        match <[MarkShape; 1]>::try_from(shapes) {
-            Ok([shape]) => Ok(shape),
-            Err(_) => bail!("expected exactly one of mask, rle, box, point, scribble and polygon"),
+        match (<[MarkShape; 1]>::try_from(shapes), &self.masks, self.at_s) {
+            (Ok([shape]), None, Some(at_s)) => Ok(Mark::Once { shape, at_s }),
+            (Ok(_), None, None) => bail!("at_s is missing: the second at which the object looks like that"),
+            (Err(shapes), Some(masks), None) if shapes.is_empty() => {
+                Ok(Mark::Frames(read_masks(&folder.join(masks))?))
+            }
+            _ => {
+                bail!("expected masks alone, or at_s and one of mask, rle, box, point, scribble and polygon")
+            }
         }
     }
 }

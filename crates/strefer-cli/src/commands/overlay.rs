@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use image::RgbImage;
 use strefer_core::Gesture;
-use strefer_model::question::{MarkShape, Question};
+use strefer_model::question::{Mark, MarkShape, Question};
 use strefer_video::write::{Encoding, VideoWriter};
 use strefer_video::{Limits, VideoInfo, VideoSource, draw};
 
@@ -15,8 +15,7 @@ pub fn write(question: &Question, answer: &str, path: &Path) -> Result<()> {
     let info = source.info();
     let is_picture = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     if is_picture {
-        let at_s = question.marks.first().map(|mark| mark.at_s).or(question.times_s.first().copied());
-        let index = info.index_at(at_s.unwrap_or(0.0)).unwrap_or(0);
+        let index = first_frame(question, info).unwrap_or(0);
         let frames = source.frames_at_indices(&[index])?;
         let mut image = frames.into_iter().next().context("the video has no frame")?.image;
         mark(&mut image, question, info, index, answer);
@@ -26,8 +25,8 @@ pub fn write(question: &Question, answer: &str, path: &Path) -> Result<()> {
     let mut writer = VideoWriter::create(path, info.width, info.height, &encoding)?;
     for frame in source.iter() {
         let mut frame = frame?;
-        let marked = mark(&mut frame.image, question, info, frame.index, answer);
-        let hold = if marked { info.fps.round().max(1.0) as usize } else { 1 };
+        let held = mark(&mut frame.image, question, info, frame.index, answer);
+        let hold = if held { info.fps.round().max(1.0) as usize } else { 1 };
         for _ in 0..hold {
             writer.push(&frame.image)?;
         }
@@ -35,15 +34,27 @@ pub fn write(question: &Question, answer: &str, path: &Path) -> Result<()> {
     Ok(writer.finish()?)
 }
 
-/// Draws the marks that belong to a frame, and the answer; tells whether there was one.
+/// The frame of the first mark, or of the first moment.
+fn first_frame(question: &Question, info: &VideoInfo) -> Option<usize> {
+    match question.marks.first() {
+        Some(Mark::Once { at_s, .. }) => info.index_at(*at_s),
+        Some(Mark::Frames(masks)) => masks.keys().next().copied(),
+        None => info.index_at(*question.times_s.first()?),
+    }
+}
+
+/// Draws the marks that belong to a frame, and the answer; tells whether it deserves to be held: an object that is marked in
+/// many frames is followed while they run.
 fn mark(image: &mut RgbImage, question: &Question, info: &VideoInfo, index: usize, answer: &str) -> bool {
-    let mut marked = false;
+    let (mut marked, mut held) = (false, false);
     for (number, object) in question.marks.iter().enumerate() {
-        if info.index_at(object.at_s) != Some(index) {
-            continue;
-        }
         let colour = draw::colour(number);
-        match &object.shape {
+        let shape = match object {
+            Mark::Once { shape, at_s } if info.index_at(*at_s) == Some(index) => shape.clone(),
+            Mark::Frames(masks) if masks.contains_key(&index) => MarkShape::Mask(masks[&index].clone()),
+            _ => continue,
+        };
+        match &shape {
             MarkShape::Mask(mask) => draw::mask(image, mask, colour, 0.35),
             MarkShape::Gesture(Gesture::Box(area)) => draw::rectangle(image, *area, colour, 2),
             MarkShape::Gesture(gesture) => {
@@ -54,11 +65,12 @@ fn mark(image: &mut RgbImage, question: &Question, info: &VideoInfo, index: usiz
             }
         }
         marked = true;
+        held |= matches!(object, Mark::Once { .. });
     }
     let asked = question.times_s.first().is_some_and(|&at_s| info.index_at(at_s) == Some(index));
     if marked || asked {
         let bottom = i64::from(image.height());
         draw::label(image, 0, bottom, answer, [0, 0, 0], 1);
     }
-    marked || asked
+    held || asked
 }

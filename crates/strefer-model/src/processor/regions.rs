@@ -1,7 +1,7 @@
 //! Which masks of each region the model gets, and where they lie in the stack of frames.
 
 use strefer_core::sample::RegionMode;
-use strefer_core::{FrameKey, FrameMask, Mask, Rng, Sample};
+use strefer_core::{FrameKey, FrameMask, IndexSpace, Mask, Rng, Sample};
 
 use super::clip::{Clip, FrameStack};
 use super::mode_of;
@@ -23,7 +23,7 @@ pub fn choose(sample: &Sample, clip: &Clip, rng: Option<&Rng>) -> Result<Vec<Vec
             // An object that is visible nowhere still has its token: an empty mask on its first frame.
             let keys = if shown.is_empty() { region.masks.keys().take(1).copied().collect() } else { shown };
             let keys = match mode_of(sample, index) {
-                RegionMode::Multi => keys,
+                RegionMode::Multi => of_shown(keys, region.index_space, clip),
                 RegionMode::SingleFixed => region.fixed_key.into_iter().collect(),
                 RegionMode::SingleRandom => {
                     let drawn = rng.map_or(0, |rng| rng.at(index as u64).below(keys.len().max(1)));
@@ -45,6 +45,17 @@ pub fn choose(sample: &Sample, clip: &Clip, rng: Option<&Rng>) -> Result<Vec<Vec
                 .collect()
         })
         .collect()
+}
+
+/// Of an object with masks in more frames than are shown, those in shown frames, if there are such.
+fn of_shown(keys: Vec<FrameKey>, space: IndexSpace, clip: &Clip) -> Vec<FrameKey> {
+    if keys.len() <= clip.shown().len() {
+        return keys;
+    }
+    let is_shown =
+        |key: &FrameKey| clip.source_frame(space, *key).is_some_and(|frame| clip.shown().contains(&frame));
+    let shown: Vec<FrameKey> = keys.iter().copied().filter(is_shown).collect();
+    if shown.is_empty() { keys } else { shown }
 }
 
 /// The mask of a region in one frame, in the video's pixels; `None` where it has none.

@@ -83,7 +83,7 @@ fn sample(
     times_s: &[f64],
 ) -> strefer_model::Result<Sample> {
     let info = VideoSource::open(frames, &Limits::default())?.info().clone();
-    let mark = |&(frame, area): &(usize, PixelBox)| Mark {
+    let mark = |&(frame, area): &(usize, PixelBox)| Mark::Once {
         shape: MarkShape::Gesture(Gesture::Box(area)),
         at_s: info.times_s[frame],
     };

@@ -29,7 +29,7 @@ fn question(frames: &Path, text: &str, marks: usize, times_s: &[f64]) -> strefer
         id: "question".to_owned(),
         video: frames.to_owned(),
         text: text.to_owned(),
-        marks: vec![Mark { shape: MarkShape::Gesture(Gesture::Box(area)), at_s: 1.0 }; marks],
+        marks: vec![Mark::Once { shape: MarkShape::Gesture(Gesture::Box(area)), at_s: 1.0 }; marks],
         times_s: times_s.to_vec(),
     };
     question.to_sample(&info)
