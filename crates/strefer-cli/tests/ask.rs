@@ -216,3 +216,17 @@ fn an_object_is_followed_through_a_folder_of_masks() {
     let late = complaint(&desk.ask("What?", &["--masks", "masks"]));
     assert!(late.contains("frame 6 does not exist"), "{late}");
 }
+
+#[test]
+fn a_span_is_two_times_with_a_comma_between() {
+    let desk = Desk::new();
+    let said = answer(&desk.ask("What does <region> do?", &["--masks", "masks", "--between", "0.3,1.2"]));
+    let question = said["question"].as_str().unwrap();
+    assert!(question.ends_with("between <time:0> and <time:1>?"), "{said}");
+    for (span, reason) in
+        [("1.2,0.3", "does not lie after"), ("1.2", "expected two times"), ("a,b", "expected two times")]
+    {
+        let output = desk.ask("What does <region> do?", &["--masks", "masks", "--between", span]);
+        assert!(complaint(&output).contains(reason), "{span}");
+    }
+}

@@ -35,9 +35,9 @@ pub struct InferArgs {
     /// The moment asked about, in seconds
     #[arg(long, conflicts_with = "between")]
     at: Option<f64>,
-    /// The span asked about, in seconds: START,END
-    #[arg(long, value_delimiter = ',', num_args = 2)]
-    between: Vec<f64>,
+    /// The span asked about, in seconds
+    #[arg(long, value_name = "START,END", value_parser = span)]
+    between: Option<[f64; 2]>,
     /// Print one JSON object instead of streaming the answer
     #[arg(long)]
     json: bool,
@@ -96,6 +96,16 @@ impl GenerationArgs {
             eos_ids: checkpoints.eos_ids.clone(),
             seed: self.seed,
         }
+    }
+}
+
+/// `START,END`
+fn span(text: &str) -> Result<[f64; 2], String> {
+    let seconds = |text: &str| text.trim().parse::<f64>().ok();
+    match text.split_once(',').map(|(start, end)| (seconds(start), seconds(end))) {
+        Some((Some(start), Some(end))) if start < end => Ok([start, end]),
+        Some((Some(_), Some(_))) => Err("the end does not lie after the start".to_owned()),
+        _ => Err("expected two times in seconds, START,END".to_owned()),
     }
 }
 
@@ -179,13 +189,7 @@ impl InferArgs {
             bail!("--video and --question go together");
         };
         let marks = self.marks.read()?;
-        let times_s = match self.at {
-            Some(at_s) => vec![at_s],
-            None => self.between.clone(),
-        };
-        if times_s.windows(2).any(|pair| pair[0] >= pair[1]) {
-            bail!("--between: the end does not lie after the start");
-        }
+        let times_s = self.at.into_iter().chain(self.between.into_iter().flatten()).collect();
         Ok(Question { id: "question".to_owned(), video: video.clone(), text: text.clone(), marks, times_s })
     }
 }
