@@ -25,8 +25,38 @@ pub fn report_errors(job: anyhow::Result<()>) -> std::process::ExitCode {
     match job {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", explain(&error));
             std::process::ExitCode::FAILURE
         }
+    }
+}
+
+/// What went wrong and why, from the outside in. A cause that the words before it repeat already is left out.
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = strefer_video::Error::NoFrame { path: "a.mp4".into(), at_s: 9.0, end_s: 4.0 };
+        let io = std::io::Error::other("no room");
+        let outer = Err::<(), _>(io).context("disk: no room").context("saving").unwrap_err();
+        assert_eq!(explain(&outer), "saving: disk: no room");
+        let asked = anyhow::Error::new(error).context("asking");
+        assert!(explain(&asked).starts_with("asking: a.mp4"));
     }
 }

@@ -15,6 +15,7 @@ use strefer_model::Loaded;
 use strefer_model::question::{Mark, MarkShape, Question, read_mask, read_masks};
 
 use super::infer::answer;
+use crate::explain;
 use crate::interrupt::stop_flag;
 use crate::progress::bar;
 
@@ -98,7 +99,7 @@ pub fn run(loaded: &Loaded, generation: &GenerationConfig, input: &Path, output:
             Ok(answered) => AnswerLine { id: line.id.clone(), answer: Some(answered.text), error: None },
             Err(error) => {
                 failed += 1;
-                AnswerLine { id: line.id.clone(), answer: None, error: Some(format!("{error:#}")) }
+                AnswerLine { id: line.id.clone(), answer: None, error: Some(explain(&error)) }
             }
         };
         let mut bytes = serde_json::to_vec(&answer)?;
