@@ -133,9 +133,9 @@ fn own_memory() -> usize {
     1024 * line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
 }
 
-/// The most memory that is used beyond today's while `job` runs.
+/// The most memory that is used while `job` runs, what was left from before included.
 fn peak<T>(job: impl FnOnce() -> T) -> (T, usize) {
-    let (most, done, before) = (AtomicUsize::new(0), AtomicBool::new(false), own_memory());
+    let (most, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
@@ -145,7 +145,7 @@ fn peak<T>(job: impl FnOnce() -> T) -> (T, usize) {
         });
         let made = job();
         done.store(true, Ordering::Relaxed);
-        (made, most.load(Ordering::Relaxed).saturating_sub(before))
+        (made, most.load(Ordering::Relaxed))
     })
 }
 
