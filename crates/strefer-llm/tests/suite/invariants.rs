@@ -109,6 +109,25 @@ fn packed_sequences_equal_separate_ones() {
 }
 
 #[test]
+fn branches_equal_sequences_with_the_same_beginning() {
+    for cfg in configs() {
+        if cfg.sliding_window.is_some() {
+            continue;
+        }
+        let decoder = decoder(&cfg);
+        let [shared, one, other] =
+            [(1, 3), (2, 2), (3, 4)].map(|(seed, s)| randn(seed, &[1, s, cfg.hidden_size]));
+        let row = Tensor::cat(&[&shared, &one, &other], 1).unwrap();
+        let mask = AttentionMask::causal().with_branches(1, &[0, 0, 0, 1, 1, 2, 2, 2, 2]).unwrap();
+        let positions = Tensor::new(&[[0u32, 1, 2, 3, 4, 3, 4, 5, 6]], &Device::Cpu).unwrap();
+        let found = decoder.forward(&row, &positions, &mask, None).unwrap();
+        let apart = [&one, &other].map(|branch| full(&decoder, &Tensor::cat(&[&shared, branch], 1).unwrap()));
+        assert_close(&found.narrow(1, 0, 5).unwrap(), &apart[0], 1e-5);
+        assert_close(&found.narrow(1, 5, 4).unwrap(), &apart[1].narrow(1, 3, 4).unwrap(), 1e-5);
+    }
+}
+
+#[test]
 fn the_chunked_loss_equals_the_loss_from_logits() {
     for cfg in configs() {
         let decoder = decoder(&cfg);

@@ -7,6 +7,21 @@ use candle_core::{Device, Result, Tensor, bail};
 /// The id of a column that nobody may see.
 const HIDDEN: i32 = -1;
 
+/// The id of columns that every branch sees.
+const SHARED: i32 = 0;
+
+/// What ids of columns mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sight {
+    /// Every column that is not hidden is seen.
+    #[default]
+    All,
+    /// Columns with the query's own id are seen.
+    Own,
+    /// Columns with the query's own id and the shared ones are seen.
+    OwnAndShared,
+}
+
 /// Visibility of `t` key columns for `s` queries, which are the last `s` columns when the mask is causal or packed.
 ///
 /// Causal, window and packing compare columns, so they are the same for left- and right-padded batches.
@@ -14,7 +29,7 @@ const HIDDEN: i32 = -1;
 pub struct AttentionMask {
     causal: bool,
     window: Option<usize>,
-    packed: bool,
+    sight: Sight,
     columns: Option<Columns>,
     cache: Arc<Mutex<Option<(usize, usize, Tensor)>>>,
 }
@@ -42,17 +57,28 @@ impl AttentionMask {
     pub fn with_padding(mut self, b: usize, valid: &[bool]) -> Result<Self> {
         let ids = valid.iter().map(|&valid| if valid { 0 } else { HIDDEN }).collect();
         self.columns = Some(Columns::new(b, ids)?);
-        self.packed = false;
+        self.sight = Sight::All;
         self.cache = Arc::default();
         Ok(self)
     }
 
     /// Several sequences in one row: a query sees only columns with its own id. `segments` holds `(b, t)` ids, row by
     /// row; a negative id is padding.
-    pub fn with_segments(mut self, b: usize, segments: &[i32]) -> Result<Self> {
-        let ids = segments.iter().map(|&id| id.max(HIDDEN)).collect();
+    pub fn with_segments(self, b: usize, segments: &[i32]) -> Result<Self> {
+        self.with_ids(b, segments, Sight::Own)
+    }
+
+    /// Several continuations of one beginning in one row: columns of the beginning have the id 0 and are seen by all that
+    /// come behind them; a query of another id sees those and the columns with its own id. `branches` holds `(b, t)` ids,
+    /// row by row; a negative id is padding.
+    pub fn with_branches(self, b: usize, branches: &[i32]) -> Result<Self> {
+        self.with_ids(b, branches, Sight::OwnAndShared)
+    }
+
+    fn with_ids(mut self, b: usize, ids: &[i32], sight: Sight) -> Result<Self> {
+        let ids = ids.iter().map(|&id| id.max(HIDDEN)).collect();
         self.columns = Some(Columns::new(b, ids)?);
-        self.packed = true;
+        self.sight = sight;
         self.cache = Arc::default();
         Ok(self)
     }
@@ -72,7 +98,7 @@ impl AttentionMask {
             let mut ids = Vec::with_capacity(old.b * (old.t + new));
             for row in old.ids.chunks_exact(old.t.max(1)) {
                 ids.extend_from_slice(row);
-                let id = if self.packed { row.last().copied().unwrap_or(0) } else { 0 };
+                let id = if self.sight == Sight::All { 0 } else { row.last().copied().unwrap_or(0) };
                 ids.extend(std::iter::repeat_n(id, new));
             }
             Columns { b: old.b, t: old.t + new, ids: Arc::new(ids) }
@@ -97,7 +123,10 @@ impl AttentionMask {
         {
             bail!("attention mask is for {} rows of {} keys, got {b} rows of {t}", columns.b, columns.t);
         }
-        if s > t && (self.causal || self.packed || self.window.is_some()) {
+        if self.sight == Sight::OwnAndShared && self.window.is_some() {
+            bail!("a sliding window counts columns, so branches behind one beginning cannot have one");
+        }
+        if s > t && (self.causal || self.sight != Sight::All || self.window.is_some()) {
             bail!("attention with {s} queries needs at least as many keys, got {t}");
         }
         Ok(())
@@ -112,7 +141,7 @@ impl AttentionMask {
         (lo.min(hi), hi)
     }
 
-    /// Column ids of batch row `b`, and the id that a query of column `column` looks for (`None`: any visible one).
+    /// Column ids of batch row `b`.
     #[inline]
     pub(crate) fn row(&self, b: usize) -> Option<&[i32]> {
         let columns = self.columns.as_ref()?;
@@ -123,7 +152,17 @@ impl AttentionMask {
     /// Whether a query sees only the columns of its own segment.
     #[inline]
     pub(crate) fn is_packed(&self) -> bool {
-        self.packed
+        self.sight == Sight::Own
+    }
+
+    /// Whether a column is hidden from a query whose own column has the id `own`, wherever the two are.
+    #[inline(always)]
+    pub(crate) fn hides(&self, id: i32, own: i32) -> bool {
+        match self.sight {
+            Sight::All => id == HIDDEN,
+            Sight::Own => id == HIDDEN || id != own,
+            Sight::OwnAndShared => id == HIDDEN || own == HIDDEN || (id != own && id != SHARED),
+        }
     }
 
     /// Whether every query sees every key.
@@ -133,9 +172,9 @@ impl AttentionMask {
 
     fn visible(&self, b: usize, i: usize, j: usize, s: usize, t: usize) -> bool {
         let (lo, hi) = self.range(i, s, t);
-        let shown = self
-            .row(b)
-            .is_none_or(|row| row[j] != HIDDEN && (!self.packed || row[j] == row[(t + i).saturating_sub(s)]));
+        let shown = self.row(b).is_none_or(|row| {
+            !self.hides(row[j], row.get((t + i).saturating_sub(s)).copied().unwrap_or(SHARED))
+        });
         (lo..hi).contains(&j) && shown
     }
 
@@ -194,6 +233,22 @@ mod tests {
     fn packed_sequences_do_not_see_each_other_and_padding_is_seen_by_nobody() {
         let mask = AttentionMask::causal().with_segments(1, &[3, 3, 5, -1]).unwrap();
         assert_eq!(rows(&mask, 4, 4), [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]);
+    }
+
+    #[test]
+    fn branches_see_the_beginning_and_themselves() {
+        let mask = AttentionMask::causal().with_branches(1, &[0, 0, 1, 2, 2, -1]).unwrap();
+        assert_eq!(
+            rows(&mask, 6, 6),
+            [
+                [1, 0, 0, 0, 0, 0],
+                [1, 1, 0, 0, 0, 0],
+                [1, 1, 1, 0, 0, 0],
+                [1, 1, 0, 1, 0, 0],
+                [1, 1, 0, 1, 1, 0],
+                [0, 0, 0, 0, 0, 0],
+            ]
+        );
     }
 
     #[test]

@@ -198,6 +198,8 @@ fn masks(b: usize, t: usize, rng: &mut Rng) -> Vec<AttentionMask> {
         AttentionMask::causal().with_segments(b, &segments).unwrap(),
         AttentionMask::causal().with_segments(b, &mixed).unwrap().with_window(Some(4)),
         AttentionMask::bidirectional().with_segments(b, &mixed).unwrap(),
+        AttentionMask::causal().with_branches(b, &segments).unwrap(),
+        AttentionMask::causal().with_branches(b, &mixed).unwrap(),
     ]
 }
 

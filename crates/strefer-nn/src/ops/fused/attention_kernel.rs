@@ -119,11 +119,10 @@ impl Problem<'_> {
                         *score *= self.scale;
                     }
                     let Some(ids) = columns.ids else { continue };
-                    let (keys, own) = (&ids[lo + first..lo + last], ids.get(self.t + i - self.s).copied());
-                    let packed = self.mask.is_packed();
-                    for (score, id) in seen.iter_mut().zip(keys) {
-                        let hidden = *id < 0 || (packed && Some(*id) != own);
-                        *score = if hidden { f32::NEG_INFINITY } else { *score };
+                    let keys = &ids[lo + first..lo + last];
+                    let own = ids.get((self.t + i).saturating_sub(self.s)).copied().unwrap_or(0);
+                    for (score, &id) in seen.iter_mut().zip(keys) {
+                        *score = if self.mask.hides(id, own) { f32::NEG_INFINITY } else { *score };
                     }
                 }
             },
