@@ -62,6 +62,9 @@ pub struct InstructConfig {
     pub contrast_only: bool,
     /// Share of the answers that are a word or two where a sentence could be given.
     pub brief_share: f64,
+    /// Share of the questions whose wording is drawn; the others have the plainest one, from which a small model learns
+    /// sooner what is asked.
+    pub varied_share: f64,
     /// How times are written, drawn evenly.
     pub time_styles: Vec<TimeStyle>,
     /// Largest share of questions with a false premise in a group.
@@ -106,6 +109,7 @@ impl Default for InstructConfig {
             actions: Vec::new(),
             contrast_only: true,
             brief_share: 0.6,
+            varied_share: 1.0,
             time_styles: vec![TimeStyle::Token, TimeStyle::Clock, TimeStyle::Seconds],
             negative_share: 0.3,
             jitter: 0.1,
@@ -145,6 +149,7 @@ impl InstructConfig {
             ("smallest_area", self.smallest_area, 0.0, 0.5),
             ("shortest_s", self.shortest_s, 0.0, 3600.0),
             ("brief_share", self.brief_share, 0.0, 1.0),
+            ("varied_share", self.varied_share, 0.0, 1.0),
             ("single_frame_share", self.single_frame_share, 0.0, 1.0),
         ] {
             if !(low..=high).contains(&value) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{ACTIONS, facts};
 use strefer_core::placeholder::{Piece, pieces};
-use strefer_core::sample::{AnswerFormat, RegionMode, Role};
+use strefer_core::sample::{AnswerFormat, RegionMode, Role, Turn};
 use strefer_core::validate::MediaFacts;
 use strefer_core::{FrameMask, QuizFacts, Rle, Sample, Span};
 use strefer_engine::InstructConfig;
@@ -56,7 +56,7 @@ fn every_task_appears_and_every_sample_is_valid() {
         sample.validate(known).unwrap();
         tasks.insert(task(&sample).to_owned());
     }
-    let alone = TaskKind::ALL.iter().filter(|task| !task.is_about_a_frame());
+    let alone = TaskKind::ALL.iter().filter(|task| task.usual_count() > 0);
     assert_eq!(tasks, alone.map(|task| task.name().to_owned()).collect());
     let groups: BTreeSet<&str> = TaskKind::ALL.iter().map(|task| task.group()).collect();
     assert_eq!(groups, ["G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "base"].into());
@@ -295,6 +295,16 @@ fn frames_shown_alone_show_every_object_asked_about() {
     assert!(error.contains("mask_behavior"), "{error}");
 }
 
+/// The region that a question is about, and the box in its answer, in hundredths.
+fn told_box(turns: &[Turn]) -> (usize, Vec<f64>) {
+    let asked = pieces(&turns[0].text).into_iter().find_map(|piece| match piece {
+        Piece::Region(index) => index,
+        _ => None,
+    });
+    let sides = turns[1].text.trim_end_matches('.').split(' ').map(|part| part.parse().unwrap());
+    (asked.unwrap(), sides.collect())
+}
+
 #[test]
 fn boxes_are_those_of_the_frame_that_is_shown() {
     let tasks = [(TaskKind::RegionBox, 40)].into();
@@ -303,18 +313,38 @@ fn boxes_are_those_of_the_frame_that_is_shown() {
     for (facts, sample) in world(&cfg) {
         let (width, height) = (f64::from(facts.video.width), f64::from(facts.video.height));
         for turns in sample.conversations.chunks(2) {
-            let asked = pieces(&turns[0].text).into_iter().find_map(|piece| match piece {
-                Piece::Region(Some(index)) => Some(index),
-                _ => None,
-            });
-            let (_, mask) = sample.regions[asked.unwrap()].masks.iter().next().unwrap();
+            let (asked, told) = told_box(turns);
+            let (_, mask) = sample.regions[asked].masks.iter().next().unwrap();
             let FrameMask::Rle(rle) = mask else { panic!("no mask") };
             let seen = Rle::try_from(rle.clone()).unwrap().to_mask().bbox().unwrap();
-            let told =
-                turns[1].text.trim_end_matches('.').split(' ').map(|part| part.parse::<f64>().unwrap());
             let sides = [(seen.x0, width), (seen.y0, height), (seen.x1, width), (seen.y1, height)];
-            for (told, (side, of)) in told.zip(sides) {
+            for (told, (side, of)) in told.into_iter().zip(sides) {
                 assert!((told - 100.0 * side as f64 / of).abs() <= 1.0, "{told} for {side} of {of}");
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared > 200, "{compared} boxes");
+}
+
+#[test]
+fn boxes_at_a_time_are_those_of_the_frame_then() {
+    let tasks = [(TaskKind::MaskTimeBox, 12)].into();
+    let cfg = InstructConfig { tasks, ..config(Form::Conversations) };
+    let mut compared = 0;
+    for (facts, sample) in world(&cfg) {
+        let (width, height) = (f64::from(facts.video.width), f64::from(facts.video.height));
+        for (turns, time) in sample.conversations.chunks(2).zip(&sample.times) {
+            let (asked, told) = told_box(turns);
+            let eid = &sample.regions[asked].eid;
+            let entity =
+                facts.entities.iter().find(|entity| Some(&entity.entity.eid) == eid.as_ref()).unwrap();
+            let then = entity.sightings.iter().find(|seen| (seen.at_s - time.s).abs() < 1e-3).unwrap();
+            let [x, y, w, h] = then.frame.bbox_xywh.map(f64::from);
+            for (told, (side, of)) in
+                told.into_iter().zip([(x, width), (y, height), (x + w, width), (y + h, height)])
+            {
+                assert!((told - 100.0 * side / of).abs() <= 1.0, "{told} for {side} of {of}");
             }
             compared += 1;
         }

@@ -121,7 +121,8 @@ impl<'a> Context<'a> {
             1 => &[Place::Alone, Place::Alone, Place::Inline, Place::Preface],
             _ => &[Place::Alone, Place::Inline],
         };
-        let place = if self.single() { Place::Alone } else { *rng.choose(places)? };
+        let drawn = *rng.choose(places)?;
+        let place = if self.varies(rng) { drawn } else { Place::Alone };
         let referents: Vec<Referent<'_>> = entities
             .iter()
             .enumerate()
@@ -165,10 +166,16 @@ impl<'a> Context<'a> {
         self.cfg.form == SampleForm::SingleTurn
     }
 
-    /// One of several wordings; the first one when every question stands alone.
+    /// Whether the wording of a question is drawn; one that stands alone always has the plainest.
+    fn varies(&self, rng: &mut Rng) -> bool {
+        let drawn = rng.chance(self.cfg.varied_share);
+        drawn && !self.single()
+    }
+
+    /// One of several wordings, the plainest of them first.
     pub fn wording<'t>(&self, rng: &mut Rng, templates: &[&'t str]) -> &'t str {
         let drawn = rng.below(templates.len());
-        templates[if self.single() { 0 } else { drawn }]
+        templates[if self.varies(rng) { drawn } else { 0 }]
     }
 
     /// Every predicate of the configuration and of the video, without repetitions.

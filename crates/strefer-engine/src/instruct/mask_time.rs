@@ -5,6 +5,7 @@ use strefer_core::{Rng, Span};
 use crate::facts::{Run, Sighting};
 use crate::instruct::context::{Context, millis};
 use crate::instruct::draft::{Draft, Fact};
+use crate::instruct::region::hundredths;
 use crate::instruct::story::run_fact;
 use crate::instruct::task::TaskKind;
 use crate::instruct::timed::{When, absences, absent, interval, is_shown, moment, progressives};
@@ -120,6 +121,30 @@ pub fn positions(cx: &Context<'_>) -> Vec<Draft> {
             draft.regions = vec![at];
             draft.choices = Some(THIRDS.map(str::to_owned).to_vec());
             drafts.extend(cx.contrast(draft, other));
+        }
+    }
+    drafts
+}
+
+/// In which box of the picture a masked object is at a time: left, top, right and bottom in hundredths. To answer one has
+/// to find the moment exactly, and nothing else.
+pub fn boxes(cx: &Context<'_>) -> Vec<Draft> {
+    let mut rng = cx.rng("mask_time_box");
+    let templates = ["Give the box of {0} at <time:0>.", "In which box {be0} {0} at <time:0>?"];
+    let (width, height) = (cx.facts.video.width, cx.facts.video.height);
+    let mut drafts = Vec::new();
+    for &at in cx.referable() {
+        for sighting in cx.pointers(at) {
+            let template = cx.wording(&mut rng, &templates);
+            let style = cx.style(&mut rng);
+            let Some(question) = cx.masked(&mut rng, template, &[at]) else { continue };
+            let answer = format!("{}.", hundredths(sighting.frame.bbox_xywh, width, height));
+            let mut draft = Draft::new(TaskKind::MaskTimeBox, "box_at_time", question, answer)
+                .about(vec![Fact::of(at, format!("box:{}", sighting.key.0))])
+                .at(vec![millis(sighting.at_s)], style);
+            draft.regions = vec![at];
+            draft.held_out = cx.entity(at).held_out();
+            drafts.push(draft);
         }
     }
     drafts

@@ -83,6 +83,7 @@ fn candidates(cx: &Context<'_>, task: TaskKind) -> Vec<Draft> {
         TaskKind::MaskTimeBehavior => mask_time::behavior(cx),
         TaskKind::MaskTimeline => timeline::timelines(cx),
         TaskKind::MaskTimePosition => mask_time::positions(cx),
+        TaskKind::MaskTimeBox => mask_time::boxes(cx),
         TaskKind::MaskTimeNegative => mask_time::negative(cx),
     }
 }

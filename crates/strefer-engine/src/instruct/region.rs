@@ -128,8 +128,8 @@ pub fn boxes(cx: &Context<'_>) -> Vec<Draft> {
     drafts
 }
 
-/// A box as left, top, right and bottom in whole hundredths of the picture, two digits each; 99 is the far end.
-fn hundredths([x, y, w, h]: [u32; 4], width: u32, height: u32) -> String {
+/// A box `(x, y, w, h)` in pixels as left, top, right and bottom in whole hundredths of the picture, two digits each; 99 is the far end.
+pub fn hundredths([x, y, w, h]: [u32; 4], width: u32, height: u32) -> String {
     let share = |at: u32, of: u32| (u64::from(at) * 100 / u64::from(of.max(1))).min(99);
     [share(x, width), share(y, height), share(x + w, width), share(y + h, height)]
         .map(|share| format!("{share:02}"))

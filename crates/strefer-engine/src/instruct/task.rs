@@ -47,13 +47,15 @@ pub enum TaskKind {
     MaskTimeline,
     /// Where in the picture a masked object is at a time.
     MaskTimePosition,
+    /// In which box of the picture a masked object is at a time.
+    MaskTimeBox,
     /// A false premise about a masked object at a time.
     MaskTimeNegative,
 }
 
 impl TaskKind {
     /// All of them, in the order in which they are generated.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SceneCaption,
         Self::RegionAttribute,
         Self::RegionName,
@@ -74,6 +76,7 @@ impl TaskKind {
         Self::MaskTimeBehavior,
         Self::MaskTimeline,
         Self::MaskTimePosition,
+        Self::MaskTimeBox,
         Self::MaskTimeNegative,
     ];
 
@@ -100,6 +103,7 @@ impl TaskKind {
             Self::MaskTimeBehavior => "mask_time_behavior",
             Self::MaskTimeline => "mask_timeline",
             Self::MaskTimePosition => "mask_time_position",
+            Self::MaskTimeBox => "mask_time_box",
             Self::MaskTimeNegative => "mask_time_negative",
         }
     }
@@ -113,7 +117,7 @@ impl TaskKind {
             Self::TimeBehavior | Self::TimeScene => "G4",
             Self::TimeVerify => "G5",
             Self::CoarseLocate | Self::Concurrent => "G6",
-            Self::MaskTimeBehavior | Self::MaskTimeline | Self::MaskTimePosition => "G7",
+            Self::MaskTimeBehavior | Self::MaskTimeline | Self::MaskTimePosition | Self::MaskTimeBox => "G7",
             Self::MaskTimeNegative => "G8",
             _ => "base",
         }
@@ -136,7 +140,7 @@ impl TaskKind {
             Self::MaskTimeBehavior => 7,
             Self::TimeBehavior | Self::CoarseLocate => 4,
             Self::MaskTimeNegative => 3,
-            Self::RegionBox => 0,
+            Self::RegionBox | Self::MaskTimeBox => 0,
             Self::MaskRelation | Self::TimeScene | Self::RegionCaptionDetailed | Self::SceneCaption => 1,
             _ => 2,
         }
