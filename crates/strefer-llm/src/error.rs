@@ -32,6 +32,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A GGUF file cannot be written or read.
+    #[error("GGUF: {0}")]
+    Gguf(String),
     /// A sampling setting cannot be meant.
     #[error("generation config: {0}")]
     Generation(String),

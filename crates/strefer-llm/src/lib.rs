@@ -19,6 +19,7 @@ pub mod chat;
 pub mod decoder;
 mod error;
 mod generate;
+pub mod gguf;
 mod sampler;
 mod tokenizer;
 

@@ -46,6 +46,13 @@ impl Tokenizer {
         std::fs::write(&temporary, text + "\n").and_then(|()| std::fs::rename(&temporary, file)).map_err(io)
     }
 
+    /// The content of `tokenizer.json`.
+    pub fn to_json(&self) -> Result<serde_json::Value> {
+        let text = self.inner.to_string(false).map_err(error("as JSON"))?;
+        serde_json::from_str(&text)
+            .map_err(|reason| Error::Tokenizer { origin: "as JSON".to_owned(), reason: reason.to_string() })
+    }
+
     /// Ids of `text`.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false).map_err(error("encode"))?;

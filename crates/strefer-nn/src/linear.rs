@@ -1,6 +1,9 @@
-//! Linear layers, plain or with a low-rank update.
+//! Linear layers, plain, with a low-rank update, or with a quantised weight.
 
-use candle_core::{Module, Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::quantized::{QMatMul, QTensor};
+use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use serde::{Deserialize, Serialize};
@@ -23,6 +26,8 @@ pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
     lora: Option<Lora>,
+    /// Stands for `weight` where there is one.
+    quantised: Option<QMatMul>,
 }
 
 #[derive(Debug, Clone)]
@@ -60,7 +65,7 @@ pub fn linear_init(input: usize, output: usize, bias: bool, init: Init, vb: VarB
 impl Linear {
     /// A layer of given weights: `weight` is `(o, d)`, `bias` is `(o)`.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias, lora: None }
+        Self { weight, bias, lora: None, quantised: None }
     }
 
     /// Adds a low-rank update, whose matrices are `lora_A.weight` and `lora_B.weight` below `vb`.
@@ -72,13 +77,28 @@ impl Linear {
         Ok(self)
     }
 
+    /// Takes a quantised weight in the place of the plain one, for answering: no gradient comes out of it.
+    ///
+    /// # Errors
+    /// A weight of another shape.
+    pub fn quantise(&mut self, weight: Arc<QTensor>) -> Result<()> {
+        if weight.shape() != self.weight.shape() {
+            bail!("a quantised weight of {:?} for a layer of {:?}", weight.shape(), self.weight.shape());
+        }
+        self.quantised = Some(QMatMul::from_arc(weight)?);
+        Ok(())
+    }
+
     /// The layer with its update folded into the weight.
     pub fn merge(&self) -> Result<Self> {
-        Ok(Self { weight: self.effective_weight()?, bias: self.bias.clone(), lora: None })
+        Ok(Self { weight: self.effective_weight()?, bias: self.bias.clone(), lora: None, quantised: None })
     }
 
     /// The weight with the update, if there is one: `(o, d)`.
     pub fn effective_weight(&self) -> Result<Tensor> {
+        if self.quantised.is_some() {
+            bail!("a quantised weight is for running only");
+        }
         match &self.lora {
             Some(lora) => &self.weight + (lora.lora_b.matmul(&lora.lora_a)? * lora.scale)?,
             None => Ok(self.weight.clone()),
@@ -99,7 +119,16 @@ impl Linear {
 impl Module for Linear {
     /// `xs`: `(.., d)` → `(.., o)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let ys = ops::linear(xs, &self.weight, self.bias.as_ref())?;
+        let ys = match &self.quantised {
+            None => ops::linear(xs, &self.weight, self.bias.as_ref())?,
+            Some(weight) => {
+                let ys = weight.forward(&xs.to_dtype(DType::F32)?.contiguous()?)?.to_dtype(xs.dtype())?;
+                match &self.bias {
+                    Some(bias) => ys.broadcast_add(&bias.to_dtype(xs.dtype())?)?,
+                    None => ys,
+                }
+            }
+        };
         match &self.lora {
             None => Ok(ys),
             Some(lora) => {

@@ -26,6 +26,7 @@ pub struct ParamStore {
     dtype: DType,
     weights: Option<Arc<Weights>>,
     trainable: Predicate,
+    hollow: Predicate,
     state: Arc<Mutex<State>>,
 }
 
@@ -52,6 +53,7 @@ impl ParamStore {
             dtype,
             weights: None,
             trainable: Arc::new(|_| false),
+            hollow: Arc::new(|_| false),
             state: Arc::default(),
         }
     }
@@ -67,6 +69,13 @@ impl ParamStore {
     #[must_use]
     pub fn trainable(mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.trainable = Arc::new(predicate);
+        self
+    }
+
+    /// Chooses names whose values are put into the model otherwise: they take no memory and are all zero.
+    #[must_use]
+    pub fn hollow(mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.hollow = Arc::new(predicate);
         self
     }
 
@@ -131,6 +140,7 @@ impl ParamStore {
         device: &Device,
     ) -> Result<(Tensor, bool)> {
         match &self.weights {
+            _ if (self.hollow)(name) => Ok((Tensor::zeros((), dtype, device)?.broadcast_as(shape)?, false)),
             Some(weights) if weights.contains(name) => {
                 Ok((weights.load_shaped(name, shape.dims(), dtype, device)?, false))
             }

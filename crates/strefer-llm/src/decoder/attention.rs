@@ -66,6 +66,18 @@ impl Attention {
         })
     }
 
+    /// Its projections by name.
+    pub(super) fn projections_mut(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        let mut all = match &mut self.projections {
+            Projections::Split { q_proj, k_proj, v_proj } => {
+                vec![("q_proj", q_proj), ("k_proj", k_proj), ("v_proj", v_proj)]
+            }
+            Projections::Fused { qkv_proj } => vec![("qkv_proj", qkv_proj)],
+        };
+        all.push(("o_proj", &mut self.o_proj));
+        all
+    }
+
     /// `xs`: `(b, s, d)` → `(b, s, d)`
     pub(super) fn forward(
         &self,

@@ -33,6 +33,11 @@ impl TokenEmbedding {
         Ok(Self { embed_tokens, additional })
     }
 
+    /// The original table, to be quantised.
+    pub(super) fn table_mut(&mut self) -> &mut Embedding {
+        &mut self.embed_tokens
+    }
+
     /// The original table, `(v, d)`.
     pub(super) fn weight(&self) -> &Tensor {
         self.embed_tokens.weight()

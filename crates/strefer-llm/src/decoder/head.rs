@@ -45,6 +45,11 @@ impl Head {
         }
     }
 
+    /// The original matrix, to be quantised.
+    pub(super) fn lm_head_mut(&mut self) -> &mut Linear {
+        &mut self.lm_head
+    }
+
     /// The rows in use: `(v, d)` and `(v)`.
     fn rows(&self) -> Result<(Tensor, Option<Tensor>)> {
         let Some(Additional { additional_fc, first_id }) = &self.additional else {

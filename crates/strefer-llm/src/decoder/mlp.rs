@@ -34,6 +34,16 @@ impl Mlp {
         };
         Ok(Self { gate, down_proj: projection(cfg, inner, d, false, "down_proj", &vb)? })
     }
+
+    /// Its projections by name.
+    pub(super) fn projections_mut(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        let mut all = match &mut self.gate {
+            Gate::Split { gate_proj, up_proj } => vec![("gate_proj", gate_proj), ("up_proj", up_proj)],
+            Gate::Fused { gate_up_proj } => vec![("gate_up_proj", gate_up_proj)],
+        };
+        all.push(("down_proj", &mut self.down_proj));
+        all
+    }
 }
 
 impl Module for Mlp {

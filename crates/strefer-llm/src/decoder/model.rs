@@ -1,6 +1,6 @@
 //! Layers in order, and the model around them.
 
-use candle_core::{Module, Result, Tensor, bail};
+use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use strefer_nn::ops::{AttentionMask, Rotary};
 use strefer_nn::{Recompute, RmsNorm};
@@ -11,6 +11,7 @@ use super::head::Head;
 use super::mlp::Mlp;
 use super::rotary::Frequencies;
 use super::{Caches, DecoderConfig, KvCache};
+use crate::gguf::Gguf;
 
 #[derive(Debug, Clone)]
 struct Layer {
@@ -78,6 +79,35 @@ impl Decoder {
     /// Layers keep only their inputs from now on and run again in the backward.
     pub fn set_recompute(&mut self, recompute: Option<Recompute>) {
         self.recompute = recompute;
+    }
+
+    /// Takes every matrix that `file` has from there, quantised as it lies, in the place of its own: for running with
+    /// weights built hollow ([`strefer_nn::ParamStore::hollow`]).
+    ///
+    /// # Errors
+    /// A file of another model; a tensor of another shape, or that cannot be read.
+    pub fn quantise(&mut self, file: &Gguf, device: &Device) -> crate::Result<()> {
+        file.check(&self.cfg)?;
+        const TABLE: &str = "model.embed_tokens.weight";
+        const HEAD: &str = "lm_head.weight";
+        let head = if self.cfg.tie_word_embeddings { TABLE } else { HEAD };
+        if file.has_matrix(TABLE) {
+            self.embed_tokens.table_mut().quantise(file.tensor(TABLE, device)?)?;
+        }
+        if file.has_matrix(head) {
+            self.lm_head.lm_head_mut().quantise(file.tensor(head, device)?)?;
+        }
+        for (at, layer) in self.layers.iter_mut().enumerate() {
+            let attention = layer.self_attn.projections_mut().into_iter().map(|named| ("self_attn", named));
+            let mlp = layer.mlp.projections_mut().into_iter().map(|named| ("mlp", named));
+            for (part, (name, projection)) in attention.chain(mlp) {
+                let name = format!("model.layers.{at}.{part}.{name}.weight");
+                if file.has_matrix(&name) {
+                    projection.quantise(file.tensor(&name, device)?)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The configuration it was built from.
@@ -191,7 +221,7 @@ impl Decoder {
 
 /// Positions of a padded batch, `(b, s)`: how many valid columns lie before each; 0 on padding before the first.
 /// `valid` holds `b` rows of flags.
-pub fn positions_of(b: usize, valid: &[bool], device: &candle_core::Device) -> Result<Tensor> {
+pub fn positions_of(b: usize, valid: &[bool], device: &Device) -> Result<Tensor> {
     if b == 0 || !valid.len().is_multiple_of(b) {
         bail!("{} flags cannot have {b} rows", valid.len());
     }

@@ -2,14 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Tensor, bail};
 use strefer_nn::ops::AttentionMask;
 
 use super::GenerationConfig;
 use super::whole::WholeSequence;
-use crate::decoder::{Decoder, KvCache};
+use crate::decoder::{Decoder, KvCache, RopeScaling};
 use crate::error::{Error, Result};
 use crate::sampler::Sampler;
+
+/// So many columns of a prompt go through the layers at a time: what they compute on the way does not grow with the prompt.
+const COLUMNS: usize = 1024;
 
 /// One answer under way.
 struct Row<'a> {
@@ -83,13 +86,33 @@ fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>]) {
 fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<Vec<Vec<f32>>> {
     let new: Vec<&Tensor> = rows.iter().map(|row| &row.new).collect();
     let embeds = Tensor::cat(&new, 0)?; // (b, s, d)
-    let (b, s, _d) = embeds.dims3()?;
-    let positions: Vec<u32> =
-        rows.iter().flat_map(|row| (row.cache.len()..row.cache.len() + s).map(|at| at as u32)).collect();
-    let positions = Tensor::from_vec(positions, (b, s), embeds.device())?;
+    let s = embeds.dim(1)?;
     let mut caches: Vec<&mut KvCache> = rows.iter_mut().map(|row| &mut *row.cache).collect();
-    let hidden = decoder.forward_rows(&embeds, &positions, &AttentionMask::causal(), &mut caches)?;
-    decoder.logits(&hidden.narrow(1, s - 1, 1)?)?.to_dtype(DType::F32)?.squeeze(1)?.to_vec2()
+    // A sequence that is rotated by its own length must be seen whole once it is longer than that.
+    let longest = decoder.config().rope_scaling.as_ref().and_then(RopeScaling::switches_after);
+    let is_long = longest.is_some_and(|longest| caches.iter().any(|cache| cache.len() + s > longest));
+    let at_a_time = if is_long { s.max(1) } else { COLUMNS };
+    let mut last = None;
+    for start in (0..s).step_by(at_a_time) {
+        let columns = embeds.narrow(1, start, at_a_time.min(s - start))?;
+        last = Some(see_columns(decoder, &columns, &mut caches)?);
+    }
+    let Some(last) = last else { bail!("rows without a new column have no logits") };
+    decoder.logits(&last)?.to_dtype(DType::F32)?.squeeze(1)?.to_vec2()
+}
+
+/// Runs columns through the layers behind those that the caches hold; the state of the last one, `(b, 1, d)`.
+fn see_columns(
+    decoder: &Decoder,
+    columns: &Tensor,
+    caches: &mut [&mut KvCache],
+) -> candle_core::Result<Tensor> {
+    let (b, s, _d) = columns.dims3()?;
+    let positions: Vec<u32> =
+        caches.iter().flat_map(|cache| (cache.len()..cache.len() + s).map(|at| at as u32)).collect();
+    let positions = Tensor::from_vec(positions, (b, s), columns.device())?;
+    let hidden = decoder.forward_rows(columns, &positions, &AttentionMask::causal(), caches)?;
+    hidden.narrow(1, s - 1, 1)
 }
 
 impl<'a> Row<'a> {

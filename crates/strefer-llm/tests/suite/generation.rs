@@ -59,6 +59,22 @@ fn each_row_alone_generates_the_recorded_tokens() {
 }
 
 #[test]
+fn a_prompt_too_long_for_one_portion_is_continued_as_if_seen_whole() {
+    let cfg =
+        DecoderConfig { num_hidden_layers: 1, max_position_embeddings: 1200, ..DecoderConfig::tiny(40) };
+    let store = ParamStore::new(5, &Device::Cpu, DType::F32);
+    let decoder = Decoder::new(&cfg, store.var_builder()).unwrap();
+    let s = 1100;
+    let prompt = randn(1, &[1, s, cfg.hidden_size]);
+    let positions = Tensor::arange(0u32, s as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let hidden = decoder.forward(&prompt, &positions, &AttentionMask::causal(), None).unwrap();
+    let last = decoder.logits(&hidden.narrow(1, s - 1, 1).unwrap()).unwrap().flatten_all().unwrap();
+    let best = last.argmax(0).unwrap().to_scalar::<u32>().unwrap();
+    let one = GenerationConfig { max_new_tokens: 1, ..GenerationConfig::default() };
+    assert_eq!(generate(&decoder, &prompt, &one, go_on).unwrap(), [best]);
+}
+
+#[test]
 fn generation_stops_at_an_end_token_at_the_callers_wish_and_at_the_limit() {
     let decoder = decoder(40);
     let prompt = randn(1, &[1, 5, 128]);

@@ -3,6 +3,7 @@
 mod decoder;
 mod extra_rows;
 mod generation;
+mod gguf;
 mod invariants;
 mod tokenizer;
 
