@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use strefer_core::jsonl::read_records;
-use strefer_core::mixture::{MixtureConfig, SourceConfig};
+use strefer_core::mixture::{Augment, MixtureConfig, SourceConfig, Turns};
 use strefer_core::records::VideoKind;
 use strefer_core::{IndexSpace, Sample, UniformRule};
 use strefer_engine::config::Form;
@@ -84,6 +84,8 @@ impl Lab {
             media_root: Some(self.path("world")),
             weight: 1.0,
             cap: None,
+            turns: Turns::default(),
+            augment: Augment::default(),
         };
         TrainConfig {
             seed: 5,

@@ -4,7 +4,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device};
-use strefer_core::Rng;
+use strefer_core::mixture::Turns;
+use strefer_core::placeholder::{Piece, render};
+use strefer_core::sample::{Region, TimeRef, Turn};
+use strefer_core::{Rng, Sample};
 use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, VideoLlm};
 use strefer_nn::optim::Gradients;
 use strefer_nn::{ParamStore, Recompute, Weights};
@@ -206,4 +209,69 @@ fn a_still_is_shown_once_and_frames_are_computed_once() {
     let value = |rows: &[Inputs]| f64::from(model.loss(rows).unwrap().0.to_scalar::<f32>().unwrap());
     let alone: f64 = batch.iter().map(|row| value(std::slice::from_ref(row))).sum();
     assert!((alone - value(&batch)).abs() < 1e-5 * alone.abs());
+}
+
+/// An exchange of a conversation as a sample of its own, with the regions and times that it speaks of.
+fn alone(sample: &Sample, exchange: &[Turn]) -> Sample {
+    let (mut regions, mut times) = (Vec::new(), Vec::new());
+    let number = |known: &mut Vec<usize>, index: usize| {
+        known.iter().position(|&other| other == index).unwrap_or_else(|| {
+            known.push(index);
+            known.len() - 1
+        })
+    };
+    let mut conversations = exchange.to_vec();
+    for turn in &mut conversations {
+        turn.text = render(&turn.text, |piece| match piece {
+            Piece::Visual => "<video>".to_owned(),
+            Piece::Region(index) => format!("<region:{}>", number(&mut regions, index.unwrap())),
+            Piece::Time(index) => format!("<time:{}>", number(&mut times, *index)),
+            Piece::Text(text) | Piece::Unknown(text) => (*text).to_owned(),
+        });
+    }
+    if !conversations[0].text.starts_with("<video>") {
+        conversations[0].text.insert_str(0, "<video>\n");
+    }
+    let regions = (0..).zip(regions).map(|(rid, index)| Region { rid, ..sample.regions[index].clone() });
+    let times = (0..).zip(times).map(|(tid, index)| TimeRef { tid, ..sample.times[index].clone() });
+    Sample { conversations, regions: regions.collect(), times: times.collect(), ..sample.clone() }
+}
+
+#[test]
+fn independent_turns_are_learnt_as_if_each_were_asked_alone() {
+    let lab = Lab::new(4);
+    let (_, model, _) = model_and_inputs(&lab, 1);
+    let checkpoint = Checkpoint::open(lab.path("model")).unwrap();
+    let options = ProcessorOptions {
+        media_root: lab.path("world"),
+        turns: Turns::Independent,
+        ..ProcessorOptions::default()
+    };
+    let processor = Processor::new(&checkpoint.config, checkpoint.tokenizer.clone(), options);
+    let learn = Purpose::Train(Rng::new(1, "test"));
+    let mut samples = lab.samples("data");
+    samples.retain(|sample| sample.conversations.len() >= 6 && !sample.regions.is_empty());
+    assert!(samples.len() >= 2);
+    let loss = |inputs: &[Inputs]| -> (f32, usize) {
+        let (sum, count) = model.loss(inputs).unwrap();
+        (sum.to_scalar().unwrap(), count)
+    };
+    let together: Vec<Inputs> =
+        samples.iter().map(|sample| processor.process(sample, &learn).unwrap()).collect();
+    let (mut sum, mut count) = (0.0, 0);
+    for sample in &samples {
+        for exchange in sample.conversations.chunks_exact(2) {
+            let one = loss(&[processor.process(&alone(sample, exchange), &learn).unwrap()]);
+            (sum, count) = (sum + one.0, count + one.1);
+        }
+    }
+    let (found, found_count) = loss(&together);
+    assert_eq!(found_count, count);
+    assert!((found - sum).abs() < 1e-4 * sum, "{found} {sum}");
+
+    // A conversation tells a later answer more.
+    let conversation = processor
+        .with_options(ProcessorOptions { turns: Turns::Conversation, ..processor.options().clone() });
+    let (other, _) = loss(&[conversation.process(&samples[0], &learn).unwrap()]);
+    assert!((other - loss(&together[..1]).0).abs() > 1e-4 * other);
 }

@@ -12,6 +12,60 @@ use crate::records::{LineRecord, Record};
 use crate::rng::Rng;
 use crate::sample::Sample;
 
+/// What an answer of a conversation sees while it is learnt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turns {
+    /// All turns before it.
+    #[default]
+    Conversation,
+    /// The video and its own question, as if it were asked alone; the video is still encoded once for all of them.
+    Independent,
+}
+
+impl Turns {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What chance does to the frames of a sample while it is learnt, the same to all frames of the sample.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augment {
+    /// Share of the samples whose frames lose their colours. Nothing should be asked about those.
+    pub grey: f64,
+    /// Share of the samples whose frames are blurred.
+    pub blur: f64,
+    /// The strongest blur: a Gaussian's standard deviation in pixels of the model's frames; the weakest is 0.3.
+    pub blur_sigma: f64,
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Self { grey: 0.0, blur: 0.0, blur_sigma: 1.5 }
+    }
+}
+
+impl Augment {
+    /// Whether frames stay as they are.
+    pub fn is_none(&self) -> bool {
+        self.grey == 0.0 && self.blur == 0.0
+    }
+
+    fn fault(&self) -> Option<String> {
+        let shares = [("grey", self.grey), ("blur", self.blur)];
+        let share = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share));
+        match share {
+            Some((name, share)) => Some(format!("augment.{name} is {share}, not between 0 and 1")),
+            None if !(0.3..=64.0).contains(&self.blur_sigma) => {
+                Some(format!("augment.blur_sigma is {}, not between 0.3 and 64", self.blur_sigma))
+            }
+            None => None,
+        }
+    }
+}
+
 /// One file of samples in a mixture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +83,12 @@ pub struct SourceConfig {
     /// Only the first so many samples of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<usize>,
+    /// What an answer sees of the conversation it is part of.
+    #[serde(default, skip_serializing_if = "Turns::is_usual")]
+    pub turns: Turns,
+    /// What chance does to the frames.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
 }
 
 fn once() -> f64 {
@@ -55,6 +115,9 @@ impl MixtureConfig {
                     "source {:?}: the weight {} is not between 0 and 1000",
                     source.name, source.weight
                 )));
+            }
+            if let Some(fault) = source.augment.fault() {
+                return Err(Error::Mixture(format!("source {:?}: {fault}", source.name)));
             }
         }
         Ok(())

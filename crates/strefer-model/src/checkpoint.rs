@@ -4,23 +4,29 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
+use strefer_llm::gguf::{self, Gguf, Quantisation};
 use strefer_llm::{GenerationConfig, Tokenizer};
 use strefer_nn::{Declared, ParamStore, Weights, save_safetensors};
 
 use crate::config::{ModelType, VideoLlmConfig};
 use crate::error::{Error, Result};
 use crate::family::{self, Family, Layout};
+use crate::feature_cache::FeatureCache;
 use crate::generation;
 use crate::origin::{self, Origin};
 use crate::processor::{Processor, ProcessorOptions};
-use crate::video_llm::VideoLlm;
+use crate::video_llm::{VideoLlm, prefix};
 
 /// Shards are at most this large (5 GB).
 pub(crate) const MAX_SHARD_BYTES: usize = 5_000_000_000;
+
+/// Features that a model for answering keeps.
+const FEATURE_CACHE_BYTES: usize = 256 << 20;
 
 /// A checkpoint folder whose configuration and tokenizer have been read.
 #[derive(Debug, Clone)]
@@ -111,16 +117,61 @@ impl Checkpoint {
         generation::read(&[&self.dir, &self.dir.join(origin::FOLDER)], self.config.tokens.eos.clone())
     }
 
-    /// The model, without gradients.
+    /// The model, without gradients, for answering: it keeps 256 MB of features of the frames that it saw last
+    /// ([`VideoLlm::set_feature_cache`]).
     ///
     /// # Errors
     /// A tensor that is missing, left over or of another shape.
     pub fn load(&self, device: &Device, dtype: DType, options: ProcessorOptions) -> Result<Loaded> {
-        let store = ParamStore::new(0, device, dtype).with_weights(self.weights()?);
-        let model = VideoLlm::new(&self.config, store.var_builder())?;
+        self.load_with(None, device, dtype, options)
+    }
+
+    /// As [`Checkpoint::load`], with the language model's matrices from a GGUF file if there is one, quantised as they lie.
+    ///
+    /// # Errors
+    /// Also a file of another language model.
+    pub fn load_with(
+        &self,
+        language: Option<Gguf>,
+        device: &Device,
+        dtype: DType,
+        options: ProcessorOptions,
+    ) -> Result<Loaded> {
+        let language = language.map(Arc::new);
+        let mut store = ParamStore::new(0, device, dtype).with_weights(self.weights()?);
+        if let Some(file) = &language {
+            file.check(&self.config.llm)?;
+            let file = Arc::clone(file);
+            store = store.hollow(move |name| language_name(name).is_some_and(|name| file.has_matrix(name)));
+        }
+        let mut model = VideoLlm::new(&self.config, store.var_builder())?;
         store.check_complete()?;
+        if let Some(file) = &language {
+            model.language_model_mut().quantise(file, device)?;
+        }
+        model.set_feature_cache(Some(Arc::new(FeatureCache::new(FEATURE_CACHE_BYTES))));
         let processor = Processor::new(&self.config, self.tokenizer.clone(), options);
         Ok(Loaded { model, processor, generation: self.generation()? })
+    }
+
+    /// Writes the language model as a GGUF file with quantised weights; low-rank updates are folded in. `progress` gets the
+    /// number of tensors done and of all.
+    ///
+    /// # Errors
+    /// A model that llama.cpp has no form for, a file that exists, a disk that refuses.
+    pub fn export_language(
+        &self,
+        path: &Path,
+        quantisation: Quantisation,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<()> {
+        let mut weights = self.weights()?;
+        if let Some(lora) = &self.config.llm.lora {
+            weights = weights.merge_lora(lora.alpha)?;
+        }
+        let below = format!("{}.", prefix::LANGUAGE);
+        let cfg = &self.config.llm;
+        Ok(gguf::export(path, cfg, &self.tokenizer, &weights, &below, quantisation, progress)?)
     }
 
     /// Writes a folder that was not there before, in one step. `origin` is that of the checkpoint the weights began as:
@@ -137,6 +188,11 @@ impl Checkpoint {
     ) -> Result<()> {
         in_one_step(dir.as_ref(), |dir| write_files(dir, config, tokenizer, weights, origin))
     }
+}
+
+/// The name of a parameter of the language model inside it.
+fn language_name(name: &str) -> Option<&str> {
+    name.strip_prefix(prefix::LANGUAGE)?.strip_prefix('.')
 }
 
 /// Makes a folder that was not there before, in one step: whoever sees it sees all that `write` puts into it.

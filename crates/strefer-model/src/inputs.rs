@@ -33,6 +33,9 @@ pub struct Inputs {
     pub tokens: Vec<PromptToken>,
     /// One label a position of `tokens`: the token to be learnt at that position, or [`IGNORE`].
     pub labels: Vec<i64>,
+    /// Which turn each position of `tokens` belongs to, where turns do not see each other: 0 for what stands before them
+    /// all, then 1, 2, …. Empty for a conversation.
+    pub turns: Vec<u32>,
     /// Source frames behind the rows of `frames`.
     pub frame_indices: Vec<usize>,
     /// Length of what is shown, in seconds.

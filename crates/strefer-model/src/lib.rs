@@ -25,6 +25,7 @@ pub mod connector;
 pub mod convert;
 mod error;
 pub mod family;
+mod feature_cache;
 mod frame_time;
 mod generation;
 mod inputs;
@@ -35,6 +36,7 @@ pub mod question;
 pub mod recording;
 pub mod region;
 mod splice;
+mod start;
 pub mod time;
 mod video_llm;
 
@@ -42,6 +44,7 @@ pub use checkpoint::{Checkpoint, Loaded};
 pub use config::VideoLlmConfig;
 pub use error::{Error, Result};
 pub use family::Family;
+pub use feature_cache::FeatureCache;
 pub use inputs::{IGNORE, Inputs, PromptToken};
 pub use origin::Origin;
 pub use processor::{

@@ -15,9 +15,9 @@ use crate::connector::{ConnectorConfig, MlpConfig, Newline};
 use crate::error::Result;
 use crate::processor::{REGION_TOKEN, VIDEO_TOKEN};
 use crate::region::RegionConfig;
+use crate::start;
 use crate::time::{Rounding, TimeConfig, TimeTokens};
 use crate::video_llm::VideoLlm;
-use crate::video_llm::prefix::VISION;
 
 /// Temporal tokens of the tiny model.
 const TINY_TIME: TimeTokens = TimeTokens { count: 32, rounding: Rounding::HalfEven, supervise: true };
@@ -54,7 +54,7 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
             },
             feature: FeatureLayer::LastNormed,
         },
-        connector: ConnectorConfig::Mlp(MlpConfig { pooled_side: 4, newline: Newline::NoToken }),
+        connector: ConnectorConfig::Mlp(MlpConfig { pooled_side: 2, newline: Newline::NoToken }),
         // One token for every frame shown: an action is told from its neighbouring frames.
         region: Some(RegionConfig { max_tokens: 8, place: true }),
         time: TimeConfig::Tokens(TINY_TIME),
@@ -85,36 +85,10 @@ where
     let tokenizer = train_bpe(texts, vocab_size, &specials)?;
     let config = tiny(&tokenizer);
     let mut weights = fresh_weights(&config, seed)?;
-    let positions = grid_positions(config.grid_side(), config.vision.siglip.hidden_size);
-    weights.insert(format!("{VISION}.vision_model.embeddings.position_embedding.weight"), positions?);
+    start::with_waves(&mut weights, &config, seed)?;
     let weights = Weights::from_tensors("fresh weights", weights);
     Checkpoint::save(dir, &config, &tokenizer, &weights, None)?;
     Ok(config)
-}
-
-/// Where the patches of a grid lie, as waves along rows and columns (arXiv 2111.06377) of 2.5 to `4 side` patches: what is
-/// pooled under a mask then says where the mask is, which random vectors say only after much learning.
-///
-/// Returns `(side * side, width)`, patches row by row.
-fn grid_positions(side: usize, width: usize) -> candle_core::Result<Tensor> {
-    /// About as large as what patches themselves begin with.
-    const AMPLITUDE: f32 = 0.35;
-    let waves = width / 4;
-    let (shortest, longest) = (2.5f32, 4.0 * side as f32);
-    let wave = |at: usize, nth: usize| {
-        let length = shortest * (longest / shortest).powf(nth as f32 / (waves.max(2) - 1) as f32);
-        std::f32::consts::TAU * at as f32 / length
-    };
-    let mut values = Vec::with_capacity(side * side * width);
-    for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
-        let angles = |at: usize| (0..waves).map(move |nth| wave(at, nth));
-        let of_axis =
-            |at: usize| angles(at).map(f32::sin).chain(angles(at).map(f32::cos)).collect::<Vec<_>>();
-        let mut row = [of_axis(x), of_axis(y)].concat();
-        row.resize(width, 0.0);
-        values.extend(row.iter().map(|value| AMPLITUDE * value));
-    }
-    Tensor::from_vec(values, (side * side, width), &Device::Cpu)
 }
 
 /// Weights of a model that has learnt nothing, a pure function of configuration and seed.

@@ -10,7 +10,7 @@
 //! | `labels` | `(s)` | i64, -100 where nothing is learnt; optional |
 //! | `region.j.rows` | `(k)` | rows of `frames` on which region `j` is masked |
 //! | `region.j.masks` | `(k, n)` | its masks on the patch grid, 0 or 1 |
-//! | `region.j.boxes` | `(k, 4)` | middle, width and height of its masks in shares of the picture; optional |
+//! | `region.j.places` | `(k, 149)` | middle, width and height of its masks in shares of the picture, when their frames are shown from 0 to 1, and 12 by 12 shares of their boxes' cells that they cover; optional |
 //!
 //! And what it made of it, each optional: `features` `(t, n, dv)` of the shown frames, `videos` `(tokens, d)`, `regions`
 //! `(tokens, d)`, `embeds` `(s', d)`, `logits` `(s', v)`, and `loss` over all rows, which is named `loss` alone.
@@ -24,7 +24,7 @@ use strefer_nn::Weights;
 
 use crate::error::{Error, Result};
 use crate::inputs::{IGNORE, Inputs, PromptToken};
-use crate::region::RegionRows;
+use crate::region::{MaskPlace, RegionRows};
 use crate::video_llm::VideoLlm;
 
 /// How far a tensor may be from the recorded one in f32, relative to the largest recorded value.
@@ -170,25 +170,19 @@ impl RowReader<'_> {
         let mut regions = Vec::new();
         while self.weights.contains(&self.name(&format!("region.{}.rows", regions.len()))) {
             let part = |what: &str| format!("region.{}.{what}", regions.len());
-            known.extend(["rows", "masks", "boxes"].map(|what| self.name(&part(what))));
+            known.extend(["rows", "masks", "places"].map(|what| self.name(&part(what))));
             let rows = self.indices(&part("rows"), count)?;
             let masks = self.matrix(&part("masks"))?;
-            let boxes = match self.weights.contains(&self.name(&part("boxes"))) {
-                true => self
-                    .matrix(&part("boxes"))?
-                    .iter()
-                    .map(|row| <[f32; 4]>::try_from(row.as_slice()))
-                    .collect(),
-                false => Ok(vec![[0.0; 4]; rows.len()]),
+            let places: Option<Vec<MaskPlace>> = match self.weights.contains(&self.name(&part("places"))) {
+                true => self.matrix(&part("places"))?.iter().map(|row| MaskPlace::from_row(row)).collect(),
+                false => Some(vec![MaskPlace::default(); rows.len()]),
             };
-            let boxes: Vec<[f32; 4]> =
-                boxes.map_err(|_| self.bad(&part("boxes"), "a box has four numbers"))?;
-            if masks.len() != rows.len() || boxes.len() != rows.len() {
-                return Err(
-                    self.bad(&part("rows"), "every row needs a mask, and a box where there are boxes")
-                );
+            let places = places.ok_or_else(|| self.bad(&part("places"), "a place has 149 numbers"))?;
+            if masks.len() != rows.len() || places.len() != rows.len() {
+                let reason = "every row needs a mask, and a place where there are places";
+                return Err(self.bad(&part("rows"), reason));
             }
-            regions.push(RegionRows { rows, grid_masks: masks, boxes });
+            regions.push(RegionRows { rows, grid_masks: masks, places });
         }
         let ids = self.integers("tokens")?;
         let tokens: Vec<PromptToken> = ids
@@ -208,8 +202,8 @@ impl RowReader<'_> {
         if labels.len() != tokens.len() {
             return Err(self.bad("labels", "needs one label a token"));
         }
-        let (id, frame_indices) = (self.prefix.clone(), (0..count).collect());
-        Ok(Inputs { id, frames, shown, regions, tokens, labels, frame_indices, duration_s: 0.0 })
+        let (id, turns, frame_indices) = (self.prefix.clone(), Vec::new(), (0..count).collect());
+        Ok(Inputs { id, frames, shown, regions, tokens, labels, turns, frame_indices, duration_s: 0.0 })
     }
 
     fn name(&self, what: &str) -> String {

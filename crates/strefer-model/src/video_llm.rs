@@ -1,16 +1,18 @@
 //! The Video LLM: frames, regions and text become one sequence, which the language model continues.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use strefer_llm::{Decoder, Generated, GenerationConfig, Tokenizer, generate, generate_text};
+use strefer_llm::{Decoder, Generated, GenerationConfig, Tokenizer, generate, generate_text, generate_texts};
 use strefer_nn::Recompute;
 use strefer_nn::ops::AttentionMask;
 use strefer_vision::siglip::{FeatureLayer, SiglipVision};
 
 use crate::config::VideoLlmConfig;
 use crate::connector::Connector;
+use crate::feature_cache::FeatureCache;
 use crate::frame_time::FrameTime;
 use crate::inputs::Inputs;
 use crate::region::{RegionEncoder, RegionRows};
@@ -33,6 +35,7 @@ pub mod prefix {
 pub struct VideoLlm {
     vision: SiglipVision,
     feature: FeatureLayer,
+    feature_cache: Option<Arc<FeatureCache>>,
     frame_time: Option<FrameTime>,
     connector: Connector,
     region_encoder: Option<RegionEncoder>,
@@ -63,6 +66,8 @@ pub struct Spliced {
     pub positions: Tensor,
     /// `(b, s)`, i64
     pub labels: Tensor,
+    /// Who sees whom.
+    pub mask: AttentionMask,
     /// Positions of each row that hold something.
     pub lens: Vec<usize>,
 }
@@ -88,6 +93,7 @@ impl VideoLlm {
         Ok(Self {
             vision,
             feature: cfg.vision.feature,
+            feature_cache: None,
             frame_time,
             connector,
             region_encoder,
@@ -100,6 +106,16 @@ impl VideoLlm {
     pub fn set_recompute(&mut self, recompute: Option<&Recompute>) {
         self.vision.set_recompute(recompute.cloned());
         self.language_model.set_recompute(recompute.cloned());
+    }
+
+    /// Frames that were seen before take their features from here from now on, without gradients: for answering.
+    pub fn set_feature_cache(&mut self, cache: Option<Arc<FeatureCache>>) {
+        self.feature_cache = cache;
+    }
+
+    /// The language model, to be given quantised weights.
+    pub fn language_model_mut(&mut self) -> &mut Decoder {
+        &mut self.language_model
     }
 
     /// The language model.
@@ -118,7 +134,11 @@ impl VideoLlm {
             bail!("a batch needs rows, and every row a frame that is shown");
         }
         let frames: Vec<&Tensor> = batch.iter().map(|inputs| &inputs.frames).collect();
-        let mut features = self.vision_features(&Tensor::cat(&frames, 0)?)?; // (all frames, n, dv)
+        let frames = Tensor::cat(&frames, 0)?;
+        let mut features = match &self.feature_cache {
+            Some(cache) => cache.features(&frames, |frames| self.vision_features(frames))?,
+            None => self.vision_features(&frames)?,
+        }; // (all frames, n, dv)
         if let Some(frame_time) = &self.frame_time {
             features = frame_time.forward(&features, batch)?;
         }
@@ -141,6 +161,7 @@ impl VideoLlm {
             .map(|((inputs, region_tokens), &video_tokens)| SpliceRow {
                 tokens: &inputs.tokens,
                 labels: &inputs.labels,
+                turns: &inputs.turns,
                 video_tokens,
                 region_tokens,
             })
@@ -150,8 +171,8 @@ impl VideoLlm {
         let ids = Tensor::from_slice(&plan.text_ids, (1, plan.text_ids.len()), device)?;
         let text = self.language_model.embed(&ids)?.squeeze(0)?;
         let embeds = plan.splice(&text, Some(&encoded.videos), encoded.regions.as_ref())?;
-        let (positions, labels) = (plan.positions(device)?, plan.labels(device)?);
-        Ok(Spliced { embeds, positions, labels, lens: plan.lens })
+        let (positions, labels, mask) = (plan.positions(device)?, plan.labels(device)?, plan.mask()?);
+        Ok(Spliced { embeds, positions, labels, mask, lens: plan.lens })
     }
 
     /// Tokens of all videos of a batch, one after the other, `(tokens, d)`, and the number of each. Neighbours that show
@@ -183,7 +204,7 @@ impl VideoLlm {
             regions.extend(inputs.regions.iter().map(|region| RegionRows {
                 rows: region.rows.iter().map(|row| row + first).collect(),
                 grid_masks: region.grid_masks.clone(),
-                boxes: region.boxes.clone(),
+                places: region.places.clone(),
             }));
             first += inputs.frames.dim(0)? as u32;
         }
@@ -202,8 +223,7 @@ impl VideoLlm {
 
     /// Hidden states of a spliced batch, `(b, s, d)`, after the final norm.
     pub fn forward(&self, spliced: &Spliced) -> Result<Tensor> {
-        // Rows are padded on the right, where a causal mask already hides the padding from everything before it.
-        self.language_model.forward(&spliced.embeds, &spliced.positions, &AttentionMask::causal(), None)
+        self.language_model.forward(&spliced.embeds, &spliced.positions, &spliced.mask, None)
     }
 
     /// Summed cross-entropy of a batch and the number of positions that counted.
@@ -222,6 +242,23 @@ impl VideoLlm {
     ) -> strefer_llm::Result<Vec<u32>> {
         let spliced = self.splice(std::slice::from_ref(inputs))?;
         generate(&self.language_model, &spliced.embeds, cfg, on_token)
+    }
+
+    /// Continues several prompts as text, each in a row of its own. What goes wrong with one answer ends that one alone.
+    ///
+    /// # Errors
+    /// The batch cannot be encoded.
+    pub fn generate_texts(
+        &self,
+        batch: &[Inputs],
+        tokenizer: &Tokenizer,
+        cfg: &GenerationConfig,
+    ) -> Result<Vec<strefer_llm::Result<Generated>>> {
+        let spliced = self.splice(batch)?;
+        let rows = spliced.lens.iter().enumerate();
+        let prompts = rows.map(|(row, &len)| spliced.embeds.narrow(0, row, 1)?.narrow(1, 0, len));
+        let prompts = prompts.collect::<Result<Vec<Tensor>>>()?;
+        Ok(generate_texts(&self.language_model, tokenizer, &prompts, cfg))
     }
 
     /// Continues one prompt as text; `on_text` gets it in pieces and may stop.

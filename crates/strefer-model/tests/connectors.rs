@@ -10,7 +10,7 @@ use strefer_model::connector::{
     Connector, ConnectorConfig, GttmConfig, MlpConfig, Newline, PerceiverConfig, StcConfig,
 };
 use strefer_model::preset::fresh_weights;
-use strefer_model::region::{RegionConfig, RegionRows};
+use strefer_model::region::{MaskPlace, RegionConfig, RegionRows};
 use strefer_model::time::TimeConfig;
 use strefer_model::{Inputs, PromptToken, VideoLlm, VideoLlmConfig, prefix};
 use strefer_nn::testing::{assert_all_grads, assert_close, randn, values};
@@ -73,7 +73,11 @@ fn inputs(seed: u64, region: bool) -> Inputs {
     if region {
         tokens.push(Region(0));
         let grid_mask = (0..16).map(|patch| f32::from(u8::from(patch % 3 == 0))).collect();
-        regions.push(RegionRows { rows: vec![2], grid_masks: vec![grid_mask], boxes: vec![[0.5; 4]] });
+        regions.push(RegionRows {
+            rows: vec![2],
+            grid_masks: vec![grid_mask],
+            places: vec![MaskPlace { bbox: [0.5; 4], time: 0.5, ..MaskPlace::default() }],
+        });
     }
     let mut labels = vec![strefer_model::IGNORE; tokens.len()];
     for answer in [5 + seed as u32, 19] {
@@ -87,6 +91,7 @@ fn inputs(seed: u64, region: bool) -> Inputs {
         regions,
         tokens,
         labels,
+        turns: Vec::new(),
         frame_indices: vec![0, 1, 2, 3],
         duration_s: 4.0,
     }

@@ -145,7 +145,7 @@ impl Case {
             let mut masks = masks.into_iter();
             for rows in objects {
                 let grid_masks = masks.by_ref().take(rows.len()).collect();
-                regions.push(RegionRows { rows: rows.clone(), grid_masks, boxes: Vec::new() });
+                regions.push(RegionRows { rows: rows.clone(), grid_masks, places: Vec::new() });
             }
         }
         regions

@@ -51,6 +51,8 @@ impl Source {
                 media_root: source.media_root.clone().unwrap_or_else(own_folder),
                 cache: Arc::clone(&cache),
                 draw: data.draw,
+                turns: source.turns,
+                augment: source.augment,
                 ..ProcessorOptions::default()
             }));
             lens.push((file.len(), source.weight));

@@ -11,6 +11,7 @@ use strefer_video::transform::{Resize, to_square};
 use strefer_video::{Limits, VideoSource, sample};
 
 use super::ProcessorOptions;
+use super::augment::Look;
 use super::drawing::Drawing;
 use super::frame_cache::{FrameCache, Pixels, VideoFacts, View};
 use crate::config::{Fit, FramesConfig, VideoLlmConfig};
@@ -110,6 +111,12 @@ impl Clip {
         (self.first..=self.last).contains(&index)
     }
 
+    /// When a source frame is seen, as a share of the segment: 0 at its first frame, 1 at its last.
+    pub fn share_of(&self, index: usize) -> f32 {
+        let behind = index.saturating_sub(self.first) as f32;
+        (behind / (self.last - self.first).max(1) as f32).min(1.0)
+    }
+
     /// When the shown frames are seen, in seconds of the segment.
     pub fn shown_s(&self) -> Vec<f64> {
         self.shown.iter().map(|&index| (index - self.first) as f64 / self.facts.fps).collect()
@@ -142,7 +149,12 @@ impl Clip {
     }
 
     /// Decodes what is shown and every frame of `chosen`. A mask frame that looks like a shown one shares its row.
-    pub fn load(&self, chosen: &[Vec<(FrameKey, usize)>], drawing: &Drawing) -> Result<FrameStack> {
+    pub fn load(
+        &self,
+        chosen: &[Vec<(FrameKey, usize)>],
+        drawing: &Drawing,
+        look: Look,
+    ) -> Result<FrameStack> {
         let view = |index: usize, fit: Fit, place: Option<usize>| View {
             index,
             fit,
@@ -168,7 +180,10 @@ impl Clip {
         let frames = self.frames(&wanted, drawing)?;
         let mut pixels = Vec::with_capacity(frames.len() * 3 * self.size * self.size);
         for frame in &frames {
-            normalise_into(&mut pixels, frame);
+            match look.of(frame, self.size as u32) {
+                Some(changed) => normalise_into(&mut pixels, &changed),
+                None => normalise_into(&mut pixels, frame),
+            }
         }
         let sources = wanted.iter().map(|view| view.index).collect();
         Ok(FrameStack { pixels, sources, shown, rows })

@@ -1,5 +1,6 @@
 //! The one place that turns a [`Sample`] into model inputs: frames, masks, ids and labels.
 
+mod augment;
 mod clip;
 mod drawing;
 mod frame_cache;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use strefer_core::mixture::{Augment, Turns};
 use strefer_core::sample::RegionMode;
 use strefer_core::{Rng, Sample};
 use strefer_llm::Tokenizer;
@@ -18,6 +20,7 @@ use strefer_video::Limits;
 use crate::config::VideoLlmConfig;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
+use augment::Look;
 use clip::Clip;
 use drawing::Drawing;
 pub use drawing::VisualPrompt;
@@ -47,6 +50,10 @@ pub struct ProcessorOptions {
     pub blind: bool,
     /// What is drawn into frames to point at objects and moments.
     pub draw: VisualPrompt,
+    /// What an answer sees of its conversation while it is learnt.
+    pub turns: Turns,
+    /// What chance does to frames while learning.
+    pub augment: Augment,
 }
 
 impl Default for ProcessorOptions {
@@ -58,6 +65,8 @@ impl Default for ProcessorOptions {
             cache,
             blind: false,
             draw: VisualPrompt::None,
+            turns: Turns::default(),
+            augment: Augment::default(),
         }
     }
 }
@@ -115,18 +124,21 @@ impl Processor {
             frame_size: None,
         })?;
         let rng = match purpose {
-            Purpose::Train(rng) => Some(rng.named("region frames")),
+            Purpose::Train(rng) => Some(rng),
             Purpose::Infer => None,
         };
-        let mut chosen = regions::choose(sample, &clip, rng.as_ref())?;
+        let region_frames = rng.map(|rng| rng.named("region frames"));
+        let mut chosen = regions::choose(sample, &clip, region_frames.as_ref())?;
         let drawing = Drawing::new(draw, sample, &chosen, &mut clip)?;
         if draw.names_objects() {
             chosen.clear();
         }
         let wording = drawing.wording(sample, &clip);
-        let learn = matches!(purpose, Purpose::Train(_));
+        let learn = rng.map(|_| self.options.turns);
         let prompt = self.prompt.build(sample, clip.duration_s(), &wording, learn)?;
-        let stack = clip.load(&chosen, &drawing)?;
+        let look =
+            rng.map_or_else(Look::default, |rng| Look::draw(&self.options.augment, rng.named("augment")));
+        let stack = clip.load(&chosen, &drawing, look)?;
         let regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
         let size = self.cfg.image_size();
         let rows = stack.pixels.len() / (3 * size * size);
@@ -141,6 +153,7 @@ impl Processor {
             regions,
             tokens: prompt.tokens,
             labels: prompt.labels,
+            turns: prompt.turns,
             frame_indices: stack.sources,
             duration_s: clip.duration_s(),
         })

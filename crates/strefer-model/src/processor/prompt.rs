@@ -1,6 +1,7 @@
 //! A conversation becomes tokens and labels.
 
 use strefer_core::Sample;
+use strefer_core::mixture::Turns;
 use strefer_core::placeholder::{Piece, render};
 use strefer_core::sample::{LossTurns, Role};
 use strefer_llm::{ChatTemplate, Message, Tokenizer};
@@ -24,12 +25,27 @@ pub const VIDEO_TOKEN: &str = "<video>";
 pub const REGION_TOKEN: &str = "<region>";
 
 /// A prompt and what is to be learnt of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prompt {
     /// The positions.
     pub tokens: Vec<PromptToken>,
     /// One label a position.
     pub labels: Vec<i64>,
+    /// One turn a position where turns do not see each other, see [`crate::Inputs::turns`].
+    pub turns: Vec<u32>,
+}
+
+/// One turn as this model is told it.
+#[derive(Debug, Clone)]
+struct Said {
+    role: Role,
+    text: String,
+    /// The regions that its placeholders stand for, in order.
+    regions: Vec<usize>,
+}
+
+fn unsupported(sample: &Sample, reason: &str) -> Error {
+    Error::Unsupported { id: sample.id.clone(), reason: reason.to_owned() }
 }
 
 /// How the text speaks of what is drawn in the frames; empty where nothing is.
@@ -76,26 +92,53 @@ impl PromptBuilder {
         &self.tokenizer
     }
 
-    /// The prompt of a sample whose segment lasts `duration_s`: all turns with labels when `learn`, otherwise the
-    /// turns before the first answer and the start of an answer.
-    pub fn build(&self, sample: &Sample, duration_s: f64, wording: &Wording, learn: bool) -> Result<Prompt> {
-        let mut regions = Vec::new();
+    /// The prompt of a sample whose segment lasts `duration_s`: all turns with labels where they are learnt, in the way
+    /// that `learn` says, otherwise the turns before the first answer and the start of an answer.
+    pub fn build(
+        &self,
+        sample: &Sample,
+        duration_s: f64,
+        wording: &Wording,
+        learn: Option<Turns>,
+    ) -> Result<Prompt> {
+        let said = self.say(sample, duration_s, wording, learn.is_some());
+        let prompt = match learn {
+            Some(Turns::Independent) => self.independent(sample, &said)?,
+            _ => self.encode(sample, &said, learn.is_some(), sample.loss.turns)?,
+        };
+        let at = |wanted: fn(&PromptToken) -> bool| prompt.tokens.iter().position(wanted);
+        let video = at(|token| matches!(token, PromptToken::Video));
+        if at(|token| matches!(token, PromptToken::Region(_))).is_some_and(|region| Some(region) < video) {
+            return Err(unsupported(sample, "a region stands before the video that it is part of"));
+        }
+        if prompt.tokens.len() > self.max_tokens {
+            let reason = format!("{} text tokens, this model takes {}", prompt.tokens.len(), self.max_tokens);
+            return Err(unsupported(sample, &reason));
+        }
+        Ok(prompt)
+    }
+
+    /// What is said, with placeholders as this model has them.
+    fn say(&self, sample: &Sample, duration_s: f64, wording: &Wording, all: bool) -> Vec<Said> {
         let mut preface = wording.preface.as_ref();
-        let mut messages = Vec::new();
+        let mut n_regions = 0;
+        let mut said = Vec::new();
         for turn in &sample.conversations {
-            if !learn && turn.role == Role::Assistant {
+            if !all && turn.role == Role::Assistant {
                 break;
             }
+            let mut regions = Vec::new();
             let text = render(&turn.text, |piece| match piece {
                 Piece::Visual => match preface.take() {
                     Some(preface) => format!("{}\n{preface}", self.video_text),
                     None => self.video_text.clone(),
                 },
                 Piece::Region(index) => {
-                    let index = index.unwrap_or(regions.len());
+                    let index = index.unwrap_or(n_regions);
                     match &wording.objects {
                         Some(names) => names[index].clone(),
                         None => {
+                            n_regions += 1;
                             regions.push(index);
                             REGION_TOKEN.to_owned()
                         }
@@ -110,48 +153,76 @@ impl PromptBuilder {
                 },
                 Piece::Text(text) | Piece::Unknown(text) => (*text).to_owned(),
             });
-            messages.push(Message::new(role_name(turn.role), text));
+            said.push(Said { role: turn.role, text, regions });
         }
+        said
+    }
+
+    /// Tokens and labels of what is said.
+    fn encode(&self, sample: &Sample, said: &[Said], learn: bool, turns: LossTurns) -> Result<Prompt> {
+        let messages: Vec<Message> =
+            said.iter().map(|said| Message::new(role_name(said.role), said.text.clone())).collect();
         let mut segments = self.chat.segments(&messages, !learn)?;
-        if sample.loss.turns == LossTurns::LastAssistant {
+        if turns == LossTurns::LastAssistant {
             let last = segments.iter().rposition(|segment| segment.assistant);
             for segment in segments.iter_mut().take(last.unwrap_or(0)) {
                 segment.assistant = false;
             }
         }
-        let (ids, said) = self.tokenizer.encode_segments(&segments)?;
-        let (mut tokens, mut labels) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
-        let mut next_region = regions.into_iter();
-        for (id, said) in ids.into_iter().zip(said) {
+        let (ids, assistant) = self.tokenizer.encode_segments(&segments)?;
+        let mut prompt = Prompt::default();
+        let mut next_region = said.iter().flat_map(|said| &said.regions);
+        for (id, assistant) in ids.into_iter().zip(assistant) {
             let (token, learnable) = if id == self.video {
                 (PromptToken::Video, false)
             } else if Some(id) == self.region {
-                let region = next_region.next().ok_or_else(|| Error::Unsupported {
-                    id: sample.id.clone(),
-                    reason: format!("{REGION_TOKEN} in the text is not one of its regions"),
+                let region = next_region.next().ok_or_else(|| {
+                    let reason = format!("{REGION_TOKEN} in the text is not one of its regions");
+                    unsupported(sample, &reason)
                 })?;
-                (PromptToken::Region(region), false)
+                (PromptToken::Region(*region), false)
             } else {
                 (PromptToken::Text(id), self.learnable(id, sample))
             };
-            tokens.push(token);
-            labels.push(if learn && said && learnable { i64::from(id) } else { IGNORE });
+            prompt.tokens.push(token);
+            prompt.labels.push(if learn && assistant && learnable { i64::from(id) } else { IGNORE });
         }
-        let at = |wanted: fn(&PromptToken) -> bool| tokens.iter().position(wanted);
-        let video = at(|token| matches!(token, PromptToken::Video));
-        if at(|token| matches!(token, PromptToken::Region(_))).is_some_and(|region| Some(region) < video) {
-            return Err(Error::Unsupported {
-                id: sample.id.clone(),
-                reason: "a region stands before the video that it is part of".to_owned(),
-            });
+        Ok(prompt)
+    }
+
+    /// Every answer behind the video and its own question alone. What stands up to the video is there once.
+    fn independent(&self, sample: &Sample, said: &[Said]) -> Result<Prompt> {
+        let first = said.iter().position(|said| said.role != Role::System).unwrap_or(said.len());
+        let (system, turns) = said.split_at(first);
+        let opening = match turns.first() {
+            Some(turn) if turn.text.starts_with(&self.video_text) => format!("{}\n", self.video_text),
+            _ => return Err(unsupported(sample, "turns can be independent only behind the video")),
+        };
+        let mut exchanges: Vec<&[Said]> =
+            turns.split_inclusive(|said| said.role == Role::Assistant).collect();
+        if sample.loss.turns == LossTurns::LastAssistant {
+            exchanges.drain(..exchanges.len().saturating_sub(1));
         }
-        if tokens.len() > self.max_tokens {
-            return Err(Error::Unsupported {
-                id: sample.id.clone(),
-                reason: format!("{} text tokens, this model takes {}", tokens.len(), self.max_tokens),
-            });
+        let mut whole = Prompt::default();
+        for (turn, exchange) in (1..).zip(exchanges) {
+            let mut said = [system, exchange].concat();
+            let question = &mut said[system.len()].text;
+            if !question.starts_with(&self.video_text) {
+                question.insert_str(0, &opening);
+            }
+            let alone = self.encode(sample, &said, true, LossTurns::Assistant)?;
+            let video = alone.tokens.iter().position(|token| *token == PromptToken::Video);
+            let behind = video.map_or(0, |video| video + 1);
+            if whole.tokens.is_empty() {
+                whole.tokens.extend_from_slice(&alone.tokens[..behind]);
+                whole.labels.extend_from_slice(&alone.labels[..behind]);
+                whole.turns.resize(behind, 0);
+            }
+            whole.tokens.extend_from_slice(&alone.tokens[behind..]);
+            whole.labels.extend_from_slice(&alone.labels[behind..]);
+            whole.turns.resize(whole.tokens.len(), turn);
         }
-        Ok(Prompt { tokens, labels })
+        Ok(whole)
     }
 
     /// Temporal tokens are learnt only where both model and sample say so.

@@ -7,7 +7,7 @@ use super::clip::{Clip, FrameStack};
 use super::mode_of;
 use crate::config::{Fit, VideoLlmConfig};
 use crate::error::{Error, Result};
-use crate::region::{RegionRows, grid_mask, mask_box};
+use crate::region::{MaskPlace, RegionRows, grid_mask};
 
 /// Per region the keys that were chosen and their source frames, in the order of merging.
 pub fn choose(sample: &Sample, clip: &Clip, rng: Option<&Rng>) -> Result<Vec<Vec<(FrameKey, usize)>>> {
@@ -90,18 +90,18 @@ pub fn rows(
     let side = cfg.grid_side();
     let mut regions = Vec::with_capacity(chosen.len());
     for (index, frames) in chosen.iter().enumerate() {
-        let mut region = RegionRows { rows: Vec::new(), grid_masks: Vec::new(), boxes: Vec::new() };
+        let mut region = RegionRows { rows: Vec::new(), grid_masks: Vec::new(), places: Vec::new() };
         for (key, frame) in frames {
-            let (grid, area) = match mask_at(sample, index, *key, clip)? {
-                _ if blind => (vec![0.0; side * side], [0.0; 4]),
-                None => (vec![0.0; side * side], [0.0; 4]),
+            let time = clip.share_of(*frame);
+            let (grid, place) = match mask_at(sample, index, *key, clip)?.filter(|_| !blind) {
+                None => (vec![0.0; side * side], MaskPlace { time, ..MaskPlace::default() }),
                 Some(mask) => {
                     let padded = cfg.frames.region_fit == Fit::Pad;
                     let mask = if padded { mask.pad_to_square() } else { mask };
-                    (grid_mask(&mask, side, side), mask_box(&mask))
+                    (grid_mask(&mask, side, side), MaskPlace::new(&mask, time))
                 }
             };
-            region.boxes.push(area);
+            region.places.push(place);
             region.rows.push(stack.rows[frame]);
             region.grid_masks.push(grid);
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use strefer_nn::{Linear, linear, ops};
 
 use super::merge::{adjacent_similarities, merge_groups};
-use super::place::{MaskBox, Place};
+use super::place::{MaskPlace, Place};
 
 /// The region connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +14,9 @@ use super::place::{MaskBox, Place};
 pub struct RegionConfig {
     /// The most tokens of one object; more frames are merged.
     pub max_tokens: usize,
-    /// Whether tokens are told where each mask lies in its frame and how it moves from and to its neighbours, by a vector
-    /// added in the language space, where what is pooled does not drown it (Osprey, arXiv 2312.10032, has a spatial token).
+    /// Whether tokens are told where and when each mask lies, how it moves from and to its neighbours and which outline it
+    /// has, by a vector added in the language space, where what is pooled does not drown it (Osprey, arXiv 2312.10032, has a
+    /// spatial token made of the mask).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub place: bool,
 }
@@ -33,8 +34,8 @@ pub struct RegionRows {
     pub rows: Vec<u32>,
     /// One mask on the patch grid a row, row-major 0 or 1.
     pub grid_masks: Vec<Vec<f32>>,
-    /// One box a row, for connectors that are told places: middle, width and height in shares of the picture.
-    pub boxes: Vec<MaskBox>,
+    /// One place a row, for connectors that are told places.
+    pub places: Vec<MaskPlace>,
 }
 
 /// Turns masked features into tokens of the language model.

@@ -9,4 +9,5 @@ mod place;
 pub use encoder::{RegionConfig, RegionEncoder, RegionRows};
 pub use grid::grid_mask;
 pub use merge::{adjacent_similarities, merge_groups};
-pub use place::{MaskBox, mask_box};
+pub use place::MaskPlace;
+pub(crate) use place::{WAVES, waves_of};

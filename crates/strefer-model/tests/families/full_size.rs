@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use strefer_llm::GenerationConfig;
-use strefer_model::region::RegionRows;
+use strefer_model::region::{MaskPlace, RegionRows};
 use strefer_model::{Checkpoint, Family, IGNORE, ProcessorOptions, PromptToken, VideoLlm};
 use strefer_nn::testing::randn;
 use strefer_nn::{Declared, Weights, save_safetensors};
@@ -163,8 +163,11 @@ fn loads_and_answers(family: Family) -> Any {
     let (config, began) = (&checkpoint.config, Instant::now());
     let grid = config.grid_side();
     let frames = randn(2, &[2, 3, 384, 384]).to_dtype(DType::BF16)?;
-    let object =
-        RegionRows { rows: vec![1], grid_masks: vec![vec![1.0; grid * grid]], boxes: vec![[0.5; 4]] };
+    let object = RegionRows {
+        rows: vec![1],
+        grid_masks: vec![vec![1.0; grid * grid]],
+        places: vec![MaskPlace::default()],
+    };
     let regions: Vec<RegionRows> = config.region.iter().map(|_| object.clone()).collect();
     let mut tokens = vec![PromptToken::Text(5), PromptToken::Video, PromptToken::Text(9)];
     tokens.extend((0..regions.len()).map(PromptToken::Region));

@@ -67,6 +67,7 @@ impl Case {
             .map(|((tokens, counts), labels)| SpliceRow {
                 tokens,
                 labels,
+                turns: &[],
                 video_tokens: video.len(),
                 region_tokens: counts,
             })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use strefer_core::Mask;
 use strefer_llm::GenerationConfig;
-use strefer_model::region::{RegionRows, grid_mask, mask_box};
+use strefer_model::region::{MaskPlace, RegionRows, grid_mask};
 use strefer_model::{Checkpoint, Inputs, Origin, PromptToken, VideoLlm};
 use strefer_nn::ParamStore;
 use strefer_nn::testing::{assert_all_grads, max_abs_diff, relative_diff, values};
@@ -60,7 +60,7 @@ pub fn objects(masks: &Tensor, rows: &[Vec<u32>], first: u32, side: usize) -> Ve
             RegionRows {
                 rows: rows.iter().map(|row| first + row).collect(),
                 grid_masks: own.iter().map(|mask| grid_mask(mask, side, side)).collect(),
-                boxes: own.iter().map(mask_box).collect(),
+                places: own.iter().map(|mask| MaskPlace::new(mask, 0.0)).collect(),
             }
         })
         .collect()
@@ -193,5 +193,16 @@ pub fn sample(
     labels: Vec<i64>,
 ) -> Inputs {
     let frame_indices = (0..frames.dim(0).unwrap()).collect();
-    Inputs { id: id.to_owned(), frames, shown, regions, tokens, labels, frame_indices, duration_s: 0.0 }
+    let turns = Vec::new();
+    Inputs {
+        id: id.to_owned(),
+        frames,
+        shown,
+        regions,
+        tokens,
+        labels,
+        turns,
+        frame_indices,
+        duration_s: 0.0,
+    }
 }

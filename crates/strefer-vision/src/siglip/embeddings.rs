@@ -39,7 +39,8 @@ impl VisionEmbeddings {
         if rows == 0 || columns == 0 {
             bail!("siglip: an image of {h}x{w} holds no patch of {patch}");
         }
-        let pixels = pixels.narrow(2, 0, rows * patch)?.narrow(3, 0, columns * patch)?;
+        let pixels =
+            self.beside_weights(pixels)?.narrow(2, 0, rows * patch)?.narrow(3, 0, columns * patch)?;
         let patches = pixels
             .reshape((b, c, rows, patch, columns, patch))?
             .permute((0, 2, 4, 1, 3, 5))?
@@ -47,6 +48,16 @@ impl VisionEmbeddings {
         // A convolution whose stride is its size is a product with the flattened patch.
         let xs = ops::linear(&patches, &self.weight.flatten_from(1)?, Some(&self.bias))?; // (b, n, d)
         xs.broadcast_add(&self.positions(rows, columns)?)
+    }
+
+    /// Pixels are made on the CPU in f32. A card multiplies values of one type only; the CPU keeps f32 beside narrow weights.
+    fn beside_weights(&self, pixels: &Tensor) -> Result<Tensor> {
+        let device = self.weight.device();
+        if device.is_cpu() {
+            Ok(pixels.clone())
+        } else {
+            pixels.to_device(device)?.to_dtype(self.weight.dtype())
+        }
     }
 
     /// `(n, d)`: the table, or the table resized to another grid.

@@ -1,0 +1,73 @@
+//! What chance does to the frames of one sample.
+
+use image::imageops::{blur, colorops::grayscale};
+use image::{DynamicImage, RgbImage};
+use strefer_core::Rng;
+use strefer_core::mixture::Augment;
+
+/// The weakest blur, in pixels.
+const LEAST_SIGMA: f64 = 0.3;
+
+/// What was drawn for one sample; all its frames look alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Look {
+    grey: bool,
+    /// Standard deviation of a blur, in pixels.
+    blur: Option<f32>,
+}
+
+impl Look {
+    /// Draws what happens to a sample.
+    pub fn draw(cfg: &Augment, mut rng: Rng) -> Self {
+        let grey = rng.chance(cfg.grey);
+        let blur =
+            rng.chance(cfg.blur).then(|| rng.range(LEAST_SIGMA, cfg.blur_sigma.max(LEAST_SIGMA)) as f32);
+        Self { grey, blur }
+    }
+
+    /// A frame of the sample, square RGB pixels in and out; `None` where nothing happens to it.
+    pub fn of(&self, rgb: &[u8], side: u32) -> Option<Vec<u8>> {
+        if *self == Self::default() {
+            return None;
+        }
+        let mut image = RgbImage::from_raw(side, side, rgb.to_vec()).expect("three bytes a pixel");
+        if self.grey {
+            image = DynamicImage::ImageLuma8(grayscale(&image)).into_rgb8();
+        }
+        if let Some(sigma) = self.blur {
+            image = blur(&image, sigma);
+        }
+        Some(image.into_raw())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_happens_unless_it_is_asked_for() {
+        let look = Look::draw(&Augment::default(), Rng::new(1, "test"));
+        assert_eq!(look.of(&[9; 12], 2), None);
+    }
+
+    #[test]
+    fn grey_frames_have_no_colour_and_blurred_ones_no_edges() {
+        let both = Augment { grey: 1.0, blur: 1.0, blur_sigma: 2.0 };
+        let look = Look::draw(&both, Rng::new(1, "test"));
+        let rgb: Vec<u8> =
+            (0..64).flat_map(|at| if at % 8 < 4 { [200, 20, 20] } else { [20, 20, 90] }).collect();
+        let seen = look.of(&rgb, 8).unwrap();
+        assert!(seen.chunks_exact(3).all(|rgb| rgb[0] == rgb[1] && rgb[1] == rgb[2]));
+        let step = |at: usize| seen[3 * at].abs_diff(seen[3 * (at + 1)]);
+        assert!((0..7).map(step).max() < Some(38), "{:?}", &seen[..24]);
+        assert_eq!(Look::draw(&both, Rng::new(1, "test")), look);
+    }
+
+    #[test]
+    fn as_many_samples_lose_their_colours_as_asked_for() {
+        let cfg = Augment { grey: 0.75, ..Augment::default() };
+        let grey = (0..1000).filter(|&at| Look::draw(&cfg, Rng::new(1, "test").at(at)).grey).count();
+        assert!((700..800).contains(&grey), "{grey}");
+    }
+}
