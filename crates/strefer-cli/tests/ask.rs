@@ -162,6 +162,29 @@ fn a_file_of_questions_knows_the_same_ways() {
 }
 
 #[test]
+fn questions_side_by_side_are_answered_as_one_by_one() {
+    let desk = Desk::new();
+    let ask = |id: &str, text: &str, video: &str| json!({"id": id, "video": video, "question": text});
+    let questions = [
+        ask("a", "What?", "frames"),
+        ask("b", "What happens here, and who does it?", "frames"),
+        ask("gone", "What?", "nowhere.mp4"),
+        ask("c", "Is there anything at all in it?", "frames"),
+    ];
+    desk.write("questions.jsonl", &questions.map(|question| format!("{question}\n")).concat());
+    let answers = |batch: &str| {
+        let file = format!("answers-{batch}.jsonl");
+        let output = desk.infer(&["--batch", batch, "--input", "questions.jsonl", "--output", &file]);
+        assert!(complaint(&output).contains("1 of 4"));
+        std::fs::read_to_string(desk.path(&file)).unwrap()
+    };
+    let alone = answers("1");
+    assert!(alone.lines().nth(2).unwrap().contains("nowhere.mp4"), "{alone}");
+    assert_eq!(answers("3"), alone);
+    assert_eq!(answers("9"), alone);
+}
+
+#[test]
 fn objects_and_frames_can_be_pointed_at_in_the_pixels() {
     let desk = Desk::new();
     let marks = ["--point", "30,30@0.5", "--box", "40,10,70,50@1"];

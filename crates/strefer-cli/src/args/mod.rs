@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
+use strefer_llm::gguf::Gguf;
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
 
 use crate::model_dir::find_model;
@@ -23,6 +24,9 @@ pub struct ModelArgs {
     /// Type of the weights in memory
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     pub dtype: Precision,
+    /// GGUF file with the language model's weights quantised, to run with those (strefer convert --gguf writes one)
+    #[arg(long, value_name = "FILE")]
+    pub language: Option<PathBuf>,
 }
 
 /// Types of weights in memory.
@@ -50,7 +54,8 @@ impl ModelArgs {
     /// Loads the model.
     pub fn load(&self, options: ProcessorOptions) -> anyhow::Result<Loaded> {
         let dir = find_model(self.model.as_deref())?;
-        Ok(Checkpoint::open(&dir)?.load(&device()?, self.dtype.into(), options)?)
+        let language = self.language.as_ref().map(Gguf::open).transpose()?;
+        Ok(Checkpoint::open(&dir)?.load_with(language, &device()?, self.dtype.into(), options)?)
     }
 }
 

@@ -1,9 +1,10 @@
 //! `strefer convert`: a checkpoint in another form, or what tensors a folder holds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use strefer_llm::gguf::Quantisation;
 use strefer_model::Checkpoint;
 use strefer_model::convert::{Conversion, Form, TensorFacts, convert, tensor_facts};
 
@@ -30,6 +31,12 @@ pub struct ConvertArgs {
     /// A checkpoint whose tensors are taken where SOURCE lacks them: training keeps only what the model uses
     #[arg(long, requires = "out")]
     fill: Option<PathBuf>,
+    /// Write the language model alone to this file, with quantised weights, for llama.cpp and for --language
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    gguf: Option<PathBuf>,
+    /// How --gguf quantises
+    #[arg(long, value_enum, default_value_t = Quant::Q8_0, requires = "gguf")]
+    quant: Quant,
     /// Print one JSON object a tensor instead of a table
     #[arg(long)]
     json: bool,
@@ -44,8 +51,31 @@ enum To {
     Published,
 }
 
+/// How weights are quantised.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Quant {
+    /// 8 bits
+    #[value(name = "q8_0")]
+    Q8_0,
+    /// 4 bits, 6 where they count
+    #[value(name = "q4_k_m")]
+    Q4KM,
+}
+
+impl From<Quant> for Quantisation {
+    fn from(quant: Quant) -> Self {
+        match quant {
+            Quant::Q8_0 => Self::Q8_0,
+            Quant::Q4KM => Self::Q4KM,
+        }
+    }
+}
+
 /// Runs it.
 pub fn run(args: &ConvertArgs) -> Result<()> {
+    if let Some(path) = &args.gguf {
+        return export(&args.source, path, args.quant.into());
+    }
     let folder = match &args.out {
         None => &args.source,
         Some(out) => {
@@ -76,6 +106,19 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     } else {
         print_table(&facts);
     }
+    Ok(())
+}
+
+fn export(source: &Path, path: &Path, quantisation: Quantisation) -> Result<()> {
+    let progress = bar(0, "quantising");
+    Checkpoint::open(source)?
+        .export_language(path, quantisation, |done, all| {
+            progress.set_length(all as u64);
+            progress.set_position(done as u64);
+        })
+        .with_context(|| format!("exporting {} to {}", source.display(), path.display()))?;
+    progress.finish_and_clear();
+    println!("{} ({:.1} MB, {})", path.display(), path.metadata()?.len() as f64 / 1e6, quantisation.name());
     Ok(())
 }
 

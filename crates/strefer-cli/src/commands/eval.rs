@@ -8,7 +8,7 @@ use clap::Args;
 use strefer_core::Sample;
 use strefer_core::jsonl::{read_records, write_all};
 use strefer_eval::quiz::{Answer, Look, QuizTable, answer_all};
-use strefer_model::{FrameCache, ProcessorOptions};
+use strefer_model::{FrameCache, ProcessorOptions, VisualPrompt};
 
 use crate::args::ModelArgs;
 use crate::progress::bar;
@@ -26,6 +26,9 @@ pub struct EvalArgs {
     /// Ask only so many questions, spread over the file
     #[arg(long)]
     limit: Option<usize>,
+    /// Point in the pixels: som, numberit, both or boxes, as for strefer-infer
+    #[arg(long, value_name = "WHAT", default_value_t = VisualPrompt::None)]
+    draw: VisualPrompt,
     /// Folder for answers.jsonl, table.json and table.md
     #[arg(long)]
     out: PathBuf,
@@ -44,6 +47,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let options = ProcessorOptions {
         media_root,
         cache: Arc::new(FrameCache::new(256 << 20)),
+        draw: args.draw,
         ..ProcessorOptions::default()
     };
     let loaded = args.model.load(options)?;

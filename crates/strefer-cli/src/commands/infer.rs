@@ -1,6 +1,7 @@
 //! `strefer infer` and `strefer-infer`: questions about masked objects at moments of a video.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
+use strefer_core::Sample;
 use strefer_llm::GenerationConfig;
 use strefer_model::question::Question;
-use strefer_model::{FrameCache, Loaded, ProcessorOptions, Purpose, VisualPrompt};
+use strefer_model::{FrameCache, Inputs, Loaded, ProcessorOptions, Purpose, VisualPrompt};
 use strefer_video::{Limits, VideoSource};
 
 use crate::args::{MarkArgs, ModelArgs};
@@ -54,6 +56,10 @@ pub struct InferArgs {
     /// Where the answers of --input go, one JSON object a line
     #[arg(long)]
     output: Option<PathBuf>,
+    /// Questions of --input that are answered side by side: the weights are read once for all of them, each needs room of
+    /// its own for what it has seen
+    #[arg(long, requires = "input", default_value_t = NonZeroUsize::new(4).expect("four is not zero"))]
+    batch: NonZeroUsize,
     #[command(flatten)]
     generation: GenerationArgs,
 }
@@ -119,7 +125,7 @@ pub fn run(args: &InferArgs) -> Result<()> {
     let generation = args.generation.over(&loaded.generation);
     generation.validate()?;
     if let (Some(input), Some(output)) = (&args.input, &args.output) {
-        return infer_file::run(&loaded, &generation, input, output);
+        return infer_file::run(&loaded, &generation, args.batch.get(), input, output);
     }
     let question = args.question()?;
     if args.overlay.as_ref().is_some_and(|path| path.exists()) {
@@ -164,6 +170,14 @@ pub struct Answered {
     pub frame_indices: Vec<usize>,
 }
 
+/// The question as a sample, and what the model is to see of it.
+pub fn prepare(loaded: &Loaded, question: &Question) -> Result<(Sample, Inputs)> {
+    let source = VideoSource::open(&question.video, &Limits::default())?;
+    let sample = question.to_sample(source.info())?;
+    let inputs = loaded.processor.process(&sample, &Purpose::Infer)?;
+    Ok((sample, inputs))
+}
+
 /// Puts one question to the model.
 pub fn answer(
     loaded: &Loaded,
@@ -171,9 +185,7 @@ pub fn answer(
     generation: &GenerationConfig,
     on_text: impl FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Answered> {
-    let source = VideoSource::open(&question.video, &Limits::default())?;
-    let sample = question.to_sample(source.info())?;
-    let inputs = loaded.processor.process(&sample, &Purpose::Infer)?;
+    let (sample, inputs) = prepare(loaded, question)?;
     let generated = loaded.model.generate_text(&inputs, loaded.processor.tokenizer(), generation, on_text)?;
     Ok(Answered {
         question: sample.conversations.last().map(|turn| turn.text.clone()).unwrap_or_default(),

@@ -3,18 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use strefer_core::jsonl::Reader;
 use strefer_core::{Gesture, PixelBox, PixelPoint, Rle};
 use strefer_llm::GenerationConfig;
-use strefer_model::Loaded;
 use strefer_model::question::{Mark, MarkShape, Question, read_mask, read_masks};
+use strefer_model::{Inputs, Loaded};
 
-use super::infer::answer;
+use super::infer::prepare;
 use crate::explain;
 use crate::interrupt::stop_flag;
 use crate::progress::bar;
@@ -66,8 +65,14 @@ struct AnswerLine {
     error: Option<String>,
 }
 
-/// Answers what has no answer yet. Paths in the input are relative to its folder.
-pub fn run(loaded: &Loaded, generation: &GenerationConfig, input: &Path, output: &Path) -> Result<()> {
+/// Answers what has no answer yet, so many questions side by side. Paths in the input are relative to its folder.
+pub fn run(
+    loaded: &Loaded,
+    generation: &GenerationConfig,
+    at_a_time: usize,
+    input: &Path,
+    output: &Path,
+) -> Result<()> {
     let questions: strefer_core::Result<Vec<QuestionLine>> = Reader::open(input)?.collect();
     let questions = questions?;
     let mut ids = BTreeSet::new();
@@ -84,33 +89,65 @@ pub fn run(loaded: &Loaded, generation: &GenerationConfig, input: &Path, output:
     let folder = input.parent().unwrap_or(Path::new(""));
     let bar = bar(questions.len(), "questions");
     let mut failed = 0;
-    for line in &questions {
-        bar.inc(1);
-        if done.contains(&line.id) {
-            continue;
-        }
+    let open: Vec<&QuestionLine> = questions.iter().filter(|line| !done.contains(&line.id)).collect();
+    bar.inc(done.len() as u64);
+    for lines in open.chunks(at_a_time.max(1)) {
         if stop.load(std::sync::atomic::Ordering::Relaxed) {
             bail!("stopped; the same command goes on");
         }
-        let said = line
-            .to_question(folder)
-            .and_then(|question| answer(loaded, &question, generation, |_| ControlFlow::Continue(())));
-        let answer = match said {
-            Ok(answered) => AnswerLine { id: line.id.clone(), answer: Some(answered.text), error: None },
-            Err(error) => {
-                failed += 1;
-                AnswerLine { id: line.id.clone(), answer: None, error: Some(explain(&error)) }
-            }
-        };
-        let mut bytes = serde_json::to_vec(&answer)?;
-        bytes.push(b'\n');
+        let mut bytes = Vec::new();
+        for (line, said) in lines.iter().zip(answers(loaded, generation, lines, folder)) {
+            let id = line.id.clone();
+            let answer = match said {
+                Ok(text) => AnswerLine { id, answer: Some(text), error: None },
+                Err(error) => {
+                    failed += 1;
+                    AnswerLine { id, answer: None, error: Some(explain(&error)) }
+                }
+            };
+            serde_json::to_writer(&mut bytes, &answer)?;
+            bytes.push(b'\n');
+        }
         out.write_all(&bytes).with_context(|| format!("cannot write {}", output.display()))?;
+        bar.inc(lines.len() as u64);
     }
     bar.finish_and_clear();
     if failed > 0 {
         bail!("{failed} of {} questions could not be answered; see {}", questions.len(), output.display());
     }
     Ok(())
+}
+
+/// An answer to each of some questions, or what is wrong with it.
+fn answers(
+    loaded: &Loaded,
+    generation: &GenerationConfig,
+    lines: &[&QuestionLine],
+    folder: &Path,
+) -> Vec<Result<String>> {
+    let inputs = |line: &QuestionLine| Ok(prepare(loaded, &line.to_question(folder)?)?.1);
+    let prepared: Vec<Result<Inputs>> = lines.iter().map(|line| inputs(line)).collect();
+    let good: Vec<Inputs> = prepared.iter().flatten().cloned().collect();
+    let mut said = side_by_side(loaded, generation, &good).into_iter();
+    let mut answers = Vec::with_capacity(lines.len());
+    for inputs in prepared {
+        answers.push(match inputs {
+            Ok(_) => said.next().unwrap_or_else(|| bail!("there is no answer")),
+            Err(error) => Err(error),
+        });
+    }
+    answers
+}
+
+/// Answers to all of `inputs`, in order.
+fn side_by_side(loaded: &Loaded, generation: &GenerationConfig, inputs: &[Inputs]) -> Vec<Result<String>> {
+    if inputs.is_empty() {
+        return Vec::new();
+    }
+    match loaded.model.generate_texts(inputs, loaded.processor.tokenizer(), generation) {
+        Ok(said) => said.into_iter().map(|said| Ok(said?.text.trim().to_owned())).collect(),
+        Err(error) => inputs.iter().map(|_| Err(anyhow!("{error}"))).collect(),
+    }
 }
 
 /// Ids that have an answer. A last line that was cut off, and lines with errors, are removed: they are asked again.
