@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{DType, Device};
 use strefer_core::mixture::Turns;
 use strefer_core::placeholder::{Piece, render};
-use strefer_core::sample::{Region, TimeRef, Turn};
+use strefer_core::sample::{Region, RegionMode, TimeRef, Turn};
 use strefer_core::{Rng, Sample};
 use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, VideoLlm};
 use strefer_nn::optim::Gradients;
@@ -250,7 +250,10 @@ fn independent_turns_are_learnt_as_if_each_were_asked_alone() {
     let processor = Processor::new(&checkpoint.config, checkpoint.tokenizer.clone(), options);
     let learn = Purpose::Train(Rng::new(1, "test"));
     let mut samples = lab.samples("data");
+    // Which one of several masks is shown is drawn by the number of its region, and that is another one alone.
+    let is_fixed = |region: &Region| region.mode == RegionMode::Multi;
     samples.retain(|sample| sample.conversations.len() >= 6 && !sample.regions.is_empty());
+    samples.retain(|sample| sample.regions.iter().all(is_fixed));
     assert!(samples.len() >= 2);
     let loss = |inputs: &[Inputs]| -> (f32, usize) {
         let (sum, count) = model.loss(inputs).unwrap();
@@ -267,7 +270,7 @@ fn independent_turns_are_learnt_as_if_each_were_asked_alone() {
     }
     let (found, found_count) = loss(&together);
     assert_eq!(found_count, count);
-    assert!((found - sum).abs() < 1e-4 * sum, "{found} {sum}");
+    assert!((found - sum).abs() < 1e-5 * sum, "{found} {sum}");
 
     // A conversation tells a later answer more.
     let conversation = processor
