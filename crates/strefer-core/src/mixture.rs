@@ -29,7 +29,7 @@ impl Turns {
     }
 }
 
-/// What chance does to the frames of a sample while it is learnt, the same to all frames of the sample.
+/// What chance does to a sample while it is learnt, the same to all its frames and objects.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
@@ -39,22 +39,24 @@ pub struct Augment {
     pub blur: f64,
     /// The strongest blur: a Gaussian's standard deviation in pixels of the model's frames; the weakest is 0.3.
     pub blur_sigma: f64,
+    /// Share of the samples whose objects come without the outlines of their masks, for models that are told them.
+    pub no_outline: f64,
 }
 
 impl Default for Augment {
     fn default() -> Self {
-        Self { grey: 0.0, blur: 0.0, blur_sigma: 1.5 }
+        Self { grey: 0.0, blur: 0.0, blur_sigma: 1.5, no_outline: 0.0 }
     }
 }
 
 impl Augment {
-    /// Whether frames stay as they are.
+    /// Whether samples stay as they are.
     pub fn is_none(&self) -> bool {
-        self.grey == 0.0 && self.blur == 0.0
+        self.grey == 0.0 && self.blur == 0.0 && self.no_outline == 0.0
     }
 
     fn fault(&self) -> Option<String> {
-        let shares = [("grey", self.grey), ("blur", self.blur)];
+        let shares = [("grey", self.grey), ("blur", self.blur), ("no_outline", self.no_outline)];
         let share = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share));
         match share {
             Some((name, share)) => Some(format!("augment.{name} is {share}, not between 0 and 1")),
@@ -86,7 +88,7 @@ pub struct SourceConfig {
     /// What an answer sees of the conversation it is part of.
     #[serde(default, skip_serializing_if = "Turns::is_usual")]
     pub turns: Turns,
-    /// What chance does to the frames.
+    /// What chance does to the samples.
     #[serde(default, skip_serializing_if = "Augment::is_none")]
     pub augment: Augment,
 }

@@ -1,4 +1,4 @@
-//! What chance does to the frames of one sample.
+//! What chance does to one sample.
 
 use image::imageops::{blur, colorops::grayscale};
 use image::{DynamicImage, RgbImage};
@@ -14,6 +14,8 @@ pub struct Look {
     grey: bool,
     /// Standard deviation of a blur, in pixels.
     blur: Option<f32>,
+    /// Objects come without their masks' outlines.
+    pub no_outline: bool,
 }
 
 impl Look {
@@ -22,12 +24,12 @@ impl Look {
         let grey = rng.chance(cfg.grey);
         let blur =
             rng.chance(cfg.blur).then(|| rng.range(LEAST_SIGMA, cfg.blur_sigma.max(LEAST_SIGMA)) as f32);
-        Self { grey, blur }
+        Self { grey, blur, no_outline: rng.chance(cfg.no_outline) }
     }
 
     /// A frame of the sample, square RGB pixels in and out; `None` where nothing happens to it.
     pub fn of(&self, rgb: &[u8], side: u32) -> Option<Vec<u8>> {
-        if *self == Self::default() {
+        if !self.grey && self.blur.is_none() {
             return None;
         }
         let mut image = RgbImage::from_raw(side, side, rgb.to_vec()).expect("three bytes a pixel");
@@ -53,7 +55,7 @@ mod tests {
 
     #[test]
     fn grey_frames_have_no_colour_and_blurred_ones_no_edges() {
-        let both = Augment { grey: 1.0, blur: 1.0, blur_sigma: 2.0 };
+        let both = Augment { grey: 1.0, blur: 1.0, blur_sigma: 2.0, ..Augment::default() };
         let look = Look::draw(&both, Rng::new(1, "test"));
         let rgb: Vec<u8> =
             (0..64).flat_map(|at| if at % 8 < 4 { [200, 20, 20] } else { [20, 20, 90] }).collect();

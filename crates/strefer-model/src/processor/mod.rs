@@ -20,6 +20,7 @@ use strefer_video::Limits;
 use crate::config::VideoLlmConfig;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
+use crate::region::MaskPlace;
 use augment::Look;
 use clip::Clip;
 use drawing::Drawing;
@@ -52,7 +53,7 @@ pub struct ProcessorOptions {
     pub draw: VisualPrompt,
     /// What an answer sees of its conversation while it is learnt.
     pub turns: Turns,
-    /// What chance does to frames while learning.
+    /// What chance does to samples while learning.
     pub augment: Augment,
 }
 
@@ -139,7 +140,12 @@ impl Processor {
         let look =
             rng.map_or_else(Look::default, |rng| Look::draw(&self.options.augment, rng.named("augment")));
         let stack = clip.load(&chosen, &drawing, look)?;
-        let regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
+        let mut regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
+        if look.no_outline {
+            for place in regions.iter_mut().flat_map(|region| &mut region.places) {
+                place.outline = MaskPlace::default().outline;
+            }
+        }
         let size = self.cfg.image_size();
         let rows = stack.pixels.len() / (3 * size * size);
         let mut frames = Tensor::from_vec(stack.pixels, (rows, 3, size, size), &Device::Cpu)?;
