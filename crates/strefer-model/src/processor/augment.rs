@@ -5,6 +5,8 @@ use image::{DynamicImage, RgbImage};
 use strefer_core::Rng;
 use strefer_core::mixture::Augment;
 
+use crate::region::{MaskPlace, RegionRows};
+
 /// The weakest blur, in pixels.
 const LEAST_SIGMA: f64 = 0.3;
 
@@ -15,7 +17,7 @@ pub struct Look {
     /// Standard deviation of a blur, in pixels.
     blur: Option<f32>,
     /// Objects come without their masks' outlines.
-    pub no_outline: bool,
+    no_outline: bool,
 }
 
 impl Look {
@@ -25,6 +27,15 @@ impl Look {
         let blur =
             rng.chance(cfg.blur).then(|| rng.range(LEAST_SIGMA, cfg.blur_sigma.max(LEAST_SIGMA)) as f32);
         Self { grey, blur, no_outline: rng.chance(cfg.no_outline) }
+    }
+
+    /// Takes the outlines of masks away where that was drawn.
+    pub fn hide_outlines(&self, regions: &mut [RegionRows]) {
+        if self.no_outline {
+            for place in regions.iter_mut().flat_map(|region| &mut region.places) {
+                place.outline = MaskPlace::default().outline;
+            }
+        }
     }
 
     /// A frame of the sample, square RGB pixels in and out; `None` where nothing happens to it.
@@ -64,6 +75,18 @@ mod tests {
         let step = |at: usize| seen[3 * at].abs_diff(seen[3 * (at + 1)]);
         assert!((0..7).map(step).max() < Some(38), "{:?}", &seen[..24]);
         assert_eq!(Look::draw(&both, Rng::new(1, "test")), look);
+    }
+
+    #[test]
+    fn outlines_go_and_places_stay() {
+        let place = MaskPlace { bbox: [0.5; 4], time: 0.25, outline: [1.0; 144] };
+        let region = RegionRows { rows: vec![0], grid_masks: vec![vec![1.0]], places: vec![place] };
+        for (share, left) in [(0.0, 1.0), (1.0, 0.0)] {
+            let cfg = Augment { no_outline: share, ..Augment::default() };
+            let mut regions = [region.clone()];
+            Look::draw(&cfg, Rng::new(1, "test")).hide_outlines(&mut regions);
+            assert_eq!(regions[0].places, [MaskPlace { outline: [left; 144], ..place }]);
+        }
     }
 
     #[test]

@@ -20,7 +20,6 @@ use strefer_video::Limits;
 use crate::config::VideoLlmConfig;
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
-use crate::region::MaskPlace;
 use augment::Look;
 use clip::Clip;
 use drawing::Drawing;
@@ -141,11 +140,7 @@ impl Processor {
             rng.map_or_else(Look::default, |rng| Look::draw(&self.options.augment, rng.named("augment")));
         let stack = clip.load(&chosen, &drawing, look)?;
         let mut regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
-        if look.no_outline {
-            for place in regions.iter_mut().flat_map(|region| &mut region.places) {
-                place.outline = MaskPlace::default().outline;
-            }
-        }
+        look.hide_outlines(&mut regions);
         let size = self.cfg.image_size();
         let rows = stack.pixels.len() / (3 * size * size);
         let mut frames = Tensor::from_vec(stack.pixels, (rows, 3, size, size), &Device::Cpu)?;
