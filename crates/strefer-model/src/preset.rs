@@ -56,7 +56,7 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
         },
         connector: ConnectorConfig::Mlp(MlpConfig { pooled_side: 2, newline: Newline::NoToken }),
         // One token for every frame shown: an action is told from its neighbouring frames.
-        region: Some(RegionConfig { max_tokens: 8, place: true }),
+        region: Some(RegionConfig { max_tokens: 8, place: true, outline: false }),
         time: TimeConfig::Tokens(TINY_TIME),
         llm: DecoderConfig { intermediate_size: 256, ..DecoderConfig::tiny(tokenizer.vocab_size()) },
         chat: ChatPreset::Phi3,

@@ -49,7 +49,7 @@ fn config(connector: ConnectorConfig) -> VideoLlmConfig {
             feature: FeatureLayer::LastNormed,
         },
         connector,
-        region: Some(RegionConfig { max_tokens: 2, place: true }),
+        region: Some(RegionConfig { max_tokens: 2, place: true, outline: true }),
         time: TimeConfig::Text,
         llm: DecoderConfig {
             hidden_size: 16,

@@ -14,16 +14,19 @@ use super::place::{MaskPlace, Place};
 pub struct RegionConfig {
     /// The most tokens of one object; more frames are merged.
     pub max_tokens: usize,
-    /// Whether tokens are told where and when each mask lies, how it moves from and to its neighbours and which outline it
-    /// has, by a vector added in the language space, where what is pooled does not drown it (Osprey, arXiv 2312.10032, has a
-    /// spatial token made of the mask).
+    /// Whether tokens are told where and when each mask lies and how it moves from and to its neighbours, by a vector added in
+    /// the language space, where what is pooled does not drown it (Osprey, arXiv 2312.10032, has a spatial token made of the
+    /// mask).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub place: bool,
+    /// Whether they are told the outline of each mask, too: 12 by 12 cells of its box. Needs `place`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outline: bool,
 }
 
 impl Default for RegionConfig {
     fn default() -> Self {
-        Self { max_tokens: 4, place: false }
+        Self { max_tokens: 4, place: false, outline: false }
     }
 }
 
@@ -65,7 +68,11 @@ impl RegionEncoder {
     pub fn new(cfg: &RegionConfig, vision_dim: usize, text_dim: usize, vb: VarBuilder) -> Result<Self> {
         let fc1 = linear(vision_dim, text_dim, vb.pp("feat_linear.0"))?;
         let fc2 = linear(text_dim, text_dim, vb.pp("feat_linear.2"))?;
-        let place = if cfg.place { Some(Place::new(text_dim, vb.pp("place"))?) } else { None };
+        let place = match cfg.place {
+            true => Some(Place::new(cfg.outline, text_dim, vb.pp("place"))?),
+            false if cfg.outline => bail!("region.outline is told as part of region.place, which is off"),
+            false => None,
+        };
         Ok(Self { fc1, fc2, place, max_tokens: cfg.max_tokens })
     }
 

@@ -16,9 +16,6 @@ const NUMBERS: usize = 3 * 4;
 /// Cells of an outline along each side.
 const CELLS: usize = 12;
 
-/// Inputs of the map: waves of the numbers, the outline, waves of the time.
-const INPUTS: usize = NUMBERS * WAVES + CELLS * CELLS + WAVES;
-
 /// Where and when a mask lies, and its outline.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MaskPlace {
@@ -71,12 +68,15 @@ fn outline(mask: &Mask, area: PixelBox) -> [f32; CELLS * CELLS] {
 
 /// A linear map of waves of the numbers. Movement could be found by comparing tokens, but is read from one far sooner.
 #[derive(Debug, Clone)]
-pub(super) struct Place(Linear);
+pub(super) struct Place {
+    linear: Linear,
+    outline: bool,
+}
 
 impl Place {
     /// Parameter `weight` below `vb`.
-    pub fn new(text_dim: usize, vb: VarBuilder) -> Result<Self> {
-        Ok(Self(linear_no_bias(INPUTS, text_dim, vb)?))
+    pub fn new(outline: bool, text_dim: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self { linear: linear_no_bias(inputs(outline), text_dim, vb)?, outline })
     }
 
     /// One vector for each frame of each region, `(k, d)` in f32.
@@ -90,13 +90,20 @@ impl Place {
             k += region.places.len();
             for (at, place) in region.places.iter().enumerate() {
                 inputs.extend(numbers(&region.places, at).into_iter().flat_map(waves_of));
-                inputs.extend(place.outline);
+                if self.outline {
+                    inputs.extend(place.outline);
+                }
                 inputs.extend(waves_of(place.time));
             }
         }
-        let inputs = Tensor::from_vec(inputs, (k, INPUTS), device)?;
-        self.0.forward(&inputs)?.to_dtype(DType::F32)
+        let inputs = Tensor::from_vec(inputs, (k, self.linear.weight().dim(1)?), device)?;
+        self.linear.forward(&inputs)?.to_dtype(DType::F32)
     }
+}
+
+/// Inputs of the map: waves of the numbers, the outline where it is told, waves of the time.
+fn inputs(outline: bool) -> usize {
+    NUMBERS * WAVES + if outline { CELLS * CELLS } else { 0 } + WAVES
 }
 
 /// The waves of a number from 0 to 1, as which the map sees the time too: its last columns are the time's.
