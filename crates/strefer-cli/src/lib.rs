@@ -4,6 +4,8 @@
 
 pub mod args;
 pub mod commands;
+#[cfg(feature = "hub")]
+mod hub;
 mod interrupt;
 mod model_dir;
 mod process;

@@ -1,9 +1,10 @@
 //! Arguments that several jobs share.
 
+mod hub;
 mod marks;
 mod score;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
@@ -12,15 +13,19 @@ use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
 
 use crate::model_dir::find_model;
 
+pub use hub::HubArgs;
 pub use marks::MarkArgs;
 pub use score::ScoreRunArgs;
 
 /// Which model, where and how.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Checkpoint folder; the model that comes with the program when absent
+    /// Checkpoint folder, or `hf:OWNER/NAME[@REVISION]` for a model of the hub; the model that comes with the program when
+    /// absent
     #[arg(long)]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    hub: HubArgs,
     /// Type of the weights in memory
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     pub dtype: Precision,
@@ -51,11 +56,20 @@ impl From<Precision> for DType {
 }
 
 impl ModelArgs {
+    /// The model's folder; a model of the hub is downloaded if it has to be.
+    pub fn folder(&self) -> anyhow::Result<PathBuf> {
+        self.hub.folder(&find_model(self.model.as_deref())?)
+    }
+
     /// Loads the model.
     pub fn load(&self, options: ProcessorOptions) -> anyhow::Result<Loaded> {
-        let dir = find_model(self.model.as_deref())?;
+        self.load_from(&self.folder()?, options)
+    }
+
+    /// Loads the model from its [folder](Self::folder).
+    pub fn load_from(&self, folder: &Path, options: ProcessorOptions) -> anyhow::Result<Loaded> {
         let language = self.language.as_ref().map(Gguf::open).transpose()?;
-        Ok(Checkpoint::open(&dir)?.load_with(language, &device()?, self.dtype.into(), options)?)
+        Ok(Checkpoint::open(folder)?.load_with(language, &device()?, self.dtype.into(), options)?)
     }
 }
 

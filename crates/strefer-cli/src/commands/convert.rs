@@ -8,14 +8,16 @@ use strefer_llm::gguf::Quantisation;
 use strefer_model::Checkpoint;
 use strefer_model::convert::{Conversion, Form, TensorFacts, convert, tensor_facts};
 
-use crate::args::Precision;
+use crate::args::{HubArgs, Precision};
 use crate::progress::bar;
 
 /// Write a checkpoint in another form, or list its tensors with sizes and digests
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// Checkpoint folder, ours or of a published family
+    /// Checkpoint folder, ours or of a published family; or `hf:OWNER/NAME[@REVISION]` for a model of the hub
     source: PathBuf,
+    #[command(flatten)]
+    hub: HubArgs,
     /// The folder to write; without it the tensors of SOURCE are listed and nothing is written
     #[arg(long)]
     out: Option<PathBuf>,
@@ -73,11 +75,12 @@ impl From<Quant> for Quantisation {
 
 /// Runs it.
 pub fn run(args: &ConvertArgs) -> Result<()> {
+    let source = args.hub.folder(&args.source)?;
     if let Some(path) = &args.gguf {
-        return export(&args.source, path, args.quant.into());
+        return export(&source, path, args.quant.into());
     }
     let folder = match &args.out {
-        None => &args.source,
+        None => &source,
         Some(out) => {
             let conversion = Conversion {
                 form: match args.to {
@@ -86,9 +89,9 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
                 },
                 dtype: args.dtype.map(Into::into),
                 merge_lora: args.merge_lora,
-                fill: args.fill.as_ref().map(Checkpoint::open).transpose()?,
+                fill: args.fill()?,
             };
-            convert(&Checkpoint::open(&args.source)?, out, &conversion)
+            convert(&Checkpoint::open(&source)?, out, &conversion)
                 .with_context(|| format!("converting {} to {}", args.source.display(), out.display()))?;
             out
         }
@@ -120,6 +123,13 @@ fn export(source: &Path, path: &Path, quantisation: Quantisation) -> Result<()> 
     progress.finish_and_clear();
     println!("{} ({:.1} MB, {})", path.display(), path.metadata()?.len() as f64 / 1e6, quantisation.name());
     Ok(())
+}
+
+impl ConvertArgs {
+    fn fill(&self) -> Result<Option<Checkpoint>> {
+        let Some(fill) = &self.fill else { return Ok(None) };
+        Ok(Some(Checkpoint::open(self.hub.folder(fill)?)?))
+    }
 }
 
 fn print_table(facts: &[TensorFacts]) {

@@ -36,6 +36,8 @@ pub struct EvalArgs {
 
 /// Runs it.
 pub fn run(args: &EvalArgs) -> Result<()> {
+    // Before the folder is made: a download that breaks is started again with the same words.
+    let model = args.model.folder()?;
     std::fs::create_dir(&args.out)
         .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     let all: strefer_core::Result<Vec<Sample>> = read_records(&args.samples)?.collect();
@@ -50,7 +52,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         draw: args.draw,
         ..ProcessorOptions::default()
     };
-    let loaded = args.model.load(options)?;
+    let loaded = args.model.load_from(&model, options)?;
     let mut looks: Vec<Vec<Answer>> = Vec::new();
     for (look, name) in [(Look::Real, "real"), (Look::Blind, "blind"), (Look::OtherMask, "other mask")] {
         let bar = bar(samples.len(), name);

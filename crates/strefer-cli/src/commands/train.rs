@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use strefer_train::{Outcome, TrainConfig, Trainer};
 
-use crate::args::{device, key_value};
+use crate::args::{HubArgs, device, key_value};
 use crate::interrupt::stop_flag;
 use crate::progress::TrainBar;
 
@@ -21,11 +21,14 @@ pub struct TrainArgs {
     /// Set a single value, such as steps.total=100
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     overrides: Vec<(String, String)>,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 /// Runs it.
 pub fn run(args: &TrainArgs) -> Result<()> {
-    let config = TrainConfig::load(&args.config, &args.overrides)?;
+    let mut config = TrainConfig::load(&args.config, &args.overrides)?;
+    config.init = args.hub.folder(&config.init)?;
     let output = config.output.clone();
     let mut trainer = Trainer::new(config, args.resume, &device()?)
         .with_context(|| format!("cannot start the run {}", args.config.display()))?;
