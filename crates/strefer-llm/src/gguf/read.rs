@@ -30,7 +30,7 @@ impl Gguf {
         let io = |source| Error::Io { path: path.clone(), source };
         let mut file = BufReader::new(File::open(&path).map_err(io)?);
         let content = gguf_file::Content::read(&mut file)
-            .map_err(|error| Error::Gguf(format!("{}: {error}", path.display())))?;
+            .map_err(|error| Error::Gguf(format!("{}: {}", path.display(), first_line(&error))))?;
         let length = file.seek(SeekFrom::End(0)).map_err(io)?;
         for (name, info) in &content.tensor_infos {
             let bytes = info.shape.elem_count() / info.ggml_dtype.block_size() * info.ggml_dtype.type_size();
@@ -84,6 +84,11 @@ impl Gguf {
         let theirs = theirs.ok_or_else(|| bad(format!("there is no tensor for {ours:?}")))?;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let tensor = self.content.tensor(&mut *file, &theirs, device);
-        tensor.map(Arc::new).map_err(|error| bad(format!("{theirs:?}: {error}")))
+        tensor.map(Arc::new).map_err(|error| bad(format!("{theirs:?}: {}", first_line(&error))))
     }
+}
+
+/// What went wrong, without the trace that candle may put below it.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
