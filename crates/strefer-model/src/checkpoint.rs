@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
-use strefer_llm::gguf::{self, Gguf, Quantisation};
+use strefer_llm::gguf::{self, Export, Gguf, Quantisation};
 use strefer_llm::{GenerationConfig, Tokenizer};
 use strefer_nn::{Declared, ParamStore, Weights, save_safetensors};
 
@@ -170,8 +170,13 @@ impl Checkpoint {
             weights = weights.merge_lora(lora.alpha)?;
         }
         let below = format!("{}.", prefix::LANGUAGE);
-        let cfg = &self.config.llm;
-        Ok(gguf::export(path, cfg, &self.tokenizer, &weights, &below, quantisation, progress)?)
+        let export = Export {
+            cfg: &self.config.llm,
+            tokenizer: &self.tokenizer,
+            eos: self.config.tokens.eos.first().copied(),
+            quantisation,
+        };
+        Ok(gguf::export(path, &export, &weights, &below, progress)?)
     }
 
     /// Writes a folder that was not there before, in one step. `origin` is that of the checkpoint the weights began as:

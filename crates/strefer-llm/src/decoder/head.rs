@@ -53,9 +53,9 @@ impl Head {
     /// The rows in use: `(v, d)` and `(v)`.
     fn rows(&self) -> Result<(Tensor, Option<Tensor>)> {
         let Some(Additional { additional_fc, first_id }) = &self.additional else {
-            return Ok((self.lm_head.weight().clone(), self.lm_head.bias().cloned()));
+            return Ok((self.lm_head.effective_weight()?, self.lm_head.bias().cloned()));
         };
-        let old = self.lm_head.weight().narrow(0, 0, *first_id)?;
+        let old = self.lm_head.effective_weight()?.narrow(0, 0, *first_id)?;
         let weight = Tensor::cat(&[&old, additional_fc.weight()], 0)?;
         let bias = match (self.lm_head.bias(), additional_fc.bias()) {
             (Some(old), Some(new)) => Some(Tensor::cat(&[&old.narrow(0, 0, *first_id)?, new], 0)?),

@@ -4,10 +4,9 @@ use candle_core::quantized::gguf_file::Value;
 use serde_json::Value as Json;
 
 use super::names::architecture;
-use super::recipe::Quantisation;
-use crate::decoder::{DecoderConfig, RopeScaling};
+use super::write::Export;
+use crate::decoder::RopeScaling;
 use crate::error::{Error, Result};
-use crate::tokenizer::Tokenizer;
 
 /// Types of tokens in `tokenizer.ggml.token_type`.
 const NORMAL: i32 = 1;
@@ -27,12 +26,8 @@ fn count(value: usize) -> Result<Value> {
 ///
 /// # Errors
 /// A model that llama.cpp has no form for.
-pub fn metadata(
-    cfg: &DecoderConfig,
-    tokenizer: &Tokenizer,
-    name: &str,
-    quantisation: Quantisation,
-) -> Result<Vec<(String, Value)>> {
+pub fn metadata(export: &Export<'_>, name: &str) -> Result<Vec<(String, Value)>> {
+    let Export { cfg, quantisation, .. } = *export;
     let refuse = |what: &str| Err(Error::Gguf(format!("llama.cpp has no form for {what}")));
     if cfg.extra_rows.is_some() {
         return refuse("token rows in matrices of their own");
@@ -71,15 +66,17 @@ pub fn metadata(
         }
         Some(RopeScaling::Longrope { .. }) | None => {}
     }
-    values.extend(vocabulary(cfg, tokenizer)?);
+    values.extend(vocabulary(export)?);
     Ok(values)
 }
 
 /// The tokenizer: byte-level BPE with its merges. Another kind is left out: such a file takes tokens only.
-fn vocabulary(cfg: &DecoderConfig, tokenizer: &Tokenizer) -> Result<Vec<(String, Value)>> {
+fn vocabulary(export: &Export<'_>) -> Result<Vec<(String, Value)>> {
+    let Export { cfg, tokenizer, eos, .. } = *export;
     let key = |key: &str| format!("tokenizer.ggml.{key}");
     let json = tokenizer.to_json()?;
-    if !is_byte_level(&json) {
+    let cuts = &json["pre_tokenizer"];
+    if json["model"]["type"] != "BPE" || !mentions(cuts, "ByteLevel") {
         return Ok(vec![(key("model"), text("none"))]);
     }
     let special: Vec<u64> = json["added_tokens"]
@@ -99,14 +96,18 @@ fn vocabulary(cfg: &DecoderConfig, tokenizer: &Tokenizer) -> Result<Vec<(String,
         tokens.push(Value::String(known.unwrap_or_else(|| format!("[PAD{id}]"))));
     }
     let merges = json["model"]["merges"].as_array().into_iter().flatten().filter_map(merge);
-    Ok(vec![
+    // Qwen2 cuts text by a pattern of its own before it goes by bytes, GPT-2 as the bytes' own pattern says.
+    let pre = if mentions(cuts, "Split") { "qwen2" } else { "gpt-2" };
+    let mut values = vec![
         (key("model"), text("gpt2")),
-        (key("pre"), text("qwen2")),
+        (key("pre"), text(pre)),
         (key("tokens"), Value::Array(tokens)),
         (key("token_type"), Value::Array(kinds)),
         (key("merges"), Value::Array(merges.map(Value::String).collect())),
         (key("add_bos_token"), Value::Bool(false)),
-    ])
+    ];
+    values.extend(eos.map(|eos| (key("eos_token_id"), Value::U32(eos))));
+    Ok(values)
 }
 
 /// A merge, written as one text or as two.
@@ -118,15 +119,14 @@ fn merge(json: &Json) -> Option<String> {
     }
 }
 
-fn is_byte_level(json: &Json) -> bool {
-    fn mentions(json: &Json) -> bool {
-        match json {
-            Json::Object(fields) => {
-                fields.get("type").is_some_and(|kind| kind == "ByteLevel") || fields.values().any(mentions)
-            }
-            Json::Array(items) => items.iter().any(mentions),
-            _ => false,
+/// Whether a part of a tokenizer is, or holds, one of this type.
+fn mentions(json: &Json, wanted: &str) -> bool {
+    match json {
+        Json::Object(fields) => {
+            let own = fields.get("type").is_some_and(|kind| kind == wanted);
+            own || fields.values().any(|field| mentions(field, wanted))
         }
+        Json::Array(items) => items.iter().any(|item| mentions(item, wanted)),
+        _ => false,
     }
-    json["model"]["type"] == "BPE" && mentions(&json["pre_tokenizer"])
 }

@@ -8,4 +8,4 @@ mod write;
 
 pub use read::Gguf;
 pub use recipe::Quantisation;
-pub use write::export;
+pub use write::{Export, export};

@@ -16,7 +16,20 @@ use crate::decoder::DecoderConfig;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
-/// Writes the decoder of `cfg` as a GGUF file that llama.cpp and [`super::Gguf`] read. `weights` has its parameters below
+/// What a GGUF file is made of besides the weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Export<'a> {
+    /// The decoder.
+    pub cfg: &'a DecoderConfig,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// The token that ends an answer.
+    pub eos: Option<u32>,
+    /// How weights are quantised.
+    pub quantisation: Quantisation,
+}
+
+/// Writes a decoder as a GGUF file that llama.cpp and [`super::Gguf`] read. `weights` has its parameters below
 /// `prefix`; others are not looked at. Appears in one step; the quantised weights are in memory together.
 ///
 /// # Errors
@@ -24,15 +37,14 @@ use crate::tokenizer::Tokenizer;
 /// tensor that cannot be read, a disk that refuses.
 pub fn export(
     path: &Path,
-    cfg: &DecoderConfig,
-    tokenizer: &Tokenizer,
+    export: &Export<'_>,
     weights: &Weights,
     prefix: &str,
-    quantisation: Quantisation,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<()> {
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let metadata = metadata(cfg, tokenizer, &name, quantisation)?;
+    let metadata = metadata(export, &name)?;
+    let Export { cfg, quantisation, .. } = *export;
     let ours: Vec<&str> = weights.names().filter(|name| name.starts_with(prefix)).collect();
     let mut tensors: Vec<(String, Arc<QTensor>)> = Vec::with_capacity(ours.len());
     for (at, full) in ours.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use strefer_llm::decoder::{ExtraRows, Layout};
-use strefer_llm::gguf::{Gguf, Quantisation, export};
+use strefer_llm::gguf::{Export, Gguf, Quantisation, export};
 use strefer_llm::{Decoder, DecoderConfig, Error, Tokenizer, train_bpe};
 use strefer_nn::ops::AttentionMask;
 use strefer_nn::{ParamStore, Weights};
@@ -32,18 +32,12 @@ impl Bench {
     fn export(&self, quantisation: Quantisation) -> Result<PathBuf, Error> {
         let path = self.dir.path().join(format!("{}.gguf", quantisation.name()));
         let mut seen = 0;
-        export(
-            &path,
-            &self.cfg,
-            &tokenizer(),
-            &self.weights,
-            "language_model.",
-            quantisation,
-            |done, all| {
-                assert!(done > seen && done <= all);
-                seen = done;
-            },
-        )?;
+        let tokenizer = tokenizer();
+        let made_of = Export { cfg: &self.cfg, tokenizer: &tokenizer, eos: Some(0), quantisation };
+        export(&path, &made_of, &self.weights, "language_model.", |done, all| {
+            assert!(done > seen && done <= all);
+            seen = done;
+        })?;
         Ok(path)
     }
 
@@ -120,6 +114,16 @@ fn another_weight_gives_other_logits() {
     let path = other.export(Quantisation::Q8_0).unwrap();
     decoder.quantise(&Gguf::open(path).unwrap(), &Device::Cpu).unwrap();
     assert!(distance(&same, &logits(&decoder)) > 0.5);
+}
+
+#[test]
+fn a_loss_out_of_quantised_weights_is_refused() {
+    let bench = Bench::new(configs().remove(0));
+    let decoder = bench.quantised(&bench.export(Quantisation::Q8_0).unwrap());
+    let hidden = Tensor::zeros((1, 3, 256), DType::F32, &Device::Cpu).unwrap();
+    let labels = Tensor::new(&[[1i64, 2, 3]], &Device::Cpu).unwrap();
+    assert!(bench.plain.loss(&hidden, &labels).is_ok());
+    assert!(decoder.loss(&hidden, &labels).unwrap_err().to_string().contains("quantised"));
 }
 
 #[test]
