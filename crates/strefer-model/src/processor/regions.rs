@@ -88,6 +88,7 @@ pub fn rows(
     blind: bool,
 ) -> Result<Vec<RegionRows>> {
     let side = cfg.grid_side();
+    let outlines = cfg.region.is_some_and(|region| region.outline);
     let mut regions = Vec::with_capacity(chosen.len());
     for (index, frames) in chosen.iter().enumerate() {
         let mut region = RegionRows { rows: Vec::new(), grid_masks: Vec::new(), places: Vec::new() };
@@ -98,7 +99,8 @@ pub fn rows(
                 Some(mask) => {
                     let padded = cfg.frames.region_fit == Fit::Pad;
                     let mask = if padded { mask.pad_to_square() } else { mask };
-                    (grid_mask(&mask, side, side), MaskPlace::new(&mask, time))
+                    let place = MaskPlace::new(&mask, time);
+                    (grid_mask(&mask, side, side), if outlines { place.with_outline(&mask) } else { place })
                 }
             };
             region.places.push(place);

@@ -23,7 +23,7 @@ pub struct MaskPlace {
     pub bbox: [f32; 4],
     /// When its frame is shown: 0 at the start of the video, 1 at its end.
     pub time: f32,
-    /// Shares of the cells of its box that it covers, row by row, 12 by 12.
+    /// Shares of the cells of its box that it covers, row by row, 12 by 12; zeros where they are not told.
     pub outline: [f32; CELLS * CELLS],
 }
 
@@ -34,13 +34,19 @@ impl Default for MaskPlace {
 }
 
 impl MaskPlace {
-    /// The place of a mask in a frame that is shown at the share `time` of the video.
+    /// The place of a mask in a frame that is shown at the share `time` of the video, without its outline.
     pub fn new(mask: &Mask, time: f32) -> Self {
         let Some(found) = mask.bbox() else { return Self { time, ..Self::default() } };
         let (height, width) = (mask.height() as f32, mask.width() as f32);
         let [x0, x1, y0, y1] = [found.x0, found.x1, found.y0, found.y1].map(|side| side as f32);
         let bbox = [(x0 + x1) / 2.0 / width, (y0 + y1) / 2.0 / height, (x1 - x0) / width, (y1 - y0) / height];
-        Self { bbox, time, outline: outline(mask, found) }
+        Self { bbox, time, ..Self::default() }
+    }
+
+    /// The same with the outline of the mask.
+    #[must_use]
+    pub fn with_outline(self, mask: &Mask) -> Self {
+        mask.bbox().map_or(self, |found| Self { outline: outline(mask, found), ..self })
     }
 
     /// The place that `row` tells: box, time, outline; `None` unless it has as many numbers.
@@ -131,8 +137,8 @@ mod tests {
     #[test]
     fn boxes_are_shares_of_the_picture() {
         let mask = Mask::from_fn(10, 20, |y, x| (2..4).contains(&y) && (5..15).contains(&x));
-        let outline = [1.0; CELLS * CELLS];
-        assert_eq!(MaskPlace::new(&mask, 0.5), MaskPlace { bbox: [0.5, 0.3, 0.5, 0.2], time: 0.5, outline });
+        let place = MaskPlace { bbox: [0.5, 0.3, 0.5, 0.2], time: 0.5, ..MaskPlace::default() };
+        assert_eq!(MaskPlace::new(&mask, 0.5), place);
         assert_eq!(MaskPlace::new(&Mask::from_fn(4, 4, |_, _| false), 0.0), MaskPlace::default());
     }
 
@@ -140,10 +146,11 @@ mod tests {
     fn outlines_are_shares_of_the_cells_of_the_box() {
         // A triangle of 24 rows, its tip in the first.
         let mask = Mask::from_fn(40, 60, |y, x| (8..32).contains(&y) && x.abs_diff(30) <= (y - 8) / 2);
-        let outline = MaskPlace::new(&mask, 0.0).outline;
+        let outline = MaskPlace::default().with_outline(&mask).outline;
         let row = |row: usize| outline[row * CELLS..][..CELLS].iter().sum::<f32>();
         assert!(row(0) < 1.0 && row(5) > 4.0 && row(5) < 8.0 && row(11) > 11.0, "{outline:?}");
-        let tiny = MaskPlace::new(&Mask::from_fn(9, 9, |y, x| (y, x) == (3, 4)), 0.0);
+        let pixel = Mask::from_fn(9, 9, |y, x| (y, x) == (3, 4));
+        let tiny = MaskPlace::new(&pixel, 0.0).with_outline(&pixel);
         assert_eq!(tiny.outline, [1.0; CELLS * CELLS]);
         let row: Vec<f32> = [&tiny.bbox[..], &[0.0], &tiny.outline].concat();
         assert_eq!((MaskPlace::from_row(&row), MaskPlace::from_row(&row[1..])), (Some(tiny), None));
