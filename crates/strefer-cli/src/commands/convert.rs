@@ -34,7 +34,7 @@ pub struct ConvertArgs {
     #[arg(long, requires = "out")]
     fill: Option<PathBuf>,
     /// Write the language model alone to this file, with quantised weights, for llama.cpp and for --language
-    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "json"])]
     gguf: Option<PathBuf>,
     /// How --gguf quantises
     #[arg(long, value_enum, default_value_t = Quant::Q8_0, requires = "gguf")]

@@ -125,7 +125,7 @@ pub fn run(args: &InferArgs) -> Result<()> {
     let generation = args.generation.over(&loaded.generation);
     generation.validate()?;
     if let (Some(input), Some(output)) = (&args.input, &args.output) {
-        return infer_file::run(&loaded, &generation, args.batch.get(), input, output);
+        return infer_file::run(&loaded, &generation, args.batch, input, output);
     }
     let question = args.question()?;
     if args.overlay.as_ref().is_some_and(|path| path.exists()) {

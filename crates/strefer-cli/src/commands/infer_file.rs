@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -69,7 +70,7 @@ struct AnswerLine {
 pub fn run(
     loaded: &Loaded,
     generation: &GenerationConfig,
-    at_a_time: usize,
+    at_a_time: NonZeroUsize,
     input: &Path,
     output: &Path,
 ) -> Result<()> {
@@ -90,8 +91,8 @@ pub fn run(
     let bar = bar(questions.len(), "questions");
     let mut failed = 0;
     let open: Vec<&QuestionLine> = questions.iter().filter(|line| !done.contains(&line.id)).collect();
-    bar.inc(done.len() as u64);
-    for lines in open.chunks(at_a_time.max(1)) {
+    bar.inc((questions.len() - open.len()) as u64);
+    for lines in open.chunks(at_a_time.get()) {
         if stop.load(std::sync::atomic::Ordering::Relaxed) {
             bail!("stopped; the same command goes on");
         }

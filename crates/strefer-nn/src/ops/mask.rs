@@ -258,6 +258,14 @@ mod tests {
     }
 
     #[test]
+    fn branches_and_a_window_are_refused_together() {
+        let mask = AttentionMask::causal().with_branches(1, &[0, 1, 2]).unwrap();
+        assert!(mask.check(1, 3, 3).is_ok());
+        let said = mask.with_window(Some(2)).check(1, 3, 3).unwrap_err().to_string();
+        assert!(said.contains("sliding window"), "{said}");
+    }
+
+    #[test]
     fn a_mask_of_another_size_is_refused() {
         let mask = AttentionMask::causal().with_padding(2, &[true; 6]).unwrap();
         assert!(mask.check(2, 3, 3).is_ok());
