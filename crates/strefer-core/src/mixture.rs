@@ -35,6 +35,9 @@ impl Turns {
 pub struct Augment {
     /// Share of the samples whose frames lose their colours. Nothing should be asked about those.
     pub grey: f64,
+    /// Share of the samples whose colours are others: the hue turned by any angle, each channel dimmed by up to a half.
+    /// Nothing should be asked about those colours either.
+    pub recolour: f64,
     /// Share of the samples whose frames are blurred.
     pub blur: f64,
     /// The strongest blur: a Gaussian's standard deviation in pixels of the model's frames; the weakest is 0.3.
@@ -45,19 +48,27 @@ pub struct Augment {
 
 impl Default for Augment {
     fn default() -> Self {
-        Self { grey: 0.0, blur: 0.0, blur_sigma: 1.5, no_outline: 0.0 }
+        Self { grey: 0.0, recolour: 0.0, blur: 0.0, blur_sigma: 1.5, no_outline: 0.0 }
     }
 }
 
 impl Augment {
     /// Whether samples stay as they are.
     pub fn is_none(&self) -> bool {
-        self.grey == 0.0 && self.blur == 0.0 && self.no_outline == 0.0
+        self.shares().into_iter().all(|(_, share)| share == 0.0)
+    }
+
+    fn shares(&self) -> [(&'static str, f64); 4] {
+        [
+            ("grey", self.grey),
+            ("recolour", self.recolour),
+            ("blur", self.blur),
+            ("no_outline", self.no_outline),
+        ]
     }
 
     fn fault(&self) -> Option<String> {
-        let shares = [("grey", self.grey), ("blur", self.blur), ("no_outline", self.no_outline)];
-        let share = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share));
+        let share = self.shares().into_iter().find(|(_, share)| !(0.0..=1.0).contains(share));
         match share {
             Some((name, share)) => Some(format!("augment.{name} is {share}, not between 0 and 1")),
             None if !(0.3..=64.0).contains(&self.blur_sigma) => {

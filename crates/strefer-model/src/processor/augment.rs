@@ -1,6 +1,7 @@
 //! What chance does to one sample.
 
-use image::imageops::{blur, colorops::grayscale};
+use image::imageops::blur;
+use image::imageops::colorops::{grayscale, huerotate};
 use image::{DynamicImage, RgbImage};
 use strefer_core::Rng;
 use strefer_core::mixture::Augment;
@@ -10,10 +11,23 @@ use crate::region::{MaskPlace, RegionRows};
 /// The weakest blur, in pixels.
 const LEAST_SIGMA: f64 = 0.3;
 
+/// How much of a channel is left at least where colours are changed.
+const LEAST_GAIN: f64 = 0.5;
+
+/// Other colours.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Recolour {
+    /// By how much the hue turns, in degrees.
+    degrees: i32,
+    /// What is left of red, green and blue after that.
+    gains: [f32; 3],
+}
+
 /// What was drawn for one sample; all its frames look alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Look {
     grey: bool,
+    colours: Option<Recolour>,
     /// Standard deviation of a blur, in pixels.
     blur: Option<f32>,
     /// Objects come without their masks' outlines.
@@ -26,7 +40,12 @@ impl Look {
         let grey = rng.chance(cfg.grey);
         let blur =
             rng.chance(cfg.blur).then(|| rng.range(LEAST_SIGMA, cfg.blur_sigma.max(LEAST_SIGMA)) as f32);
-        Self { grey, blur, no_outline: rng.chance(cfg.no_outline) }
+        let no_outline = rng.chance(cfg.no_outline);
+        let colours = rng.chance(cfg.recolour).then(|| Recolour {
+            degrees: rng.range(0.0, 360.0) as i32,
+            gains: std::array::from_fn(|_| rng.range(LEAST_GAIN, 1.0) as f32),
+        });
+        Self { grey, colours, blur, no_outline }
     }
 
     /// Takes the outlines of masks away where that was drawn.
@@ -40,10 +59,16 @@ impl Look {
 
     /// A frame of the sample, square RGB pixels in and out; `None` where nothing happens to it.
     pub fn of(&self, rgb: &[u8], side: u32) -> Option<Vec<u8>> {
-        if !self.grey && self.blur.is_none() {
+        if !self.grey && self.colours.is_none() && self.blur.is_none() {
             return None;
         }
         let mut image = RgbImage::from_raw(side, side, rgb.to_vec()).expect("three bytes a pixel");
+        if let Some(Recolour { degrees, gains }) = self.colours {
+            image = huerotate(&image, degrees);
+            for pixel in image.pixels_mut() {
+                pixel.0 = std::array::from_fn(|at| (f32::from(pixel.0[at]) * gains[at]) as u8);
+            }
+        }
         if self.grey {
             image = DynamicImage::ImageLuma8(grayscale(&image)).into_rgb8();
         }
@@ -75,6 +100,24 @@ mod tests {
         let step = |at: usize| seen[3 * at].abs_diff(seen[3 * (at + 1)]);
         assert!((0..7).map(step).max() < Some(38), "{:?}", &seen[..24]);
         assert_eq!(Look::draw(&both, Rng::new(1, "test")), look);
+    }
+
+    #[test]
+    fn other_colours_keep_what_is_light_and_what_is_dark() {
+        let cfg = Augment { recolour: 1.0, ..Augment::default() };
+        let rgb: Vec<u8> =
+            (0..64).flat_map(|at| if at % 8 < 4 { [220, 40, 40] } else { [20, 10, 10] }).collect();
+        let looks: Vec<_> = (0..20).map(|at| Look::draw(&cfg, Rng::new(1, "test").at(at))).collect();
+        for look in &looks {
+            let seen = look.of(&rgb, 8).unwrap();
+            let sum = |at: usize| seen[3 * at..3 * at + 3].iter().map(|&byte| u32::from(byte)).sum::<u32>();
+            assert!(sum(0) > 2 * sum(7), "{look:?}: {:?}", &seen[..24]);
+        }
+        let reddest = looks.iter().filter(|look| {
+            let seen = look.of(&rgb, 8).unwrap();
+            seen[0] > seen[1] && seen[0] > seen[2]
+        });
+        assert!((1..15).contains(&reddest.count()));
     }
 
     #[test]
