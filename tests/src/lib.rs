@@ -8,8 +8,8 @@ use strefer_core::records::VideoKind;
 use strefer_core::{IndexSpace, Sample, UniformRule};
 use strefer_engine::config::Form;
 use strefer_engine::{EngineConfig, InstructConfig};
-use strefer_model::VisualPrompt;
 use strefer_model::preset::init_tiny;
+use strefer_model::{LabelRule, VisualPrompt};
 use strefer_nn::{Schedule, Shape, WarmUp};
 use strefer_synth::{Split, WorldConfig, read_truth, write_world};
 use strefer_train::TrainConfig;
@@ -97,6 +97,7 @@ impl Lab {
                 cache_mb: 8,
                 max_skipped: 0.0,
                 draw: VisualPrompt::None,
+                labels: LabelRule::Answers,
             },
             steps: StepsConfig { total: steps, micro_batch: 2, accumulation: 2, recompute: false },
             parts: PartsConfig {

@@ -48,7 +48,7 @@ pub use feature_cache::FeatureCache;
 pub use inputs::{IGNORE, Inputs, PromptToken};
 pub use origin::Origin;
 pub use processor::{
-    FrameCache, Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN, VisualPrompt,
+    FrameCache, LabelRule, Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN, VisualPrompt,
 };
 pub use splice::{SplicePlan, SpliceRow};
 pub use video_llm::{Encoded, Spliced, VideoLlm, prefix};

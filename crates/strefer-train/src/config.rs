@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use strefer_core::mixture::MixtureConfig;
-use strefer_model::{VisualPrompt, prefix};
+use strefer_model::{LabelRule, VisualPrompt, prefix};
 use strefer_nn::Schedule;
 use strefer_nn::optim::AdamWConfig;
 
@@ -57,6 +57,9 @@ pub struct DataConfig {
     /// What is drawn into frames to point at objects and moments, in training and in evaluation on the way.
     #[serde(default, skip_serializing_if = "VisualPrompt::is_none")]
     pub draw: VisualPrompt,
+    /// Which tokens of a conversation are learnt.
+    #[serde(default, skip_serializing_if = "LabelRule::is_usual")]
+    pub labels: LabelRule,
 }
 
 /// How long, and in which portions.

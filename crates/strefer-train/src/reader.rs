@@ -51,6 +51,7 @@ impl Source {
                 media_root: source.media_root.clone().unwrap_or_else(own_folder),
                 cache: Arc::clone(&cache),
                 draw: data.draw,
+                labels: data.labels,
                 turns: source.turns,
                 augment: source.augment,
                 ..ProcessorOptions::default()

@@ -4,6 +4,7 @@ mod augment;
 mod clip;
 mod drawing;
 mod frame_cache;
+mod labels;
 mod prompt;
 mod regions;
 
@@ -25,7 +26,8 @@ use clip::Clip;
 use drawing::Drawing;
 pub use drawing::VisualPrompt;
 pub use frame_cache::FrameCache;
-use prompt::PromptBuilder;
+pub use labels::LabelRule;
+use prompt::{Learn, PromptBuilder};
 pub use prompt::{REGION_TOKEN, VIDEO_TOKEN};
 
 /// What inputs are for.
@@ -52,6 +54,8 @@ pub struct ProcessorOptions {
     pub draw: VisualPrompt,
     /// What an answer sees of its conversation while it is learnt.
     pub turns: Turns,
+    /// Which tokens are learnt.
+    pub labels: LabelRule,
     /// What chance does to samples while learning.
     pub augment: Augment,
 }
@@ -66,6 +70,7 @@ impl Default for ProcessorOptions {
             blind: false,
             draw: VisualPrompt::None,
             turns: Turns::default(),
+            labels: LabelRule::default(),
             augment: Augment::default(),
         }
     }
@@ -134,7 +139,7 @@ impl Processor {
             chosen.clear();
         }
         let wording = drawing.wording(sample, &clip);
-        let learn = rng.map(|_| self.options.turns);
+        let learn = rng.map(|_| Learn { turns: self.options.turns, labels: self.options.labels });
         let prompt = self.prompt.build(sample, clip.duration_s(), &wording, learn)?;
         let look =
             rng.map_or_else(Look::default, |rng| Look::draw(&self.options.augment, rng.named("augment")));

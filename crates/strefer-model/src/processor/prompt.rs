@@ -9,6 +9,7 @@ use strefer_llm::{ChatTemplate, Message, Tokenizer};
 use crate::config::VideoLlmConfig;
 use crate::error::{Error, Result};
 use crate::inputs::{IGNORE, PromptToken};
+use crate::processor::labels::{self, LabelRule};
 use crate::time::{TimeConfig, TimeTokens};
 
 fn role_name(role: Role) -> &'static str {
@@ -44,6 +45,11 @@ struct Said {
     regions: Vec<usize>,
 }
 
+/// Whether text without a template tells all of a conversation: a question and its answer.
+fn plain_turns(said: &[Said]) -> bool {
+    matches!(said, [question, answer] if question.role == Role::User && answer.role == Role::Assistant)
+}
+
 fn unsupported(sample: &Sample, reason: &str) -> Error {
     Error::Unsupported { id: sample.id.clone(), reason: reason.to_owned() }
 }
@@ -57,6 +63,15 @@ pub struct Wording {
     pub objects: Option<Vec<String>>,
     /// What each moment is called, instead of the model's own way.
     pub times: Option<Vec<String>>,
+}
+
+/// How a conversation is learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Learn {
+    /// What an answer sees of it.
+    pub turns: Turns,
+    /// Which of its tokens.
+    pub labels: LabelRule,
 }
 
 /// Renders conversations for one model.
@@ -99,12 +114,12 @@ impl PromptBuilder {
         sample: &Sample,
         duration_s: f64,
         wording: &Wording,
-        learn: Option<Turns>,
+        learn: Option<Learn>,
     ) -> Result<Prompt> {
         let said = self.say(sample, duration_s, wording, learn.is_some());
         let prompt = match learn {
-            Some(Turns::Independent) => self.independent(sample, &said)?,
-            _ => self.encode(sample, &said, learn.is_some(), sample.loss.turns)?,
+            Some(Learn { turns: Turns::Independent, labels }) => self.independent(sample, &said, labels)?,
+            _ => self.encode(sample, &said, learn.map(|learn| learn.labels), sample.loss.turns)?,
         };
         let at = |wanted: fn(&PromptToken) -> bool| prompt.tokens.iter().position(wanted);
         let video = at(|token| matches!(token, PromptToken::Video));
@@ -159,17 +174,31 @@ impl PromptBuilder {
     }
 
     /// Tokens and labels of what is said.
-    fn encode(&self, sample: &Sample, said: &[Said], learn: bool, turns: LossTurns) -> Result<Prompt> {
+    fn encode(
+        &self,
+        sample: &Sample,
+        said: &[Said],
+        learn: Option<LabelRule>,
+        turns: LossTurns,
+    ) -> Result<Prompt> {
         let messages: Vec<Message> =
             said.iter().map(|said| Message::new(role_name(said.role), said.text.clone())).collect();
-        let mut segments = self.chat.segments(&messages, !learn)?;
+        let mut segments = match learn {
+            Some(LabelRule::Plain) if plain_turns(said) => labels::plain(&messages),
+            Some(LabelRule::Plain) => {
+                return Err(unsupported(sample, "plain text has one question and one answer"));
+            }
+            _ => self.chat.segments(&messages, learn.is_none())?,
+        };
         if turns == LossTurns::LastAssistant {
             let last = segments.iter().rposition(|segment| segment.assistant);
             for segment in segments.iter_mut().take(last.unwrap_or(0)) {
                 segment.assistant = false;
             }
         }
-        let (ids, assistant) = self.tokenizer.encode_segments(&segments)?;
+        let rule = learn.unwrap_or_default();
+        let everywhere = rule.everywhere(&self.tokenizer)?;
+        let (ids, assistant) = self.tokenizer.encode_segments(&rule.mark(segments))?;
         let mut prompt = Prompt::default();
         let mut next_region = said.iter().flat_map(|said| &said.regions);
         for (id, assistant) in ids.into_iter().zip(assistant) {
@@ -185,13 +214,14 @@ impl PromptBuilder {
                 (PromptToken::Text(id), self.learnable(id, sample))
             };
             prompt.tokens.push(token);
-            prompt.labels.push(if learn && assistant && learnable { i64::from(id) } else { IGNORE });
+            let learnt = learn.is_some() && learnable && (assistant || everywhere.contains(&id));
+            prompt.labels.push(if learnt { i64::from(id) } else { IGNORE });
         }
         Ok(prompt)
     }
 
     /// Every answer behind the video and its own question alone. What stands up to the video is there once.
-    fn independent(&self, sample: &Sample, said: &[Said]) -> Result<Prompt> {
+    fn independent(&self, sample: &Sample, said: &[Said], labels: LabelRule) -> Result<Prompt> {
         let first = said.iter().position(|said| said.role != Role::System).unwrap_or(said.len());
         let (system, turns) = said.split_at(first);
         let opening = match turns.first() {
@@ -210,7 +240,7 @@ impl PromptBuilder {
             if !question.starts_with(&self.video_text) {
                 question.insert_str(0, &opening);
             }
-            let alone = self.encode(sample, &said, true, LossTurns::Assistant)?;
+            let alone = self.encode(sample, &said, Some(labels), LossTurns::Assistant)?;
             let video = alone.tokens.iter().position(|token| *token == PromptToken::Video);
             let behind = video.map_or(0, |video| video + 1);
             if whole.tokens.is_empty() {
