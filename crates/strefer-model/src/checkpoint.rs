@@ -9,6 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
+use strefer_llm::decoder::Placement;
 use strefer_llm::gguf::{self, Export, Gguf, Quantisation};
 use strefer_llm::{GenerationConfig, Tokenizer};
 use strefer_nn::{Declared, ParamStore, Weights, save_safetensors};
@@ -123,31 +124,32 @@ impl Checkpoint {
     /// # Errors
     /// A tensor that is missing, left over or of another shape.
     pub fn load(&self, device: &Device, dtype: DType, options: ProcessorOptions) -> Result<Loaded> {
-        self.load_with(None, device, dtype, options)
+        self.load_with(None, &device.into(), dtype, options)
     }
 
-    /// As [`Checkpoint::load`], with the language model's matrices from a GGUF file if there is one, quantised as they lie.
+    /// As [`Checkpoint::load`], on several devices if there are several, and with the language model's matrices from a GGUF
+    /// file if there is one, quantised as they lie.
     ///
     /// # Errors
     /// Also a file of another language model.
     pub fn load_with(
         &self,
         language: Option<Gguf>,
-        device: &Device,
+        placement: &Placement,
         dtype: DType,
         options: ProcessorOptions,
     ) -> Result<Loaded> {
         let language = language.map(Arc::new);
-        let mut store = ParamStore::new(0, device, dtype).with_weights(self.weights()?);
+        let mut store = ParamStore::new(0, placement.first(), dtype).with_weights(self.weights()?);
         if let Some(file) = &language {
             file.check(&self.config.llm)?;
             let file = Arc::clone(file);
             store = store.hollow(move |name| language_name(name).is_some_and(|name| file.has_matrix(name)));
         }
-        let mut model = VideoLlm::new(&self.config, store.var_builder())?;
+        let mut model = VideoLlm::placed(&self.config, store.var_builder(), placement)?;
         store.check_complete()?;
         if let Some(file) = &language {
-            model.language_model_mut().quantise(file, device)?;
+            model.language_model_mut().quantise(file)?;
         }
         model.set_feature_cache(Some(Arc::new(FeatureCache::new(FEATURE_CACHE_BYTES))));
         let processor = Processor::new(&self.config, self.tokenizer.clone(), options);

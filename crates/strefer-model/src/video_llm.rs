@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use strefer_llm::decoder::Placement;
 use strefer_llm::{Decoder, Generated, GenerationConfig, Tokenizer, generate, generate_text, generate_texts};
 use strefer_nn::Recompute;
 use strefer_nn::ops::AttentionMask;
@@ -75,6 +76,13 @@ pub struct Spliced {
 impl VideoLlm {
     /// Parameters below the prefixes of [`prefix`].
     pub fn new(cfg: &VideoLlmConfig, vb: VarBuilder) -> Result<Self> {
+        let placement = Placement::from(vb.device());
+        Self::placed(cfg, vb, &placement)
+    }
+
+    /// As [`VideoLlm::new`], with the language model's layers on several devices, and everything else on the first.
+    pub fn placed(cfg: &VideoLlmConfig, vb: VarBuilder, placement: &Placement) -> Result<Self> {
+        let vb = vb.set_device(placement.first().clone());
         let vision_dim = cfg.vision.siglip.hidden_size;
         let text_dim = cfg.llm.hidden_size;
         let vision_vb = vb.pp(prefix::VISION).pp("vision_model");
@@ -89,7 +97,7 @@ impl VideoLlm {
             Some(region) => Some(RegionEncoder::new(region, vision_dim, text_dim, vb.pp(prefix::REGION))?),
             None => None,
         };
-        let language_model = Decoder::new(&cfg.llm, vb.pp(prefix::LANGUAGE))?;
+        let language_model = Decoder::placed(&cfg.llm, vb.pp(prefix::LANGUAGE), placement)?;
         Ok(Self {
             vision,
             feature: cfg.vision.feature,

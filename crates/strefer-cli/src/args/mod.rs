@@ -1,18 +1,20 @@
 //! Arguments that several jobs share.
 
+mod device;
 mod hub;
 mod marks;
 mod score;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use clap::{Args, ValueEnum};
 use strefer_llm::gguf::Gguf;
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
 
 use crate::model_dir::find_model;
 
+pub use device::DeviceArgs;
 pub use hub::HubArgs;
 pub use marks::MarkArgs;
 pub use score::ScoreRunArgs;
@@ -26,6 +28,8 @@ pub struct ModelArgs {
     pub model: Option<PathBuf>,
     #[command(flatten)]
     hub: HubArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Type of the weights in memory
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     pub dtype: Precision,
@@ -69,13 +73,13 @@ impl ModelArgs {
     /// Loads the model from its [folder](Self::folder).
     pub fn load_from(&self, folder: &Path, options: ProcessorOptions) -> anyhow::Result<Loaded> {
         let language = self.language.as_ref().map(Gguf::open).transpose()?;
-        Ok(Checkpoint::open(folder)?.load_with(language, &device()?, self.dtype.into(), options)?)
+        Ok(Checkpoint::open(folder)?.load_with(
+            language,
+            &self.device.placement()?,
+            self.dtype.into(),
+            options,
+        )?)
     }
-}
-
-/// The first card where the program is built for one, otherwise the CPU.
-pub fn device() -> candle_core::Result<Device> {
-    Device::cuda_if_available(0)
 }
 
 /// `KEY=VALUE` of `--set`.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use strefer_train::{Outcome, TrainConfig, Trainer};
 
-use crate::args::{HubArgs, device, key_value};
+use crate::args::{DeviceArgs, HubArgs, key_value};
 use crate::interrupt::stop_flag;
 use crate::progress::TrainBar;
 
@@ -22,6 +22,8 @@ pub struct TrainArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     overrides: Vec<(String, String)>,
     #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
     hub: HubArgs,
 }
 
@@ -30,7 +32,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let mut config = TrainConfig::load(&args.config, &args.overrides)?;
     config.init = args.hub.folder(&config.init)?;
     let output = config.output.clone();
-    let mut trainer = Trainer::new(config, args.resume, &device()?)
+    let mut trainer = Trainer::new(config, args.resume, &args.device.single()?)
         .with_context(|| format!("cannot start the run {}", args.config.display()))?;
     let (learning, all) = trainer.parameter_counts();
     tracing::info!("{learning} of {all} parameters learn; {} steps are done", trainer.step());

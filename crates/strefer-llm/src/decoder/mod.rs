@@ -8,6 +8,7 @@ mod embedding;
 mod head;
 mod mlp;
 mod model;
+mod placement;
 mod rope_scaling;
 mod rotary;
 
@@ -15,4 +16,5 @@ use cache::Caches;
 pub use cache::KvCache;
 pub use config::{DecoderConfig, ExtraRows, Layout, LoraSettings};
 pub use model::{Decoder, positions_of};
+pub use placement::Placement;
 pub use rope_scaling::RopeScaling;

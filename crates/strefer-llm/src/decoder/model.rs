@@ -9,6 +9,7 @@ use super::attention::Attention;
 use super::embedding::TokenEmbedding;
 use super::head::Head;
 use super::mlp::Mlp;
+use super::placement::{Placement, moved};
 use super::rotary::Frequencies;
 use super::{Caches, DecoderConfig, KvCache};
 use crate::gguf::Gguf;
@@ -55,23 +56,35 @@ pub struct Decoder {
     lm_head: Head,
     frequencies: Frequencies,
     recompute: Option<Recompute>,
+    placement: Placement,
     cfg: DecoderConfig,
 }
 
 impl Decoder {
     /// Names below `vb` are the published ones: `model.embed_tokens`, `model.layers.N`, `model.norm`, `lm_head`.
     pub fn new(cfg: &DecoderConfig, vb: VarBuilder) -> Result<Self> {
+        let placement = Placement::from(vb.device());
+        Self::placed(cfg, vb, &placement)
+    }
+
+    /// As [`Decoder::new`], on several devices.
+    pub fn placed(cfg: &DecoderConfig, vb: VarBuilder, placement: &Placement) -> Result<Self> {
         cfg.validate().map_err(candle_core::Error::wrap)?;
-        let model = vb.pp("model");
+        let model = vb.pp("model").set_device(placement.first().clone());
+        let last = placement.last();
         let embed_tokens = TokenEmbedding::new(cfg, model.pp("embed_tokens"))?;
-        let layers = (0..cfg.num_hidden_layers).map(|at| Layer::new(cfg, at, model.pp("layers").pp(at)));
+        let layers = (0..cfg.num_hidden_layers).map(|at| {
+            let device = placement.of_layer(at, cfg.num_hidden_layers);
+            Layer::new(cfg, at, model.pp("layers").pp(at).set_device(device.clone()))
+        });
         Ok(Self {
             layers: layers.collect::<Result<Vec<_>>>()?,
-            norm: RmsNorm::new(cfg.hidden_size, cfg.rms_norm_eps, model.pp("norm"))?,
-            lm_head: Head::new(cfg, embed_tokens.weight(), vb.pp("lm_head"))?,
+            norm: RmsNorm::new(cfg.hidden_size, cfg.rms_norm_eps, model.pp("norm").set_device(last.clone()))?,
+            lm_head: Head::new(cfg, embed_tokens.weight(), vb.pp("lm_head").set_device(last.clone()))?,
             embed_tokens,
-            frequencies: Frequencies::new(cfg, vb.device())?,
+            frequencies: Frequencies::new(cfg, placement.first())?,
             recompute: None,
+            placement: placement.clone(),
             cfg: cfg.clone(),
         })
     }
@@ -86,28 +99,35 @@ impl Decoder {
     ///
     /// # Errors
     /// A file of another model; a tensor of another shape, or that cannot be read.
-    pub fn quantise(&mut self, file: &Gguf, device: &Device) -> crate::Result<()> {
+    pub fn quantise(&mut self, file: &Gguf) -> crate::Result<()> {
         file.check(&self.cfg)?;
         const TABLE: &str = "model.embed_tokens.weight";
         const HEAD: &str = "lm_head.weight";
         let head = if self.cfg.tie_word_embeddings { TABLE } else { HEAD };
         if file.has_matrix(TABLE) {
-            self.embed_tokens.table_mut().quantise(file.tensor(TABLE, device)?)?;
+            self.embed_tokens.table_mut().quantise(file.tensor(TABLE, self.placement.first())?)?;
         }
         if file.has_matrix(head) {
-            self.lm_head.lm_head_mut().quantise(file.tensor(head, device)?)?;
+            let device = self.head_device().clone();
+            self.lm_head.lm_head_mut().quantise(file.tensor(head, &device)?)?;
         }
+        let layers = self.layers.len();
         for (at, layer) in self.layers.iter_mut().enumerate() {
             let attention = layer.self_attn.projections_mut().into_iter().map(|named| ("self_attn", named));
             let mlp = layer.mlp.projections_mut().into_iter().map(|named| ("mlp", named));
             for (part, (name, projection)) in attention.chain(mlp) {
                 let name = format!("model.layers.{at}.{part}.{name}.weight");
                 if file.has_matrix(&name) {
-                    projection.quantise(file.tensor(&name, device)?)?;
+                    projection.quantise(file.tensor(&name, self.placement.of_layer(at, layers))?)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Where the output matrix lies.
+    fn head_device(&self) -> &Device {
+        if self.cfg.tie_word_embeddings { self.placement.first() } else { self.placement.last() }
     }
 
     /// The configuration it was built from.
@@ -182,12 +202,17 @@ impl Decoder {
         if columns > self.cfg.max_position_embeddings {
             bail!("{columns} columns do not fit the model's {} positions", self.cfg.max_position_embeddings);
         }
-        let rotary = self.frequencies.at(positions, embeds.dtype())?;
+        let mut rotary = self.frequencies.at(positions, embeds.dtype())?;
         // One mask object for all layers with a window, so that what it works out is worked out once.
         let windowed = mask.clone().with_window(self.cfg.sliding_window);
         let mut xs = if caches.any() { embeds.detach() } else { embeds.clone() };
         for (at, layer) in self.layers.iter().enumerate() {
             let mask = if self.cfg.window_of(at).is_some() { &windowed } else { mask };
+            let device = self.placement.of_layer(at, self.layers.len());
+            if !xs.device().same_device(device) {
+                xs = xs.to_device(device)?;
+                rotary = Rotary { cos: rotary.cos.to_device(device)?, sin: rotary.sin.to_device(device)? };
+            }
             xs = match (&self.recompute, &caches) {
                 (Some(recompute), Caches::None) => {
                     let (layer, rotary, mask) = (layer.clone(), rotary.clone(), mask.clone());
@@ -200,12 +225,12 @@ impl Decoder {
             }
             see(&xs);
         }
-        self.norm.forward(&xs)
+        self.norm.forward(&moved(&xs, self.placement.last())?)
     }
 
     /// `hidden`: `(b, s, d)` → `(b, s, v)`
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        self.lm_head.logits(hidden)
+        self.lm_head.logits(&moved(hidden, self.head_device())?)
     }
 
     /// Cross-entropy of predicting each label from the state before it, summed over the labels that are not -100, and
@@ -215,7 +240,7 @@ impl Decoder {
     /// - `hidden`: `(b, s, d)`, after the final norm
     /// - `labels`: `(b, s)`, i64, not shifted
     pub fn loss(&self, hidden: &Tensor, labels: &Tensor) -> Result<(Tensor, usize)> {
-        self.lm_head.loss(hidden, labels)
+        self.lm_head.loss(&moved(hidden, self.head_device())?, labels)
     }
 }
 

@@ -51,7 +51,7 @@ impl Bench {
             .hollow(move |name| hollow.has_matrix(name));
         let mut decoder = Decoder::new(&self.cfg, store.var_builder()).unwrap();
         store.check_complete().unwrap();
-        decoder.quantise(&file, &Device::Cpu).unwrap();
+        decoder.quantise(&file).unwrap();
         decoder
     }
 }
@@ -112,7 +112,7 @@ fn another_weight_gives_other_logits() {
     let weights = Weights::from_tensors("other", store.tensors());
     let other = Bench { weights, ..Bench::new(bench.cfg.clone()) };
     let path = other.export(Quantisation::Q8_0).unwrap();
-    decoder.quantise(&Gguf::open(path).unwrap(), &Device::Cpu).unwrap();
+    decoder.quantise(&Gguf::open(path).unwrap()).unwrap();
     assert!(distance(&same, &logits(&decoder)) > 0.5);
 }
 
