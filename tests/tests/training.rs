@@ -12,7 +12,7 @@ use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, Vi
 use strefer_nn::optim::Gradients;
 use strefer_nn::{ParamStore, Recompute, Weights};
 use strefer_tests::Lab;
-use strefer_train::{Error, LogLine, Observer, Outcome, TrainConfig, Trainer, read_log};
+use strefer_train::{Error, LogLine, Observer, Outcome, SeenStep, TrainConfig, Trainer, read_log};
 
 struct StopAfter<'a> {
     steps: usize,
@@ -87,6 +87,38 @@ fn a_sample_that_cannot_be_used_is_skipped_and_named() {
     let name = one.file_name().unwrap().to_string_lossy().into_owned();
     let named = |line: &LogLine| matches!(line, LogLine::Skipped { reason, .. } if reason.contains(&name));
     assert!(lines.iter().any(named), "{lines:?}");
+}
+
+#[test]
+fn a_step_that_is_shown_is_the_step_that_was_run() {
+    let lab = Lab::new(4);
+    let videos = std::fs::read_dir(lab.path("world/videos")).unwrap();
+    let one = videos.map(|entry| entry.unwrap().path()).min().unwrap();
+    let mut config = lab.config("run", 3);
+    config.data.mixture.sources[0].augment.recolour = 0.5;
+    train(config.clone(), false, 99).unwrap();
+    let run: Vec<(usize, usize)> = read_log(&lab.path("run/log.jsonl"))
+        .unwrap()
+        .iter()
+        .filter_map(|line| if let LogLine::Step(r) = line { Some((r.samples, r.supervised)) } else { None })
+        .collect();
+    assert_eq!(run.len(), 3);
+    for (step, run) in run.into_iter().enumerate() {
+        let seen = SeenStep::of(&config, step).unwrap();
+        let again = SeenStep::of(&config, step).unwrap();
+        let supervised = seen.samples.iter().map(|sample| sample.inputs.as_ref().unwrap().supervised());
+        assert_eq!((seen.samples.len(), supervised.sum()), run, "step {step}");
+        for (one, other) in seen.samples.iter().zip(&again.samples) {
+            let [one, other] = [one, other].map(|sample| sample.inputs.as_ref().unwrap());
+            let pixels = |inputs: &Inputs| inputs.frames.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!((&one.tokens, &one.regions), (&other.tokens, &other.regions));
+            assert_eq!(pixels(one), pixels(other));
+        }
+    }
+    assert!(matches!(SeenStep::of(&config, 3), Err(Error::NoSuchStep { step: 3, total: 3 })));
+    std::fs::rename(&one, one.with_extension("gone")).unwrap();
+    let skipped = (0..3).flat_map(|step| SeenStep::of(&config, step).unwrap().samples);
+    assert!(skipped.filter(|sample| sample.inputs.is_err()).count() > 0);
 }
 
 /// The fresh model with every parameter trainable, and inputs of some samples.

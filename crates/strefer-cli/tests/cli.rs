@@ -91,6 +91,11 @@ fn the_whole_line_runs_and_wrong_input_is_named() {
 
     // From a run to answers and a page.
     desk.train_config("run.toml", "run", 3);
+    assert_eq!(stdout(&desk.run(&["train", "run.toml", "--show", "1", "--page", "seen.html"])), "seen.html");
+    let html = std::fs::read_to_string(desk.path("seen.html")).unwrap();
+    assert!(html.contains("data:image/png;base64,") && html.contains("class=\"learnt\""));
+    assert!(!desk.path("run").exists());
+    assert!(complaint(&desk.run(&["train", "run.toml", "--show", "3"])).contains("no step 3"));
     let last = stdout(&desk.run(&["train", "run.toml"]));
     assert!(last.ends_with("run/final"), "{last}");
     let quiz = ["eval", "quiz/samples.jsonl", "--media-root", "world", "--limit", "6", "--model"];
@@ -150,6 +155,11 @@ fn the_whole_line_runs_and_wrong_input_is_named() {
     assert!(complaint(&desk.run(&["train", "run.toml"])).contains("run exists"));
     let wrong = desk.run(&["train", "run.toml", "--set", "steps.totl=3"]);
     assert!(complaint(&wrong).contains("totl"));
+    assert!(complaint(&ask(&["--mask", &mask, "--device", "gpu"])).contains("cpu, cuda or cuda:N"));
+    if !cfg!(feature = "cuda") {
+        assert!(complaint(&ask(&["--mask", &mask, "--device", "cuda:0"])).contains("without CUDA"));
+    }
+    assert!(complaint(&desk.run(&["train", "run.toml", "--device", "cpu,cpu"])).contains("one device"));
     assert!(complaint(&desk.run(&[&quiz[..], &["run/final", "--out", "after"]].concat())).contains("after"));
     assert!(
         complaint(&desk.run(&["eval", "quiz/samples.jsonl", "--model", "data", "--out", "x"]))

@@ -56,6 +56,14 @@ pub enum Error {
     /// A computation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+    /// A step behind the last.
+    #[error("there is no step {step}: the run has {total}, the first is 0")]
+    NoSuchStep {
+        /// The step.
+        step: usize,
+        /// Steps of the run.
+        total: usize,
+    },
     /// Too many samples of a step cannot be used.
     #[error("step {step}: no sample of the step can be used, the last reason was: {reason}")]
     NoSamples {

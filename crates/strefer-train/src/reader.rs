@@ -74,7 +74,11 @@ impl Source {
     }
 
     /// The inputs of the sample that is seen at a position of the run.
-    fn inputs(&self, place: Place, position: u64) -> std::result::Result<Inputs, (String, String)> {
+    pub(crate) fn inputs(
+        &self,
+        place: Place,
+        position: u64,
+    ) -> std::result::Result<Inputs, (String, String)> {
         let unnamed = |error: Error| (format!("{}:{}", place.source, place.index), error.to_string());
         let sample = self.sample(place).map_err(unnamed)?;
         let purpose = Purpose::Train(self.rng.at(position));
@@ -85,12 +89,13 @@ impl Source {
 }
 
 /// Positions of a run, one epoch's order at a time.
-struct Cursor {
+#[derive(Default)]
+pub(crate) struct Cursor {
     epoch: Option<(usize, Vec<Place>)>,
 }
 
 impl Cursor {
-    fn place(&mut self, source: &Source, position: usize) -> Place {
+    pub(crate) fn place(&mut self, source: &Source, position: usize) -> Place {
         let len = source.epoch_len();
         let wanted = position / len;
         if self.epoch.as_ref().is_none_or(|(epoch, _)| *epoch != wanted) {
@@ -153,7 +158,7 @@ fn read(
     sender: &SyncSender<Batch>,
     stop: &AtomicBool,
 ) {
-    let mut cursor = Cursor { epoch: None };
+    let mut cursor = Cursor::default();
     for pass in passes {
         let mut batch = Batch { inputs: Vec::with_capacity(micro_batch), skipped: Vec::new() };
         for position in pass * micro_batch..(pass + 1) * micro_batch {

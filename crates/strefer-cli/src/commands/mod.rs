@@ -9,6 +9,7 @@ pub mod init;
 mod overlay;
 pub mod report;
 pub mod score;
+mod show;
 pub mod synth;
 pub mod train;
 pub mod verify;

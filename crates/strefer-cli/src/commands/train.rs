@@ -21,6 +21,12 @@ pub struct TrainArgs {
     /// Set a single value, such as steps.total=100
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     overrides: Vec<(String, String)>,
+    /// Do not train: write a page with the frames, masks, text and labels of this step, counted from 0 (--page)
+    #[arg(long, value_name = "STEP")]
+    show: Option<usize>,
+    /// The page of --show; step-STEP.html when absent
+    #[arg(long, value_name = "FILE", requires = "show")]
+    page: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -31,6 +37,10 @@ pub struct TrainArgs {
 pub fn run(args: &TrainArgs) -> Result<()> {
     let mut config = TrainConfig::load(&args.config, &args.overrides)?;
     config.init = args.hub.folder(&config.init)?;
+    if let Some(step) = args.show {
+        println!("{}", super::show::run(&config, step, args.page.as_deref())?.display());
+        return Ok(());
+    }
     let output = config.output.clone();
     let mut trainer = Trainer::new(config, args.resume, &args.device.single()?)
         .with_context(|| format!("cannot start the run {}", args.config.display()))?;

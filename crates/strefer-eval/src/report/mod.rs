@@ -2,6 +2,8 @@
 
 mod chart;
 mod page;
+mod seen;
 
 pub use chart::{Curve, line_chart};
 pub use page::{Example, Report, Section};
+pub use seen::{PromptPart, SeenCard};

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use base64::Engine;
 
+use super::seen::{SeenCard, seen_html};
 use crate::error::{Error, Result};
 use crate::quiz::{Interval, QuizTable, Share};
 
@@ -34,6 +35,8 @@ pub enum Section {
     Table(QuizTable),
     /// Pictures with questions and answers.
     Examples(Vec<Example>),
+    /// What a model sees of a sample.
+    Seen(SeenCard),
 }
 
 /// A page.
@@ -50,7 +53,8 @@ color:#18181b}table{border-collapse:collapse;margin:1rem 0;font-size:14px}td,th{
 padding:.3rem .6rem;text-align:right}td:first-child,th:first-child{text-align:left}svg{width:100%;font:11px sans-serif}\
 figure{margin:1rem 0}.examples{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:1rem}\
 .example{border:1px solid #d4d4d8;border-radius:8px;padding:.7rem}.example img{width:100%;image-rendering:pixelated}\
-.right{color:#15803d}.wrong{color:#b91c1c}";
+.seen{border-top:1px solid #d4d4d8}.frames{display:flex;flex-wrap:wrap;gap:.5rem}.frames figure{margin:0;font-size:12px}\
+.seen pre{white-space:pre-wrap}.learnt{background:#bbf7d0}.placeholder{color:#1d4ed8}.right{color:#15803d}.wrong{color:#b91c1c}";
 
 impl Report {
     /// The page as HTML, pictures included.
@@ -63,6 +67,7 @@ impl Report {
                 Section::Chart(svg) => body.push_str(svg),
                 Section::Table(table) => table_html(&mut body, table),
                 Section::Examples(examples) => examples_html(&mut body, examples),
+                Section::Seen(card) => seen_html(&mut body, card),
             }
         }
         let title = escape(&self.title);
@@ -87,8 +92,14 @@ fn push(body: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = body.write_fmt(text);
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// A PNG in the page itself.
+pub(super) fn picture(png: &[u8]) -> String {
+    let bytes = base64::engine::general_purpose::STANDARD.encode(png);
+    format!("<img alt=\"frame with mask\" src=\"data:image/png;base64,{bytes}\">")
 }
 
 fn table_html(body: &mut String, table: &QuizTable) {
@@ -126,15 +137,8 @@ fn table_html(body: &mut String, table: &QuizTable) {
 fn examples_html(body: &mut String, examples: &[Example]) {
     body.push_str("<div class=\"examples\">");
     for example in examples {
-        let picture = base64::engine::general_purpose::STANDARD.encode(&example.png);
-        push(
-            body,
-            format_args!(
-                "<div class=\"example\"><img alt=\"frame with mask\" src=\"data:image/png;base64,{picture}\">\
-                 <p>{}</p>",
-                escape(&example.question)
-            ),
-        );
+        let picture = picture(&example.png);
+        push(body, format_args!("<div class=\"example\">{picture}<p>{}</p>", escape(&example.question)));
         for (name, answer) in &example.answers {
             let right = crate::quiz::normalise(answer) == crate::quiz::normalise(&example.truth);
             let class = if right { "right" } else { "wrong" };
