@@ -5,13 +5,16 @@ use serde_json::Value as Json;
 
 use super::names::architecture;
 use super::write::Export;
-use crate::decoder::RopeScaling;
+use crate::decoder::{Layout, RopeScaling};
 use crate::error::{Error, Result};
 
 /// Types of tokens in `tokenizer.ggml.token_type`.
 const NORMAL: i32 = 1;
 const CONTROL: i32 = 3;
 const UNUSED: i32 = 5;
+
+/// What every file calls its model: llama.cpp goes by some names and wants their tokens then ("phi3" is one of them).
+const NAME: &str = "strefer";
 
 fn text(value: &str) -> Value {
     Value::String(value.to_owned())
@@ -26,19 +29,19 @@ fn count(value: usize) -> Result<Value> {
 ///
 /// # Errors
 /// A model that llama.cpp has no form for.
-pub fn metadata(export: &Export<'_>, name: &str) -> Result<Vec<(String, Value)>> {
+pub fn metadata(export: &Export<'_>) -> Result<Vec<(String, Value)>> {
     let Export { cfg, quantisation, .. } = *export;
     let refuse = |what: &str| Err(Error::Gguf(format!("llama.cpp has no form for {what}")));
     if cfg.extra_rows.is_some() {
         return refuse("token rows in matrices of their own");
     }
-    if matches!(cfg.rope_scaling, Some(RopeScaling::Longrope { .. })) {
-        return refuse("LongRoPE factors beside another original length (not written yet)");
+    if matches!(cfg.rope_scaling, Some(RopeScaling::Longrope { .. })) && cfg.layout != Layout::Fused {
+        return refuse("LongRoPE in another architecture than Phi-3");
     }
     let own = |key: &str| format!("{}.{key}", architecture(cfg.layout));
     let mut values = vec![
         ("general.architecture".to_owned(), text(architecture(cfg.layout))),
-        ("general.name".to_owned(), text(name)),
+        ("general.name".to_owned(), text(NAME)),
         ("general.file_type".to_owned(), Value::U32(quantisation.file_type())),
         ("general.quantization_version".to_owned(), Value::U32(2)),
         (own("context_length"), count(cfg.max_position_embeddings)?),
@@ -64,7 +67,11 @@ pub fn metadata(export: &Export<'_>, name: &str) -> Result<Vec<(String, Value)>>
             values.push((own("rope.scaling.factor"), Value::F32(*factor as f32)));
             values.push((own("rope.scaling.original_context_length"), count(*original_positions)?));
         }
-        Some(RopeScaling::Longrope { .. }) | None => {}
+        Some(RopeScaling::Longrope { original_positions, attention_factor, .. }) => {
+            values.push((own("rope.scaling.original_context_length"), count(*original_positions)?));
+            values.push((own("rope.scaling.attn_factor"), Value::F32(*attention_factor as f32)));
+        }
+        None => {}
     }
     values.extend(vocabulary(export)?);
     Ok(values)

@@ -5,14 +5,14 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::quantized::{QTensor, gguf_file};
-use candle_core::{DType, Device};
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+use candle_core::{DType, Device, Tensor};
 use strefer_nn::Weights;
 
 use super::metadata::metadata;
 use super::names::gguf_name;
 use super::recipe::Quantisation;
-use crate::decoder::DecoderConfig;
+use crate::decoder::{DecoderConfig, RopeScaling};
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
@@ -42,8 +42,7 @@ pub fn export(
     prefix: &str,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<()> {
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let metadata = metadata(export, &name)?;
+    let metadata = metadata(export)?;
     let Export { cfg, quantisation, .. } = *export;
     let ours: Vec<&str> = weights.names().filter(|name| name.starts_with(prefix)).collect();
     let mut tensors: Vec<(String, Arc<QTensor>)> = Vec::with_capacity(ours.len());
@@ -58,10 +57,27 @@ pub fn export(
         tensors.push((theirs, Arc::new(QTensor::quantize(&tensor, dtype)?)));
         progress(at + 1, ours.len());
     }
-    if tensors.is_empty() {
+    tensors.extend(rope_factors(cfg)?);
+    if ours.is_empty() {
         return Err(Error::Gguf(format!("{} has no tensor below {prefix:?}", weights.origin())));
     }
     write(path, &metadata, &tensors)
+}
+
+/// The factors of LongRoPE, which llama.cpp takes as tensors.
+fn rope_factors(cfg: &DecoderConfig) -> Result<Vec<(String, Arc<QTensor>)>> {
+    let Some(RopeScaling::Longrope { short_factor, long_factor, .. }) = &cfg.rope_scaling else {
+        return Ok(Vec::new());
+    };
+    let mut tensors = Vec::with_capacity(2);
+    for (name, factors) in
+        [("rope_factors_short.weight", short_factor), ("rope_factors_long.weight", long_factor)]
+    {
+        let values: Vec<f32> = factors.iter().map(|&factor| factor as f32).collect();
+        let tensor = Tensor::from_vec(values, factors.len(), &Device::Cpu)?;
+        tensors.push((name.to_owned(), Arc::new(QTensor::quantize(&tensor, GgmlDType::F32)?)));
+    }
+    Ok(tensors)
 }
 
 fn theirs(full: &str, prefix: &str) -> Result<String> {
@@ -76,7 +92,11 @@ fn write(
 ) -> Result<()> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    let mut temporary = tempfile::Builder::new();
+    // As any file that a program creates: readable as the user's mask says, not by the user alone.
+    #[cfg(unix)]
+    temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = temporary.tempfile_in(folder).map_err(io)?;
     let metadata: Vec<(&str, &gguf_file::Value)> =
         metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
     let tensors: Vec<(&str, &QTensor)> =

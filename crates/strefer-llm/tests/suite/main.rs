@@ -4,6 +4,7 @@ mod decoder;
 mod extra_rows;
 mod generation;
 mod gguf;
+mod gguf_parity;
 mod invariants;
 mod tokenizer;
 
