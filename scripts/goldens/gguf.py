@@ -13,6 +13,7 @@ import common
 PROMPTS, LENGTH, NEW = 40, 20, 16
 # A token counts when its logit leads by so many deviations of all logits: below, rounding decides.
 CLEAR = 0.1
+TEXTS = ["the red ball rolls, the blue box stays", "  a  ball's 42 boxes!\n", "Überrot 漢 <end>"]
 
 
 def prompts(vocab):
@@ -43,7 +44,10 @@ def run(path):
     for row, ids in zip(padded, tokens):
         row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
     print(f"{path.stem}: {sum(map(len, tokens))} clear tokens behind {PROMPTS} prompts")
-    return {"prompts": torch.tensor(asked), "logits": torch.stack(logits), "tokens": padded}
+    ids = [llm.tokenize(text.encode(), add_bos=False, special=True) for text in TEXTS]
+    texts = {f"text{at}": torch.tensor(list(text.encode())) for at, text in enumerate(TEXTS)}
+    texts |= {f"ids{at}": torch.tensor(found) for at, found in enumerate(ids)}
+    return texts | {"prompts": torch.tensor(asked), "logits": torch.stack(logits), "tokens": padded}
 
 
 def main():
@@ -56,7 +60,7 @@ def main():
         folder, "GGUF files",
         "`NAME.gguf` as `strefer_llm::gguf::export` writes it from a random model, `NAME.json` its configuration. In\n"
         "`NAME.safetensors`: `prompts`, `logits` of their last positions, and the greedy `tokens` behind each up to the first whose\n"
-        f"logit leads by less than {CLEAR} deviations (-1 from there on).",
+        f"logit leads by less than {CLEAR} deviations (-1 from there on); `ids0`, … of the bytes of `text0`, ….",
         "11, that of the models", common.versions("llama-cpp-python"), "llama.cpp on the same files.",
         "tokens equal; logits 3 % of their length: both sides round what goes into a quantised product.",
     )

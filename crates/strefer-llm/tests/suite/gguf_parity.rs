@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use strefer_llm::decoder::{Layout, RopeScaling, positions_of};
 use strefer_llm::gguf::{Export, Gguf, Quantisation, export};
-use strefer_llm::{Decoder, DecoderConfig, GenerationConfig, generate, train_bpe};
+use strefer_llm::{Decoder, DecoderConfig, GenerationConfig, Tokenizer, generate, train_bpe};
 use strefer_nn::ops::AttentionMask;
 use strefer_nn::testing::Golden;
 use strefer_nn::{ParamStore, Weights};
@@ -90,6 +90,26 @@ fn logits_and_greedy_tokens_are_those_of_llama_cpp() {
 }
 
 #[test]
+fn texts_become_the_tokens_of_llama_cpp() {
+    let tokenizer = tokenizer();
+    for path in cases() {
+        let golden = golden(&path);
+        for at in 0..3 {
+            let list =
+                |name: String| golden.tensor(&name).to_dtype(DType::U32).unwrap().to_vec1::<u32>().unwrap();
+            let bytes = list(format!("text{at}")).into_iter().map(|byte| byte as u8).collect();
+            let text = String::from_utf8(bytes).unwrap();
+            assert_eq!(
+                tokenizer.encode(&text).unwrap(),
+                list(format!("ids{at}")),
+                "{}: {text:?}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
 fn one_disturbed_block_moves_the_logits() {
     for path in cases() {
         let mut bytes = std::fs::read(&path).unwrap();
@@ -134,6 +154,10 @@ fn models() -> Vec<(&'static str, DecoderConfig, Quantisation)> {
         ("phi3-longrope-q8_0", long, Quantisation::Q8_0),
         ("qwen2-q4_k_m", wide, Quantisation::Q4KM),
     ]
+}
+
+fn tokenizer() -> Tokenizer {
+    train_bpe(["the red ball rolls, the blue box stays".to_owned()], 300, &["<end>"]).unwrap()
 }
 
 fn write(name: &str, cfg: &DecoderConfig, quantisation: Quantisation, dir: &Path) -> PathBuf {
