@@ -1,5 +1,8 @@
 """Every kind of work in PyTorch: makes a function that does it once, and counts parameters."""
 
+import sys
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from models import Decoder, Vision
@@ -24,6 +27,33 @@ def vision(case, _data):
         tower(pixels)
 
     return work, count(tower)
+
+
+def connector(case, _data):
+    """The formulas of the recordings, with PyTorch's fused attention."""
+    sys.path.append(str(Path(__file__).parents[2] / "scripts/goldens"))
+    import connectors
+
+    split = lambda xs, heads: xs.unflatten(-1, (heads, -1)).transpose(-2, -3)
+    attend = lambda q, k, v, heads: F.scaled_dot_product_attention(*(split(xs, heads) for xs in (q, k, v)))
+    connectors.attend = lambda q, k, v, heads: attend(q, k, v, heads).transpose(-2, -3).flatten(-2)
+    cfg, dim, out = case["connector"], case["vision_dim"], case["text_dim"]
+    if cfg["kind"] == "stc":
+        shapes = connectors.stc_shapes(dim, out, cfg["blocks"])
+        run = lambda xs, w: connectors.stc(xs, w, "", cfg["sampler_padding"])
+    else:
+        memory, inner = cfg["temporal"], cfg["heads"] * cfg["head_dim"]
+        shapes = connectors.perceiver_shapes("", dim, out, cfg["layers"], inner, cfg["latents"])
+        shapes |= connectors.gttm_shapes("temporal_encoder.", dim, cfg["latents"], memory["memory"], memory["layers"])
+        run = lambda xs, w: connectors.perceiver(xs[:, :, None], w, "", cfg["heads"], memory["heads"])
+    weights = {name: torch.randn(shape) * 0.02 for name, shape in shapes.items()}
+    feats = torch.randn(1, case["frames"], case["patches"], dim)
+
+    @torch.inference_mode()
+    def work():
+        run(feats, weights)
+
+    return work, sum(weight.numel() for weight in weights.values())
 
 
 class Video(nn.Module):
@@ -118,4 +148,4 @@ def video(case, data):
     return work, 0
 
 
-KINDS = {"vision": vision, "train": train, "prefill": prefill, "decode": decode, "video": video}
+KINDS = {"vision": vision, "connector": connector, "train": train, "prefill": prefill, "decode": decode, "video": video}

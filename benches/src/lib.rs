@@ -3,6 +3,9 @@
 //! | case | work |
 //! |---|---|
 //! | `siglip-4-layers` | four layers of SigLIP so400m at full width over two frames of 384 px |
+//! | `siglip-8-frames` | all of SigLIP so400m over eight frames |
+//! | `stc-16-frames`, `stc-32-frames` | VideoRefer-7B's spatial-temporal convolution over as many frames |
+//! | `perceiver-16-frames`, `perceiver-32-frames` | BLIP-3-Strefer's Perceiver and Grouped Token Turing Machine |
 //! | `train-512` | forward, backward and AdamW of a decoder of width 512 over 2×512 tokens |
 //! | `train-tiny` | the same for the shapes of `strefer-tiny`: 64 frames, 8×320 tokens |
 //! | `qwen2-prefill-512` | 512 tokens through the shape of Qwen2-0.5B, logits of the last |

@@ -1,5 +1,6 @@
 //! The cases, read from `cases.json`.
 
+mod connector;
 mod language;
 mod training;
 mod video;
@@ -38,6 +39,7 @@ pub struct Case {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Work {
     Vision(vision::Vision),
+    Connector(connector::Video),
     Train(training::Train),
     Prefill(language::Prompt),
     Decode(language::Prompt),
@@ -54,6 +56,7 @@ impl Case {
     pub fn prepare(&self, data: &Path) -> Result<Prepared> {
         match &self.work {
             Work::Vision(case) => case.prepare(),
+            Work::Connector(case) => case.prepare(),
             Work::Train(case) => case.prepare(),
             Work::Prefill(case) => case.prepare_prefill(),
             Work::Decode(case) => case.prepare_decode(),
@@ -105,7 +108,7 @@ mod tests {
     #[test]
     fn every_case_is_read_and_says_what_it_gets_through() -> Result<()> {
         let cases = cases()?;
-        assert_eq!(cases.len(), 7);
+        assert_eq!(cases.len(), 12);
         assert!(cases.values().all(|case| case.runs > 0 && case.units.0 > 0 && !case.title.is_empty()));
         Ok(())
     }

@@ -1,0 +1,33 @@
+//! A video connector, forward only.
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use serde::Deserialize;
+use strefer_model::connector::{Connector, ConnectorConfig};
+
+use super::{Precision, Prepared, parameters, store};
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Video {
+    connector: ConnectorConfig,
+    frames: usize,
+    /// Patches of a frame.
+    patches: usize,
+    vision_dim: usize,
+    text_dim: usize,
+}
+
+impl Video {
+    pub(super) fn prepare(&self) -> Result<Prepared> {
+        let store = store(false, Precision::F32);
+        let connector = Connector::new(&self.connector, self.vision_dim, self.text_dim, store.var_builder())?;
+        let shape = (1, self.frames, self.patches, self.vision_dim);
+        let feats = Tensor::randn(0f32, 1f32, shape, &Device::Cpu)?;
+        let parameters = parameters(&store);
+        let work = move || {
+            connector.forward(&feats)?;
+            Ok(())
+        };
+        Ok(Prepared { work: Box::new(work), parameters })
+    }
+}
