@@ -7,6 +7,7 @@ use strefer_vision::siglip::{FeatureLayer, SiglipConfig};
 
 use crate::connector::ConnectorConfig;
 use crate::region::RegionConfig;
+use crate::tiles::TilesConfig;
 use crate::time::TimeConfig;
 
 /// What `model_type` says in our own `config.json`.
@@ -113,6 +114,9 @@ pub struct VideoLlmConfig {
     pub vision: VisionConfig,
     /// The video connector.
     pub connector: ConnectorConfig,
+    /// How still images are cut into tiles; without it they are shown like videos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<TilesConfig>,
     /// The region connector, where there is one.
     pub region: Option<RegionConfig>,
     /// How moments are written.
@@ -152,6 +156,12 @@ impl VideoLlmConfig {
             self.connector
                 .validate(1, self.grid_side(), self.vision.siglip.hidden_size)
                 .map_err(|reason| format!("frames.stills_once: {reason}"))?;
+        }
+        if let Some(tiles) = &self.tiles {
+            tiles.validate(self.image_size())?;
+            if !self.connector.takes_tiles() {
+                return Err("tiles need a connector of kind mlp with a newline".to_owned());
+            }
         }
         match (self.region, self.tokens.region) {
             (Some(region), _) if region.max_tokens == 0 => return Err("region.max_tokens is zero".to_owned()),

@@ -47,6 +47,14 @@ pub enum Error {
         /// What it asks for.
         reason: String,
     },
+    /// An image that cannot be shown in tiles.
+    #[error("{path}: {reason}")]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A mark that shows nothing of its frame.
     #[error("question {id}, mark {mark}: {source}")]
     Mark {

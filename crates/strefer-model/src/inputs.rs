@@ -2,7 +2,9 @@
 
 use candle_core::Tensor;
 
+use crate::config::VideoLlmConfig;
 use crate::region::RegionRows;
+use crate::tiles::Tiling;
 
 /// The label of positions that are not learnt.
 pub const IGNORE: i64 = -100;
@@ -27,6 +29,8 @@ pub struct Inputs {
     pub frames: Tensor,
     /// The rows of `frames` that the video connector sees, in order. Short videos repeat frames.
     pub shown: Vec<u32>,
+    /// Where one image is shown in tiles: how it was cut. The rows shown are then the whole in small and its tiles.
+    pub tiling: Option<Tiling>,
     /// Regions; rows count in `frames`.
     pub regions: Vec<RegionRows>,
     /// The prompt.
@@ -46,6 +50,20 @@ impl Inputs {
     /// Source frames that the video connector sees.
     pub fn shown_frames(&self) -> Vec<usize> {
         self.shown.iter().map(|&row| self.frame_indices[row as usize]).collect()
+    }
+
+    /// Tokens that stand for what is shown to the model of `cfg`.
+    pub fn video_tokens(&self, cfg: &VideoLlmConfig) -> usize {
+        let side = cfg.grid_side();
+        match self.tiling {
+            Some(tiling) => tiling.token_count(side),
+            None => cfg.connector.token_count(self.shown.len(), side),
+        }
+    }
+
+    /// Whether both go through the connector together: videos of equally many frames do.
+    pub(crate) fn is_shown_like(&self, other: &Self) -> bool {
+        self.tiling.is_none() && other.tiling.is_none() && self.shown.len() == other.shown.len()
     }
 
     /// Number of positions that are learnt.

@@ -37,6 +37,7 @@ pub mod recording;
 pub mod region;
 mod splice;
 mod start;
+pub mod tiles;
 pub mod time;
 mod video_llm;
 

@@ -55,6 +55,7 @@ fn tiny(tokenizer: &Tokenizer) -> VideoLlmConfig {
             feature: FeatureLayer::LastNormed,
         },
         connector: ConnectorConfig::Mlp(MlpConfig { pooled_side: 2, newline: Newline::NoToken }),
+        tiles: None,
         // One token for every frame shown: an action is told from its neighbouring frames.
         region: Some(RegionConfig { max_tokens: 8, place: true, outline: false }),
         time: TimeConfig::Tokens(TINY_TIME),

@@ -62,8 +62,13 @@ impl Question {
                 Error::Video(strefer_video::Error::NoFrame { path: self.video.clone(), at_s, end_s })
             })
         };
-        let is_folder = self.video.is_dir();
-        let kind = if is_folder { MediaKind::Frames } else { MediaKind::Video };
+        let kind = if self.video.is_dir() {
+            MediaKind::Frames
+        } else if strefer_video::is_image(&self.video) {
+            MediaKind::Image
+        } else {
+            MediaKind::Video
+        };
         let uri = self.video.to_string_lossy().into_owned();
         let size = Some((info.height, info.width));
         let mut sample =

@@ -203,7 +203,19 @@ impl RowReader<'_> {
             return Err(self.bad("labels", "needs one label a token"));
         }
         let (id, turns, frame_indices) = (self.prefix.clone(), Vec::new(), (0..count).collect());
-        Ok(Inputs { id, frames, shown, regions, tokens, labels, turns, frame_indices, duration_s: 0.0 })
+        let tiling = None;
+        Ok(Inputs {
+            id,
+            frames,
+            shown,
+            tiling,
+            regions,
+            tokens,
+            labels,
+            turns,
+            frame_indices,
+            duration_s: 0.0,
+        })
     }
 
     fn name(&self, what: &str) -> String {

@@ -183,12 +183,12 @@ impl VideoLlm {
         Ok(Spliced { embeds, positions, labels, mask, lens: plan.lens })
     }
 
-    /// Tokens of all videos of a batch, one after the other, `(tokens, d)`, and the number of each. Neighbours that show
-    /// equally many frames go through the connector together.
+    /// Tokens of all videos and images of a batch, one after the other, `(tokens, d)`, and the number of each. Neighbours that
+    /// show equally many frames go through the connector together.
     fn video_tokens(&self, feats: &Tensor, batch: &[Inputs]) -> Result<(Tensor, Vec<usize>)> {
         let (_, n, dv) = feats.dims3()?;
         let (mut first, mut tokens, mut counts) = (0u32, Vec::new(), Vec::new());
-        for alike in batch.chunk_by(|a, b| a.shown.len() == b.shown.len()) {
+        for alike in batch.chunk_by(Inputs::is_shown_like) {
             let mut rows = Vec::new();
             for inputs in alike {
                 rows.extend(inputs.shown.iter().map(|row| first + row));
@@ -196,7 +196,10 @@ impl VideoLlm {
             }
             let (b, t) = (alike.len(), rows.len() / alike.len());
             let shown = feats.index_select(&Tensor::from_vec(rows, b * t, feats.device())?, 0)?;
-            let videos = self.connector.forward(&shown.reshape((b, t, n, dv))?)?; // (b, tokens, d)
+            let videos = match &alike[0].tiling {
+                Some(tiling) => self.connector.forward_tiles(&shown, tiling)?.unsqueeze(0)?,
+                None => self.connector.forward(&shown.reshape((b, t, n, dv))?)?,
+            }; // (b, tokens, d)
             let (b, per_video, d) = videos.dims3()?;
             tokens.push(videos.reshape((b * per_video, d))?);
             counts.extend(std::iter::repeat_n(per_video, b));

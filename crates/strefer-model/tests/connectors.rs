@@ -49,6 +49,7 @@ fn config(connector: ConnectorConfig) -> VideoLlmConfig {
             feature: FeatureLayer::LastNormed,
         },
         connector,
+        tiles: None,
         region: Some(RegionConfig { max_tokens: 2, place: true, outline: true }),
         time: TimeConfig::Text,
         llm: DecoderConfig {
@@ -88,6 +89,7 @@ fn inputs(seed: u64, region: bool) -> Inputs {
         id: format!("sample {seed}"),
         frames: randn(seed, &[4, 3, 16, 16]),
         shown: (0..4).collect(),
+        tiling: None,
         regions,
         tokens,
         labels,

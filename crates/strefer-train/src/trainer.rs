@@ -237,7 +237,7 @@ impl Trainer {
         let most = cfg.region.map_or(0, |region| region.max_tokens);
         let of = |token: &PromptToken| match *token {
             PromptToken::Text(_) => 1,
-            PromptToken::Video => cfg.connector.token_count(inputs.shown.len(), cfg.grid_side()),
+            PromptToken::Video => inputs.video_tokens(cfg),
             PromptToken::Region(region) => {
                 inputs.regions.get(region).map_or(0, |rows| rows.rows.len().min(most))
             }

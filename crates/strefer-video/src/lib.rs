@@ -32,4 +32,4 @@ pub mod write;
 pub use error::{Error, Result};
 pub use frame::{Frame, VideoInfo};
 pub use limits::Limits;
-pub use source::{Frames, VideoSource};
+pub use source::{Frames, VideoSource, is_image};

@@ -39,6 +39,30 @@ pub fn to_square(image: &RgbImage, size: u32, resize: Resize) -> RgbImage {
     }
 }
 
+/// The frame in squares of `size` pixels, row by row: as large as fits on all of them in its own shape, centred on black;
+/// an odd pixel goes to the right or bottom.
+pub fn to_tiles(image: &RgbImage, rows: u32, columns: u32, size: u32) -> Vec<RgbImage> {
+    let (width, height) = (columns * size, rows * size);
+    let (fitted_width, fitted_height) = fitted(image.dimensions(), (width, height));
+    let mut canvas = RgbImage::new(width, height);
+    let (left, top) = ((width - fitted_width) / 2, (height - fitted_height) / 2);
+    let fitted = resize_bicubic(image, fitted_width, fitted_height);
+    image::imageops::replace(&mut canvas, &fitted, left.into(), top.into());
+    let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (column * size, row * size)));
+    places.map(|(x, y)| image::imageops::crop_imm(&canvas, x, y, size, size).to_image()).collect()
+}
+
+/// Width and height of the largest picture of a shape on a canvas; fractions are rounded up.
+fn fitted((width, height): (u32, u32), (canvas_width, canvas_height): (u32, u32)) -> (u32, u32) {
+    let scale_x = f64::from(canvas_width) / f64::from(width);
+    let scale_y = f64::from(canvas_height) / f64::from(height);
+    let scaled = |length: u32, scale: f64| (f64::from(length) * scale).ceil() as u32;
+    match scale_x < scale_y {
+        true => (canvas_width, scaled(height, scale_x).min(canvas_height)),
+        false => (scaled(width, scale_y).min(canvas_width), canvas_height),
+    }
+}
+
 /// The frame stretched to `size` x `size`, channels first, `0..=255` as `-1.0..=1.0`.
 ///
 /// # Shapes
@@ -71,6 +95,22 @@ mod tests {
         let inside: Vec<bool> = (0..5).map(|y| padded.get_pixel(0, y).0 == [9, 8, 7]).collect();
         assert_eq!(inside, [false, true, true, false, false]);
         assert_eq!(padded.get_pixel(4, 4).0, MEAN_COLOUR);
+    }
+
+    #[test]
+    fn tiles_show_the_frame_in_its_own_shape_on_black() {
+        let white = RgbImage::from_pixel(6, 3, Rgb([255; 3]));
+        // Three times as large: 18 by 9 of 18 by 12 pixels, one black row above and two below.
+        let tiles = to_tiles(&white, 2, 3, 6);
+        assert_eq!(tiles.len(), 6);
+        for (at, tile) in tiles.iter().enumerate() {
+            let black = |y: u32| (at < 3 && y < 1) || (at >= 3 && y >= 4);
+            for (_, y, pixel) in tile.enumerate_pixels() {
+                assert_eq!(pixel.0, [if black(y) { 0 } else { 255 }; 3], "tile {at}, row {y}");
+            }
+        }
+        assert_eq!(fitted((61, 26), (66, 44)), (66, 29));
+        assert_eq!(fitted((26, 61), (44, 66)), (29, 66));
     }
 
     #[test]

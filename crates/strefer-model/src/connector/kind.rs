@@ -5,7 +5,8 @@ use candle_nn::VarBuilder;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{MlpConfig, MlpConnector, Perceiver, PerceiverConfig, Stc, StcConfig};
+use super::{MlpConfig, MlpConnector, Newline, Perceiver, PerceiverConfig, Stc, StcConfig};
+use crate::tiles::Tiling;
 
 /// A connector of one kind. In `config.json` the field `kind` tells which; without it, the MLP is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,11 @@ impl ConnectorConfig {
             Self::Perceiver(cfg) => cfg.token_count(t),
             Self::Stc(cfg) => cfg.token_count(t, side),
         }
+    }
+
+    /// Whether images can be shown in tiles.
+    pub fn takes_tiles(&self) -> bool {
+        matches!(self, Self::Mlp(cfg) if cfg.newline != Newline::NoToken)
     }
 
     /// Rejects what cannot be built, or has nothing to say about `t` frames of `side` by `side` patches.
@@ -93,6 +99,14 @@ impl Connector {
             }
         }
     }
+
+    /// Tokens of one image that was cut into tiles, see [`MlpConnector::forward_tiles`].
+    pub fn forward_tiles(&self, feats: &Tensor, tiling: &Tiling) -> Result<Tensor> {
+        match self {
+            Self::Mlp(connector) => connector.forward_tiles(feats, tiling),
+            Self::Perceiver(_) | Self::Stc(_) => bail!("this connector takes no tiles"),
+        }
+    }
 }
 
 /// Side of a square grid of `n` patches.
@@ -107,7 +121,7 @@ pub(super) fn square_side(n: usize) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::{GttmConfig, Newline};
+    use crate::connector::GttmConfig;
 
     fn parse(text: &str) -> serde_json::Result<ConnectorConfig> {
         serde_json::from_str(text)

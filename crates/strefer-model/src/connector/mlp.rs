@@ -1,12 +1,14 @@
 //! Two-layer MLP and bilinear pooling of the patch grid (LLaVA-OneVision, arXiv 2408.03326).
 
-use candle_core::{Device, Module, Result, Tensor};
+use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use serde::{Deserialize, Serialize};
 use strefer_nn::{Linear, linear, ops};
 
+use super::bilinear;
 use super::kind::square_side;
+use crate::tiles::Tiling;
 
 /// Two-layer MLP and bilinear pooling of the patch grid (LLaVA-OneVision).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,33 +60,6 @@ pub struct MlpConnector {
     cfg: MlpConfig,
 }
 
-/// The weights `(out, in)` of a bilinear resize with half-pixel centres and no antialiasing.
-fn bilinear_weights(from: usize, to: usize) -> Vec<f32> {
-    let mut weights = vec![0.0; to * from];
-    let scale = from as f64 / to as f64;
-    for target in 0..to {
-        let at = (scale * (target as f64 + 0.5) - 0.5).max(0.0);
-        let first = (at as usize).min(from - 1);
-        let second = (first + 1).min(from - 1);
-        let part = at - first as f64;
-        weights[target * from + first] += (1.0 - part) as f32;
-        weights[target * from + second] += part as f32;
-    }
-    weights
-}
-
-/// The weights `(to * to, from * from)` of the resize of a square map.
-fn pool_matrix(from: usize, to: usize, device: &Device) -> Result<Tensor> {
-    let axis = bilinear_weights(from, to);
-    let mut weights = Vec::with_capacity(to * to * from * from);
-    for (row, column) in (0..to).flat_map(|row| (0..to).map(move |column| (row, column))) {
-        for (y, x) in (0..from).flat_map(|y| (0..from).map(move |x| (y, x))) {
-            weights.push(axis[row * from + y] * axis[column * from + x]);
-        }
-    }
-    Tensor::from_vec(weights, (to * to, from * from), device)
-}
-
 impl MlpConnector {
     /// Parameters `mm_projector.{0,2}` and `image_newline` below `vb`.
     pub fn new(cfg: &MlpConfig, vision_dim: usize, text_dim: usize, vb: VarBuilder) -> Result<Self> {
@@ -109,16 +84,10 @@ impl MlpConnector {
         let (b, t, n, dv) = feats.dims4()?;
         let side = square_side(n)?;
         let to = self.cfg.pooled_side;
-        let xs = feats.reshape((b * t, n, dv))?;
-        let xs = self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(&xs)?)?)?; // (b*t, n, d)
+        let xs = self.project(&feats.reshape((b * t, n, dv))?)?; // (b*t, n, d)
         let d = xs.dim(2)?;
-        let xs = if side == to {
-            xs
-        } else {
-            let pool = pool_matrix(side, to, xs.device())?.to_dtype(xs.dtype())?;
-            let maps = xs.transpose(1, 2)?.contiguous()?; // (b*t, d, n)
-            ops::linear(&maps, &pool, None)?.transpose(1, 2)?.contiguous()? // (b*t, to*to, d)
-        };
+        let xs =
+            bilinear::resize(&xs.reshape((b * t, side, side, d))?, to, to)?.reshape((b * t, to * to, d))?;
         let newline = |count: usize| -> Result<Option<Tensor>> {
             self.image_newline
                 .as_ref()
@@ -138,25 +107,48 @@ impl MlpConnector {
             }
         }
     }
+
+    /// Tokens of one image that was cut into tiles: those of the whole in small, unpooled, then the map of its tiles without
+    /// what was added to the image, row by row, each with a newline behind it.
+    ///
+    /// # Shapes
+    /// - `feats`: `(1 + rows * columns, n, dv)`, the whole in small and the tiles row by row, `n` a square number
+    /// - returns: `(tokens, d)`
+    pub fn forward_tiles(&self, feats: &Tensor, tiling: &Tiling) -> Result<Tensor> {
+        let (count, n, _) = feats.dims3()?;
+        let side = square_side(n)?;
+        let Tiling { rows, columns, kept, shrunk } = *tiling;
+        let Some(newline) = &self.image_newline else { bail!("tiles need a newline token") };
+        if count != 1 + rows * columns {
+            bail!("{count} pictures are not one and {rows} by {columns} tiles");
+        }
+        let xs = self.project(feats)?;
+        let d = xs.dim(2)?;
+        let map = xs.narrow(0, 1, rows * columns)?.reshape((rows, columns, side, side * d))?;
+        let map = map.transpose(1, 2)?.reshape((rows * side, columns * side, d))?;
+        let map = map.narrow(0, (rows * side - kept.0) / 2, kept.0)?.narrow(
+            1,
+            (columns * side - kept.1) / 2,
+            kept.1,
+        )?;
+        let map = bilinear::resize(&map.unsqueeze(0)?, shrunk.0, shrunk.1)?.squeeze(0)?; // (h, w, d)
+        let newlines = newline.reshape((1, 1, d))?.broadcast_as((shrunk.0, 1, d))?;
+        let map = Tensor::cat(&[&map, &newlines], 1)?.reshape((shrunk.0 * (shrunk.1 + 1), d))?;
+        Tensor::cat(&[&xs.get(0)?, &map], 0)
+    }
+
+    /// `(m, n, dv)` → `(m, n, d)`
+    fn project(&self, feats: &Tensor) -> Result<Tensor> {
+        self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(feats)?)?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::DType;
+    use candle_core::{DType, Device};
     use strefer_nn::ParamStore;
 
     use super::*;
-
-    #[test]
-    fn halving_a_grid_averages_four_patches() {
-        assert_eq!(bilinear_weights(4, 2), [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]);
-        // 27 to 14, as LLaVA-OneVision pools: the first target lies at (0 + 0.5) * 27 / 14 - 0.5 = 0.4643.
-        let weights = bilinear_weights(27, 14);
-        assert!((weights[0] - 0.535_714).abs() < 1e-5 && (weights[1] - 0.464_286).abs() < 1e-5);
-        for row in weights.chunks(27) {
-            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        }
-    }
 
     #[test]
     fn tokens_are_counted_as_they_come_and_all_weights_learn() -> Result<()> {
@@ -169,6 +161,30 @@ mod tests {
             assert_eq!(tokens.dims3()?, (2, cfg.token_count(3), 8));
             strefer_nn::testing::assert_all_grads(&store.vars(), &tokens.sqr()?.sum_all()?.backward()?);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn tiles_lie_where_they_were_cut_and_all_weights_learn() -> Result<()> {
+        let cfg = MlpConfig { pooled_side: 1, newline: Newline::OneToken };
+        let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
+        let connector = MlpConnector::new(&cfg, 6, 8, store.var_builder())?;
+        let feats = strefer_nn::testing::randn(1, &[7, 4, 6]);
+        let tiling = Tiling { rows: 2, columns: 3, kept: (2, 6), shrunk: (2, 6) };
+        let tokens = connector.forward_tiles(&feats, &tiling)?;
+        assert_eq!(tokens.dims2()?, (tiling.token_count(2), 8));
+        let patches = connector.project(&feats)?;
+        // Behind four tokens of the whole: the lower rows of the upper tiles, the upper rows of the lower ones.
+        for (token, (tile, patch)) in
+            [(0, (0, 0)), (4, (1, 2)), (6, (2, 2)), (9, (3, 3)), (13, (5, 0)), (16, (6, 1))]
+        {
+            let found = tokens.get(token)?.to_vec1::<f32>()?;
+            assert_eq!(found, patches.get(tile)?.get(patch)?.to_vec1::<f32>()?, "token {token}");
+        }
+        assert!(connector.forward_tiles(&feats.narrow(0, 0, 6)?, &tiling).is_err());
+        let shrunk = connector.forward_tiles(&feats, &Tiling { shrunk: (1, 3), ..tiling })?;
+        assert_eq!(shrunk.dims2()?, (4 + 4, 8));
+        strefer_nn::testing::assert_all_grads(&store.vars(), &shrunk.sqr()?.sum_all()?.backward()?);
         Ok(())
     }
 }

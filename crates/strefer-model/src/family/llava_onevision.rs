@@ -8,7 +8,7 @@ use strefer_vision::siglip::FeatureLayer;
 use super::fields::Fields;
 use super::folder::Folder;
 use super::videorefer::qwen2_defaults;
-use super::{Family, Layout, tokens, vision};
+use super::{Family, Layout, tiles, tokens, vision};
 use crate::config::{ChatPreset, Fit, FramesConfig, ModelType, TokenIds, VideoLlmConfig, VisionConfig};
 use crate::connector::{ConnectorConfig, MlpConfig, Newline};
 use crate::error::Result;
@@ -70,7 +70,7 @@ pub(super) fn config(folder: &Folder<'_>, tokenizer: &mut Tokenizer) -> Result<V
     let text = if ported { fields.section("text_config") } else { fields };
     let feature = if ported { ported_feature(&fields)? } else { original_feature(&fields)? };
     let siglip = vision::config(folder)?;
-    let side = siglip.grid();
+    let (size, side) = (siglip.image_size, siglip.grid());
     let rows = folder.rows("language_model.model.embed_tokens.weight");
     Ok(VideoLlmConfig {
         model_type: ModelType::Strefer,
@@ -87,6 +87,7 @@ pub(super) fn config(folder: &Folder<'_>, tokenizer: &mut Tokenizer) -> Result<V
             pooled_side: side.div_ceil(2),
             newline: newline(&fields)?,
         }),
+        tiles: tiles::config(&fields, ported, size)?,
         region: None,
         time: TimeConfig::Text,
         llm: text.decoder("qwen2", rows, &qwen2_defaults())?,

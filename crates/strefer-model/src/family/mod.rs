@@ -13,6 +13,7 @@ mod layout;
 mod llava_onevision;
 mod parts;
 mod strefer;
+mod tiles;
 mod tokens;
 mod videorefer;
 mod vision;

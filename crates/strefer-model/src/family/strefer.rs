@@ -94,6 +94,7 @@ pub(super) fn config(folder: &Folder<'_>, tokenizer: &mut Tokenizer) -> Result<V
         },
         vision: VisionConfig { siglip: vision::config(folder)?, feature: FeatureLayer::LastNormed },
         connector: ConnectorConfig::Perceiver(connector(&fields)?),
+        tiles: None,
         region: Some(RegionConfig {
             max_tokens: fields.section("region").size("region_token_num", 4)?,
             ..RegionConfig::default()

@@ -75,6 +75,7 @@ pub(super) fn config(folder: &Folder<'_>, tokenizer: &mut Tokenizer) -> Result<V
             feature: FeatureLayer::Hidden(fields.integer("mm_vision_select_layer", -2)?),
         },
         connector: ConnectorConfig::Stc(connector),
+        tiles: None,
         region,
         time: TimeConfig::Text,
         llm: fields.decoder("qwen2", rows, &qwen2_defaults())?,

@@ -1,21 +1,21 @@
 //! The part of a video that a sample shows, and its frames as pixels.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::RgbImage;
-use strefer_core::sample::Media;
+use strefer_core::sample::{Media, MediaKind};
 use strefer_core::{FrameKey, IndexSpace, UniformRule};
-use strefer_video::transform::{Resize, to_square};
 use strefer_video::{Limits, VideoSource, sample};
 
 use super::ProcessorOptions;
 use super::augment::Look;
 use super::drawing::Drawing;
 use super::frame_cache::{FrameCache, Pixels, VideoFacts, View};
+use super::pixels::{normalised, squares};
 use crate::config::{Fit, FramesConfig, VideoLlmConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::tiles::Tiling;
 
 /// The shown part of one video.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Clip {
     first: usize,
     last: usize,
     shown: Vec<usize>,
+    tiling: Option<Tiling>,
     frames_cfg: FramesConfig,
     size: usize,
     limits: Limits,
@@ -38,7 +39,7 @@ pub struct FrameStack {
     pub pixels: Vec<f32>,
     /// The source frame of every row.
     pub sources: Vec<usize>,
-    /// The row of every shown frame.
+    /// The row of every shown frame, and behind them those of an image's tiles.
     pub shown: Vec<u32>,
     /// The row of every source frame that carries masks.
     pub rows: BTreeMap<usize, u32>,
@@ -60,9 +61,10 @@ impl Clip {
                 sample::segment(segment.start_s, end_s, facts.fps, facts.n_frames)
             }
         };
+        let tiling = tiling(cfg, media, &path, facts)?;
         let count = cfg.frames.count;
         let shown = match cfg.frames.rule {
-            _ if first == last && cfg.frames.stills_once => vec![first],
+            _ if tiling.is_some() || (first == last && cfg.frames.stills_once) => vec![first],
             UniformRule::LinspaceTrunc => sample::linspace_between(first, last, count),
             UniformRule::Midpoints => {
                 sample::midpoints(last - first + 1, count).into_iter().map(|index| first + index).collect()
@@ -74,6 +76,7 @@ impl Clip {
             first,
             last,
             shown,
+            tiling,
             frames_cfg: cfg.frames,
             size: cfg.image_size(),
             limits: options.limits.clone(),
@@ -89,6 +92,11 @@ impl Clip {
     /// What is known about the video.
     pub fn facts(&self) -> VideoFacts {
         self.facts
+    }
+
+    /// How it is cut, where it is an image that is shown in tiles.
+    pub fn tiling(&self) -> Option<Tiling> {
+        self.tiling
     }
 
     /// From the first to the last frame of the segment, in seconds: what temporal tokens divide.
@@ -160,6 +168,7 @@ impl Clip {
             fit,
             size: self.size,
             number: place.filter(|_| drawing.numbers_frames()),
+            tiling: None,
         };
         let (fit, region_fit) = (self.frames_cfg.fit, self.frames_cfg.region_fit);
         let mut wanted: Vec<View> = Vec::new();
@@ -171,21 +180,23 @@ impl Clip {
             }) as u32
         };
         let places = self.shown.iter().enumerate();
-        let shown = places.map(|(place, &index)| row_of(view(index, fit, Some(place)))).collect();
+        let mut shown: Vec<u32> =
+            places.map(|(place, &index)| row_of(view(index, fit, Some(place)))).collect();
         let mut rows = BTreeMap::new();
         for &(_, index) in chosen.iter().flatten() {
             let place = self.shown.iter().position(|&shown| shown == index);
             rows.entry(index).or_insert_with(|| row_of(view(index, region_fit, place)));
         }
-        let frames = self.frames(&wanted, drawing)?;
-        let mut pixels = Vec::with_capacity(frames.len() * 3 * self.size * self.size);
-        for frame in &frames {
-            match look.of(frame, self.size as u32) {
-                Some(changed) => normalise_into(&mut pixels, &changed),
-                None => normalise_into(&mut pixels, frame),
-            }
+        let mut sources: Vec<usize> = wanted.iter().map(|view| view.index).collect();
+        if let Some(tiling) = self.tiling {
+            let whole = view(self.shown[0], fit, Some(0));
+            wanted.push(View { tiling: Some(tiling), ..whole });
+            let first = sources.len();
+            sources.resize(first + tiling.rows * tiling.columns, whole.index);
+            shown.extend(first as u32..sources.len() as u32);
         }
-        let sources = wanted.iter().map(|view| view.index).collect();
+        let frames = self.frames(&wanted, drawing)?;
+        let pixels = normalised(&frames, self.size, look);
         Ok(FrameStack { pixels, sources, shown, rows })
     }
 
@@ -208,7 +219,8 @@ impl Clip {
             let mut fresh = Vec::new();
             for frame in &decoded {
                 for &view in wanted.iter().filter(|view| view.index == frame.index) {
-                    let pixels = self.square(&drawing.paint(&frame.image, view.index, view.number), view.fit);
+                    let painted = drawing.paint(&frame.image, view.index, view.number);
+                    let pixels = squares(&painted, &view);
                     if !drawing.marks(view.index) {
                         fresh.push((view, Arc::clone(&pixels)));
                     }
@@ -221,14 +233,6 @@ impl Clip {
         }
         Ok(wanted.iter().map(|view| Arc::clone(&found[view])).collect())
     }
-
-    fn square(&self, image: &RgbImage, fit: Fit) -> Pixels {
-        let resize = match fit {
-            Fit::Stretch => Resize::Square,
-            Fit::Pad => Resize::Pad,
-        };
-        to_square(image, self.size as u32, resize).into_raw().into()
-    }
 }
 
 fn facts_of(source: &VideoSource) -> VideoFacts {
@@ -236,9 +240,18 @@ fn facts_of(source: &VideoSource) -> VideoFacts {
     VideoFacts { n_frames: info.n_frames(), fps: info.fps, height: info.height, width: info.width }
 }
 
-/// Appends `(x / 255 - 0.5) / 0.5`, channels first.
-fn normalise_into(pixels: &mut Vec<f32>, rgb: &[u8]) {
-    for channel in 0..3 {
-        pixels.extend(rgb[channel..].iter().step_by(3).map(|&value| (f32::from(value) / 255.0 - 0.5) / 0.5));
+/// How an image is cut, for a model that sees images in tiles.
+fn tiling(cfg: &VideoLlmConfig, media: &Media, path: &Path, facts: VideoFacts) -> Result<Option<Tiling>> {
+    let (Some(tiles), MediaKind::Image) = (&cfg.tiles, media.kind) else { return Ok(None) };
+    let bad = |reason: String| Error::Image { path: path.to_owned(), reason };
+    if facts.n_frames != 1 {
+        return Err(bad(format!("{} frames lie there, not one image", facts.n_frames)));
     }
+    let (height, width) = (facts.height as usize, facts.width as usize);
+    let tiling = tiles.tiling(height, width, cfg.image_size(), cfg.grid_side());
+    tiling.map(Some).ok_or_else(|| {
+        bad(format!(
+            "nothing is left of {height}x{width} pixels (height x width) when they are cut into tiles"
+        ))
+    })
 }

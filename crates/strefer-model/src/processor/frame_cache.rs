@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Fit;
+use crate::tiles::Tiling;
 
 /// What is known about a video after it has been opened once.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,9 +31,11 @@ pub struct View {
     pub size: usize,
     /// The number that is drawn on it.
     pub number: Option<usize>,
+    /// How it is cut into several squares, where it is.
+    pub tiling: Option<Tiling>,
 }
 
-/// Pixels of one frame at model size, rows first, RGB.
+/// Pixels of one view at model size, square by square, rows first, RGB.
 pub type Pixels = Arc<[u8]>;
 
 #[derive(Debug)]
@@ -113,7 +116,7 @@ mod tests {
     fn the_oldest_video_leaves_when_the_cache_is_full() {
         let facts = VideoFacts { n_frames: 9, fps: 8.0, height: 4, width: 4 };
         let cache = FrameCache::new(250);
-        let view = View { index: 3, fit: Fit::Stretch, size: 4, number: None };
+        let view = View { index: 3, fit: Fit::Stretch, size: 4, number: None, tiling: None };
         let pixels: Pixels = vec![7u8; 100].into();
         for name in ["a", "b", "c"] {
             cache.insert(Path::new(name), facts, &[(view, Arc::clone(&pixels))]);
@@ -121,9 +124,13 @@ mod tests {
         assert!(cache.frame(Path::new("a"), view).is_none());
         assert!(cache.facts(Path::new("a")).is_none());
         assert_eq!(cache.frame(Path::new("c"), view).unwrap()[0], 7);
-        for other in
-            [View { fit: Fit::Pad, ..view }, View { size: 5, ..view }, View { number: Some(0), ..view }]
-        {
+        let tiling = Some(Tiling { rows: 1, columns: 1, kept: (1, 1), shrunk: (1, 1) });
+        for other in [
+            View { fit: Fit::Pad, ..view },
+            View { size: 5, ..view },
+            View { number: Some(0), ..view },
+            View { tiling, ..view },
+        ] {
             assert!(cache.frame(Path::new("c"), other).is_none());
         }
         assert_eq!(cache.state().bytes, 200);

@@ -5,6 +5,7 @@ mod clip;
 mod drawing;
 mod frame_cache;
 mod labels;
+mod pixels;
 mod prompt;
 mod regions;
 
@@ -156,6 +157,7 @@ impl Processor {
             id: sample.id.clone(),
             frames,
             shown: stack.shown,
+            tiling: clip.tiling(),
             regions,
             tokens: prompt.tokens,
             labels: prompt.labels,

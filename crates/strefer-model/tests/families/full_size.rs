@@ -58,7 +58,7 @@ fn published(family: Family) -> (Value, Value) {
         Family::LlavaOneVision => {
             let tiny = json_file(&own_golden("llava_onevision").join("config.json"));
             let sizes = json!({"vision_config": so400m(26), "text_config": qwen2(), "image_token_index": 151646,
-                "video_token_index": 151647});
+                "video_token_index": 151647, "image_grid_pinpoints": null});
             let text = json!({"text_config": {"eos_token_id": 151645, "pad_token_id": 151643}});
             let tokenizer = word_tokenizer(151_648, &[("<image>", 151_646), ("<video>", 151_647)]);
             (changed(changed(tiny, &sizes), &text), tokenizer)

@@ -4,6 +4,7 @@
 mod convert;
 mod drawing;
 mod full_size;
+mod images;
 mod label_rules;
 mod layouts;
 mod llava_onevision;

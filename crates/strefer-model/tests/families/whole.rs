@@ -16,7 +16,7 @@ use super::Any;
 pub struct Recorded {
     /// `(shown frames, n, dv)`
     pub features: Option<Tensor>,
-    /// `(tokens of all videos, d)`
+    /// `(tokens of all videos or images, d)`
     pub videos: Tensor,
     /// `(tokens of all regions, d)`
     pub regions: Option<Tensor>,
@@ -198,6 +198,7 @@ pub fn sample(
         id: id.to_owned(),
         frames,
         shown,
+        tiling: None,
         regions,
         tokens,
         labels,

@@ -19,6 +19,7 @@ use image::RgbImage;
 use crate::error::{Error, Result};
 use crate::frame::{Frame, VideoInfo};
 use crate::limits::Limits;
+pub use folder::is_image;
 
 /// An opened video. It holds what is known about the frames, no frame and no open file: clones are cheap enough, and
 /// several threads may read from one source.
@@ -46,7 +47,7 @@ impl VideoSource {
         if !path.exists() {
             return Err(Error::NotFound { path });
         }
-        let (info, kind) = if path.is_dir() || folder::is_image(&path) {
+        let (info, kind) = if path.is_dir() || is_image(&path) {
             let (info, folder) = folder::open(&path, limits)?;
             (info, Kind::Folder(folder))
         } else {
