@@ -106,7 +106,8 @@ impl SplicePlan {
     pub fn splice(&self, text: &Tensor, videos: Option<&Tensor>, regions: Option<&Tensor>) -> Result<Tensor> {
         let d = text.dim(1)?;
         let zero = Tensor::zeros((1, d), text.dtype(), text.device())?;
-        let parts: Vec<&Tensor> = [Some(text), videos, regions, Some(&zero)].into_iter().flatten().collect();
+        let parts = [Some(text), videos, regions, Some(&zero)].into_iter().flatten();
+        let parts: Vec<&Tensor> = parts.filter(|part| part.elem_count() > 0).collect();
         let index = Tensor::from_slice(&self.index, self.index.len(), text.device())?;
         Tensor::cat(&parts, 0)?.index_select(&index, 0)?.reshape((self.lens.len(), self.width, d))
     }

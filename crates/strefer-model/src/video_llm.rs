@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use strefer_llm::decoder::Placement;
 use strefer_llm::{Decoder, Generated, GenerationConfig, Tokenizer, generate, generate_text, generate_texts};
@@ -136,12 +136,16 @@ impl VideoLlm {
         self.vision.forward(frames, self.feature)
     }
 
-    /// Runs vision tower and connectors.
+    /// Runs vision tower and connectors over what the rows show; rows of text alone show nothing.
     pub fn encode(&self, batch: &[Inputs]) -> Result<Encoded> {
-        if batch.is_empty() || batch.iter().any(|inputs| inputs.shown.is_empty()) {
-            bail!("a batch needs rows, and every row a frame that is shown");
+        if batch.is_empty() {
+            bail!("a batch needs rows");
         }
-        let frames: Vec<&Tensor> = batch.iter().map(|inputs| &inputs.frames).collect();
+        let shows = |inputs: &&Inputs| !inputs.shown.is_empty();
+        let frames: Vec<&Tensor> = batch.iter().filter(shows).map(|inputs| &inputs.frames).collect();
+        if frames.is_empty() {
+            return self.encode_nothing(batch.len());
+        }
         let frames = Tensor::cat(&frames, 0)?;
         let mut features = match &self.feature_cache {
             Some(cache) => cache.features(&frames, |frames| self.vision_features(frames))?,
@@ -153,6 +157,19 @@ impl VideoLlm {
         let (videos, video_counts) = self.video_tokens(&features, batch)?; // (tokens of all videos, d)
         let (regions, region_counts) = self.region_tokens(&features, batch)?;
         Ok(Encoded { features, videos, video_counts, regions, region_counts })
+    }
+
+    /// What rows of text alone show.
+    fn encode_nothing(&self, rows: usize) -> Result<Encoded> {
+        let device = self.language_model.device();
+        let like = self.language_model.embed(&Tensor::zeros((1, 1), DType::U32, device)?)?;
+        Ok(Encoded {
+            features: Tensor::zeros((0, 1, 1), like.dtype(), device)?,
+            videos: like.squeeze(0)?.narrow(0, 0, 0)?.detach(),
+            video_counts: vec![0; rows],
+            regions: None,
+            region_counts: vec![Vec::new(); rows],
+        })
     }
 
     /// Puts visual tokens into the prompts of a batch.
@@ -193,6 +210,10 @@ impl VideoLlm {
             for inputs in alike {
                 rows.extend(inputs.shown.iter().map(|row| first + row));
                 first += inputs.frames.dim(0)? as u32;
+            }
+            if rows.is_empty() {
+                counts.extend(std::iter::repeat_n(0, alike.len()));
+                continue;
             }
             let (b, t) = (alike.len(), rows.len() / alike.len());
             let shown = feats.index_select(&Tensor::from_vec(rows, b * t, feats.device())?, 0)?;

@@ -125,6 +125,11 @@ impl Decoder {
         Ok(())
     }
 
+    /// Where the embeddings lie.
+    pub fn device(&self) -> &Device {
+        self.placement.first()
+    }
+
     /// Where the output matrix lies.
     fn head_device(&self) -> &Device {
         if self.cfg.tie_word_embeddings { self.placement.first() } else { self.placement.last() }

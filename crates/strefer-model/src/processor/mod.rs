@@ -12,7 +12,7 @@ mod regions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use strefer_core::mixture::{Augment, Turns};
 use strefer_core::sample::RegionMode;
 use strefer_core::{Rng, Sample};
@@ -28,7 +28,7 @@ use drawing::Drawing;
 pub use drawing::VisualPrompt;
 pub use frame_cache::FrameCache;
 pub use labels::LabelRule;
-use prompt::{Learn, PromptBuilder};
+use prompt::{Learn, PromptBuilder, Wording};
 pub use prompt::{REGION_TOKEN, VIDEO_TOKEN};
 
 /// What inputs are for.
@@ -117,8 +117,10 @@ impl Processor {
     /// Media that cannot be read, a sample that contradicts itself or its video, a prompt that is too long.
     pub fn process(&self, sample: &Sample, purpose: &Purpose) -> Result<Inputs> {
         let unsupported = |reason: String| Error::Unsupported { id: sample.id.clone(), reason };
-        let [media] = sample.media.as_slice() else {
-            return Err(unsupported(format!("it shows {} media, this model takes one", sample.media.len())));
+        let media = match sample.media.as_slice() {
+            [] => return self.text_alone(sample, purpose),
+            [media] => media,
+            more => return Err(unsupported(format!("it shows {} media, this model takes one", more.len()))),
         };
         let draw = self.options.draw;
         if !sample.regions.is_empty() && self.cfg.region.is_none() && !draw.names_objects() {
@@ -164,6 +166,31 @@ impl Processor {
             turns: prompt.turns,
             frame_indices: stack.sources,
             duration_s: clip.duration_s(),
+        })
+    }
+
+    /// Inputs of a sample that shows nothing.
+    fn text_alone(&self, sample: &Sample, purpose: &Purpose) -> Result<Inputs> {
+        sample.validate(strefer_core::validate::MediaFacts::default())?;
+        if !sample.regions.is_empty() || !sample.times.is_empty() {
+            let reason = "it refers to objects or moments, and shows nothing".to_owned();
+            return Err(Error::Unsupported { id: sample.id.clone(), reason });
+        }
+        let learn = matches!(purpose, Purpose::Train(_))
+            .then_some(Learn { turns: self.options.turns, labels: self.options.labels });
+        let prompt = self.prompt.build(sample, 0.0, &Wording::default(), learn)?;
+        let size = self.cfg.image_size();
+        Ok(Inputs {
+            id: sample.id.clone(),
+            frames: Tensor::zeros((0, 3, size, size), DType::F32, &Device::Cpu)?,
+            shown: Vec::new(),
+            tiling: None,
+            regions: Vec::new(),
+            tokens: prompt.tokens,
+            labels: prompt.labels,
+            turns: prompt.turns,
+            frame_indices: Vec::new(),
+            duration_s: 0.0,
         })
     }
 

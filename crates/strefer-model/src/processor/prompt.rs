@@ -226,6 +226,7 @@ impl PromptBuilder {
         let (system, turns) = said.split_at(first);
         let opening = match turns.first() {
             Some(turn) if turn.text.starts_with(&self.video_text) => format!("{}\n", self.video_text),
+            Some(_) if sample.media.is_empty() => String::new(),
             _ => return Err(unsupported(sample, "turns can be independent only behind the video")),
         };
         let mut exchanges: Vec<&[Said]> =

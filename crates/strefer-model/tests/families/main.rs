@@ -12,6 +12,7 @@ mod place;
 mod questions;
 mod splice;
 mod strefer;
+mod text_alone;
 mod verify;
 mod videorefer;
 mod whole;
