@@ -38,6 +38,8 @@ pub struct Augment {
     /// Share of the samples whose colours are others: the hue turned by any angle, each channel dimmed by up to a half.
     /// Nothing should be asked about those colours either.
     pub recolour: f64,
+    /// Share of the samples whose objects are filled with other patterns. Nothing should be asked about their own.
+    pub texture: f64,
     /// Share of the samples whose frames are blurred.
     pub blur: f64,
     /// The strongest blur: a Gaussian's standard deviation in pixels of the model's frames; the weakest is 0.3.
@@ -48,7 +50,7 @@ pub struct Augment {
 
 impl Default for Augment {
     fn default() -> Self {
-        Self { grey: 0.0, recolour: 0.0, blur: 0.0, blur_sigma: 1.5, no_outline: 0.0 }
+        Self { grey: 0.0, recolour: 0.0, texture: 0.0, blur: 0.0, blur_sigma: 1.5, no_outline: 0.0 }
     }
 }
 
@@ -58,10 +60,11 @@ impl Augment {
         self.shares().into_iter().all(|(_, share)| share == 0.0)
     }
 
-    fn shares(&self) -> [(&'static str, f64); 4] {
+    fn shares(&self) -> [(&'static str, f64); 5] {
         [
             ("grey", self.grey),
             ("recolour", self.recolour),
+            ("texture", self.texture),
             ("blur", self.blur),
             ("no_outline", self.no_outline),
         ]

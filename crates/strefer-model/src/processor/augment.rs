@@ -28,6 +28,8 @@ struct Recolour {
 pub struct Look {
     grey: bool,
     colours: Option<Recolour>,
+    /// Objects have other surfaces.
+    pub texture: bool,
     /// Standard deviation of a blur, in pixels.
     blur: Option<f32>,
     /// Objects come without their masks' outlines.
@@ -45,7 +47,7 @@ impl Look {
             degrees: rng.range(0.0, 360.0) as i32,
             gains: std::array::from_fn(|_| rng.range(LEAST_GAIN, 1.0) as f32),
         });
-        Self { grey, colours, blur, no_outline }
+        Self { grey, colours, texture: rng.chance(cfg.texture), blur, no_outline }
     }
 
     /// Takes the outlines of masks away where that was drawn.

@@ -13,6 +13,7 @@ use super::augment::Look;
 use super::drawing::Drawing;
 use super::frame_cache::{FrameCache, Pixels, VideoFacts, View};
 use super::pixels::{normalised, squares};
+use super::texture::Textures;
 use crate::config::{Fit, FramesConfig, VideoLlmConfig};
 use crate::error::{Error, Result};
 use crate::tiles::Tiling;
@@ -161,6 +162,7 @@ impl Clip {
         &self,
         chosen: &[Vec<(FrameKey, usize)>],
         drawing: &Drawing,
+        textures: &Textures,
         look: Look,
     ) -> Result<FrameStack> {
         let view = |index: usize, fit: Fit, place: Option<usize>| View {
@@ -195,18 +197,19 @@ impl Clip {
             sources.resize(first + tiling.rows * tiling.columns, whole.index);
             shown.extend(first as u32..sources.len() as u32);
         }
-        let frames = self.frames(&wanted, drawing)?;
+        let frames = self.frames(&wanted, drawing, textures)?;
         let pixels = normalised(&frames, self.size, look);
         Ok(FrameStack { pixels, sources, shown, rows })
     }
 
-    /// Frames at model size, from the cache or decoded. Those with marks of objects belong to one sample alone and are not
-    /// kept.
-    fn frames(&self, wanted: &[View], drawing: &Drawing) -> Result<Vec<Pixels>> {
+    /// Frames at model size, from the cache or decoded. Those with marks or surfaces of objects belong to one sample alone and
+    /// are not kept.
+    fn frames(&self, wanted: &[View], drawing: &Drawing, textures: &Textures) -> Result<Vec<Pixels>> {
+        let is_own = |index: usize| drawing.marks(index) || textures.change(index);
         let mut found: BTreeMap<View, Pixels> = BTreeMap::new();
         let mut missing: Vec<usize> = Vec::new();
         for &view in wanted {
-            let kept = if drawing.marks(view.index) { None } else { self.cache.frame(&self.path, view) };
+            let kept = if is_own(view.index) { None } else { self.cache.frame(&self.path, view) };
             match kept {
                 Some(pixels) => drop(found.insert(view, pixels)),
                 None => missing.push(view.index),
@@ -219,9 +222,10 @@ impl Clip {
             let mut fresh = Vec::new();
             for frame in &decoded {
                 for &view in wanted.iter().filter(|view| view.index == frame.index) {
-                    let painted = drawing.paint(&frame.image, view.index, view.number);
+                    let filled = textures.paint(&frame.image, view.index);
+                    let painted = drawing.paint(&filled, view.index, view.number);
                     let pixels = squares(&painted, &view);
-                    if !drawing.marks(view.index) {
+                    if !is_own(view.index) {
                         fresh.push((view, Arc::clone(&pixels)));
                     }
                     found.insert(view, pixels);

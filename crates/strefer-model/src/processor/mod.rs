@@ -8,6 +8,7 @@ mod labels;
 mod pixels;
 mod prompt;
 mod regions;
+mod texture;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use frame_cache::FrameCache;
 pub use labels::LabelRule;
 use prompt::{Learn, PromptBuilder, Wording};
 pub use prompt::{REGION_TOKEN, VIDEO_TOKEN};
+use texture::Textures;
 
 /// What inputs are for.
 #[derive(Debug, Clone)]
@@ -146,7 +148,11 @@ impl Processor {
         let prompt = self.prompt.build(sample, clip.duration_s(), &wording, learn)?;
         let look =
             rng.map_or_else(Look::default, |rng| Look::draw(&self.options.augment, rng.named("augment")));
-        let stack = clip.load(&chosen, &drawing, look)?;
+        let textures = match rng {
+            Some(rng) if look.texture => Textures::draw(sample, &chosen, &clip, &rng.named("texture"))?,
+            _ => Textures::default(),
+        };
+        let stack = clip.load(&chosen, &drawing, &textures, look)?;
         let mut regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
         look.hide_outlines(&mut regions);
         let size = self.cfg.image_size();

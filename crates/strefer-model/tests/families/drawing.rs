@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use image::RgbImage;
+use strefer_core::mixture::Augment;
 use strefer_core::sample::{RegionMode, Role, Segment};
 use strefer_core::{FrameKey, Gesture, Mask, PixelBox, Rng, Sample};
 use strefer_llm::GenerationConfig;
@@ -116,6 +117,28 @@ fn regions(inputs: &Inputs) -> usize {
 
 const LEFT: PixelBox = PixelBox { x0: 8, y0: 8, x1: 40, y1: 40 };
 const RIGHT: PixelBox = PixelBox { x0: 50, y0: 12, x1: 90, y1: 60 };
+
+#[test]
+fn objects_get_other_surfaces_where_their_masks_lie_and_only_for_one_sample() {
+    let desk = Desk::new();
+    let asked = desk.sample("Does <region> hit <region>?", &[(3, LEFT), (9, RIGHT)], &[]);
+    let cache = Arc::new(FrameCache::new(1 << 20));
+    let learnt = |texture: f64, seed: u64| {
+        let options = ProcessorOptions {
+            augment: Augment { texture, ..Augment::default() },
+            cache: Arc::clone(&cache),
+            ..ProcessorOptions::default()
+        };
+        let processor = desk.loaded.processor.with_options(options);
+        processor.process(&asked, &Purpose::Train(Rng::new(seed, "test"))).unwrap()
+    };
+    let plain = learnt(0.0, 1);
+    // Grey frames stay grey where a surface is plain: of several draws some are not.
+    let changed_by: BTreeSet<usize> = (0..8).flat_map(|seed| changed(&plain, &learnt(1.0, seed))).collect();
+    assert_eq!(changed_by, BTreeSet::from([3, 9]));
+    assert_eq!(pixels(&learnt(1.0, 3)), pixels(&learnt(1.0, 3)));
+    assert_eq!(changed(&plain, &learnt(0.0, 2)), [0; 0], "the cache holds plain frames");
+}
 
 #[test]
 fn marked_objects_are_drawn_where_they_are_marked_and_called_by_their_numbers() {
