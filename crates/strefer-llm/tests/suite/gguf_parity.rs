@@ -120,7 +120,7 @@ fn one_disturbed_block_moves_the_logits() {
         let disturbed = dir.path().join("disturbed.gguf");
         std::fs::write(&disturbed, bytes).unwrap();
         let apart = distance(&decoder(&disturbed, &config(&path)), &golden(&path));
-        assert!(!(apart < TOLERANCE), "{}: {apart}", path.display());
+        assert!(apart.is_nan() || apart > TOLERANCE, "{}: {apart}", path.display());
     }
 }
 

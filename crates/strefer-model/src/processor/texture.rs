@@ -69,7 +69,7 @@ impl Surface {
         let period = self.period * width.max(height);
         let inside = || {
             let places = (area.y0..area.y1).flat_map(|y| (area.x0..area.x1).map(move |x| (x, y)));
-            places.filter(|&(x, y)| mask.get(y as usize, x as usize))
+            places.filter(|&(x, y)| mask.get(y, x))
         };
         let mut sum = [0.0; 3];
         for (x, y) in inside() {
