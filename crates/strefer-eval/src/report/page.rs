@@ -87,7 +87,7 @@ impl Report {
     }
 }
 
-fn push(body: &mut String, text: std::fmt::Arguments<'_>) {
+pub(super) fn push(body: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = body.write_fmt(text);
 }

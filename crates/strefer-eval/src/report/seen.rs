@@ -1,8 +1,6 @@
 //! What a model sees of a sample, on the page.
 
-use std::fmt::Write;
-
-use super::page::{escape, picture};
+use super::page::{escape, picture, push};
 
 /// Part of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +25,13 @@ pub struct SeenCard {
 }
 
 pub(super) fn seen_html(body: &mut String, card: &SeenCard) {
-    body.push_str(&format!("<section class=\"seen\"><h3>{}</h3><div class=\"frames\">", escape(&card.title)));
+    push(
+        body,
+        format_args!("<section class=\"seen\"><h3>{}</h3><div class=\"frames\">", escape(&card.title)),
+    );
     for (caption, png) in &card.frames {
-        let _ = write!(body, "<figure>{}<figcaption>{}</figcaption></figure>", picture(png), escape(caption));
+        let (picture, caption) = (picture(png), escape(caption));
+        push(body, format_args!("<figure>{picture}<figcaption>{caption}</figcaption></figure>"));
     }
     body.push_str("</div><pre>");
     for part in &card.prompt {
@@ -38,7 +40,7 @@ pub(super) fn seen_html(body: &mut String, card: &SeenCard) {
             PromptPart::Learnt(text) => ("learnt", text),
             PromptPart::Placeholder(text) => ("placeholder", text),
         };
-        let _ = write!(body, "<span class=\"{class}\">{}</span>", escape(text));
+        push(body, format_args!("<span class=\"{class}\">{}</span>", escape(text)));
     }
     body.push_str("</pre></section>");
 }

@@ -10,10 +10,9 @@ use strefer_video::{Limits, VideoSource, sample};
 
 use super::ProcessorOptions;
 use super::augment::Look;
-use super::drawing::Drawing;
 use super::frame_cache::{FrameCache, Pixels, VideoFacts, View};
+use super::paint::Paint;
 use super::pixels::{normalised, squares};
-use super::texture::Textures;
 use crate::config::{Fit, FramesConfig, VideoLlmConfig};
 use crate::error::{Error, Result};
 use crate::tiles::Tiling;
@@ -158,18 +157,12 @@ impl Clip {
     }
 
     /// Decodes what is shown and every frame of `chosen`. A mask frame that looks like a shown one shares its row.
-    pub fn load(
-        &self,
-        chosen: &[Vec<(FrameKey, usize)>],
-        drawing: &Drawing,
-        textures: &Textures,
-        look: Look,
-    ) -> Result<FrameStack> {
+    pub fn load(&self, chosen: &[Vec<(FrameKey, usize)>], paint: &Paint, look: Look) -> Result<FrameStack> {
         let view = |index: usize, fit: Fit, place: Option<usize>| View {
             index,
             fit,
             size: self.size,
-            number: place.filter(|_| drawing.numbers_frames()),
+            number: place.filter(|_| paint.drawing.numbers_frames()),
             tiling: None,
         };
         let (fit, region_fit) = (self.frames_cfg.fit, self.frames_cfg.region_fit);
@@ -197,19 +190,18 @@ impl Clip {
             sources.resize(first + tiling.rows * tiling.columns, whole.index);
             shown.extend(first as u32..sources.len() as u32);
         }
-        let frames = self.frames(&wanted, drawing, textures)?;
+        let frames = self.frames(&wanted, paint)?;
         let pixels = normalised(&frames, self.size, look);
         Ok(FrameStack { pixels, sources, shown, rows })
     }
 
     /// Frames at model size, from the cache or decoded. Those with marks or surfaces of objects belong to one sample alone and
     /// are not kept.
-    fn frames(&self, wanted: &[View], drawing: &Drawing, textures: &Textures) -> Result<Vec<Pixels>> {
-        let is_own = |index: usize| drawing.marks(index) || textures.change(index);
+    fn frames(&self, wanted: &[View], paint: &Paint) -> Result<Vec<Pixels>> {
         let mut found: BTreeMap<View, Pixels> = BTreeMap::new();
         let mut missing: Vec<usize> = Vec::new();
         for &view in wanted {
-            let kept = if is_own(view.index) { None } else { self.cache.frame(&self.path, view) };
+            let kept = if paint.is_own(view.index) { None } else { self.cache.frame(&self.path, view) };
             match kept {
                 Some(pixels) => drop(found.insert(view, pixels)),
                 None => missing.push(view.index),
@@ -222,10 +214,9 @@ impl Clip {
             let mut fresh = Vec::new();
             for frame in &decoded {
                 for &view in wanted.iter().filter(|view| view.index == frame.index) {
-                    let filled = textures.paint(&frame.image, view.index);
-                    let painted = drawing.paint(&filled, view.index, view.number);
+                    let painted = paint.apply(&frame.image, view.index, view.number);
                     let pixels = squares(&painted, &view);
-                    if !is_own(view.index) {
+                    if !paint.is_own(view.index) {
                         fresh.push((view, Arc::clone(&pixels)));
                     }
                     found.insert(view, pixels);

@@ -5,6 +5,7 @@ mod clip;
 mod drawing;
 mod frame_cache;
 mod labels;
+mod paint;
 mod pixels;
 mod prompt;
 mod regions;
@@ -13,9 +14,10 @@ mod texture;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use strefer_core::mixture::{Augment, Turns};
-use strefer_core::sample::RegionMode;
+use strefer_core::sample::{Media, RegionMode};
+use strefer_core::validate::MediaFacts;
 use strefer_core::{Rng, Sample};
 use strefer_llm::Tokenizer;
 use strefer_video::Limits;
@@ -29,6 +31,7 @@ use drawing::Drawing;
 pub use drawing::VisualPrompt;
 pub use frame_cache::FrameCache;
 pub use labels::LabelRule;
+use paint::Paint;
 use prompt::{Learn, PromptBuilder, Wording};
 pub use prompt::{REGION_TOKEN, VIDEO_TOKEN};
 use texture::Textures;
@@ -40,6 +43,16 @@ pub enum Purpose {
     Train(Rng),
     /// Answering: the turns before the first answer, then the start of an answer.
     Infer,
+}
+
+impl Purpose {
+    /// Where random choices come from, in learning.
+    fn rng(&self) -> Option<&Rng> {
+        match self {
+            Self::Train(rng) => Some(rng),
+            Self::Infer => None,
+        }
+    }
 }
 
 /// How a processor reads media.
@@ -118,25 +131,25 @@ impl Processor {
     /// # Errors
     /// Media that cannot be read, a sample that contradicts itself or its video, a prompt that is too long.
     pub fn process(&self, sample: &Sample, purpose: &Purpose) -> Result<Inputs> {
-        let unsupported = |reason: String| Error::Unsupported { id: sample.id.clone(), reason };
-        let media = match sample.media.as_slice() {
-            [] => return self.text_alone(sample, purpose),
-            [media] => media,
-            more => return Err(unsupported(format!("it shows {} media, this model takes one", more.len()))),
-        };
+        match sample.media.as_slice() {
+            [] => self.text_alone(sample, purpose),
+            [media] => self.with_media(sample, media, purpose),
+            more => {
+                let reason = format!("it shows {} media, this model takes one", more.len());
+                Err(Error::Unsupported { id: sample.id.clone(), reason })
+            }
+        }
+    }
+
+    fn with_media(&self, sample: &Sample, media: &Media, purpose: &Purpose) -> Result<Inputs> {
         let draw = self.options.draw;
         if !sample.regions.is_empty() && self.cfg.region.is_none() && !draw.names_objects() {
-            return Err(unsupported("it refers to regions, this model has no region connector".to_owned()));
+            let reason = "it refers to regions, this model has no region connector".to_owned();
+            return Err(Error::Unsupported { id: sample.id.clone(), reason });
         }
         let mut clip = Clip::open(&self.cfg, &self.options, media)?;
-        sample.validate(strefer_core::validate::MediaFacts {
-            duration_s: Some(clip.end_s()),
-            frame_size: None,
-        })?;
-        let rng = match purpose {
-            Purpose::Train(rng) => Some(rng),
-            Purpose::Infer => None,
-        };
+        sample.validate(MediaFacts { duration_s: Some(clip.end_s()), frame_size: None })?;
+        let rng = purpose.rng();
         let region_frames = rng.map(|rng| rng.named("region frames"));
         let mut chosen = regions::choose(sample, &clip, region_frames.as_ref())?;
         let drawing = Drawing::new(draw, sample, &chosen, &mut clip)?;
@@ -144,26 +157,19 @@ impl Processor {
             chosen.clear();
         }
         let wording = drawing.wording(sample, &clip);
-        let learn = rng.map(|_| Learn { turns: self.options.turns, labels: self.options.labels });
-        let prompt = self.prompt.build(sample, clip.duration_s(), &wording, learn)?;
+        let prompt = self.prompt.build(sample, clip.duration_s(), &wording, self.learn(purpose))?;
         let look =
             rng.map_or_else(Look::default, |rng| Look::draw(&self.options.augment, rng.named("augment")));
         let textures = match rng {
             Some(rng) if look.texture => Textures::draw(sample, &chosen, &clip, &rng.named("texture"))?,
             _ => Textures::default(),
         };
-        let stack = clip.load(&chosen, &drawing, &textures, look)?;
+        let stack = clip.load(&chosen, &Paint { drawing, textures }, look)?;
         let mut regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
         look.hide_outlines(&mut regions);
-        let size = self.cfg.image_size();
-        let rows = stack.pixels.len() / (3 * size * size);
-        let mut frames = Tensor::from_vec(stack.pixels, (rows, 3, size, size), &Device::Cpu)?;
-        if self.options.blind {
-            frames = frames.zeros_like()?;
-        }
         Ok(Inputs {
             id: sample.id.clone(),
-            frames,
+            frames: self.frames(stack.pixels)?,
             shown: stack.shown,
             tiling: clip.tiling(),
             regions,
@@ -177,18 +183,15 @@ impl Processor {
 
     /// Inputs of a sample that shows nothing.
     fn text_alone(&self, sample: &Sample, purpose: &Purpose) -> Result<Inputs> {
-        sample.validate(strefer_core::validate::MediaFacts::default())?;
+        sample.validate(MediaFacts::default())?;
         if !sample.regions.is_empty() || !sample.times.is_empty() {
             let reason = "it refers to objects or moments, and shows nothing".to_owned();
             return Err(Error::Unsupported { id: sample.id.clone(), reason });
         }
-        let learn = matches!(purpose, Purpose::Train(_))
-            .then_some(Learn { turns: self.options.turns, labels: self.options.labels });
-        let prompt = self.prompt.build(sample, 0.0, &Wording::default(), learn)?;
-        let size = self.cfg.image_size();
+        let prompt = self.prompt.build(sample, 0.0, &Wording::default(), self.learn(purpose))?;
         Ok(Inputs {
             id: sample.id.clone(),
-            frames: Tensor::zeros((0, 3, size, size), DType::F32, &Device::Cpu)?,
+            frames: self.frames(Vec::new())?,
             shown: Vec::new(),
             tiling: None,
             regions: Vec::new(),
@@ -198,6 +201,19 @@ impl Processor {
             frame_indices: Vec::new(),
             duration_s: 0.0,
         })
+    }
+
+    /// What is learnt of a conversation, if it is.
+    fn learn(&self, purpose: &Purpose) -> Option<Learn> {
+        purpose.rng().map(|_| Learn { turns: self.options.turns, labels: self.options.labels })
+    }
+
+    /// `(rows, 3, h, w)`
+    fn frames(&self, pixels: Vec<f32>) -> Result<Tensor> {
+        let size = self.cfg.image_size();
+        let rows = pixels.len() / (3 * size * size);
+        let frames = Tensor::from_vec(pixels, (rows, 3, size, size), &Device::Cpu)?;
+        Ok(if self.options.blind { frames.zeros_like()? } else { frames })
     }
 
     /// The text of an answer, without special tokens, trimmed.
