@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
 use image::RgbImage;
 use strefer_core::mixture::Augment;
 use strefer_core::sample::{RegionMode, Role, Segment};
 use strefer_core::{FrameKey, Gesture, Mask, PixelBox, Rng, Sample};
 use strefer_llm::GenerationConfig;
-use strefer_model::preset::init_tiny;
 use strefer_model::question::{Mark, MarkShape, Question};
 use strefer_model::{
-    Checkpoint, FrameCache, Inputs, Loaded, Processor, ProcessorOptions, PromptToken, Purpose, VisualPrompt,
+    FrameCache, Inputs, Loaded, Processor, ProcessorOptions, PromptToken, Purpose, VisualPrompt,
 };
 use strefer_video::{Limits, VideoSource};
 
+use super::place::fresh_tiny;
 use super::{Any, llava_onevision};
 
 /// Twelve grey frames, three a second; the tiny model is shown eight of them.
@@ -33,9 +32,7 @@ impl Desk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         write_frames(&dir.path().join("frames"));
-        init_tiny(&dir.path().join("model"), ["What is it doing?".to_owned()], 400, 1).unwrap();
-        let checkpoint = Checkpoint::open(dir.path().join("model")).unwrap();
-        let loaded = checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default()).unwrap();
+        let loaded = fresh_tiny(dir.path(), "What is it doing?");
         Self { dir, loaded }
     }
 

@@ -1,14 +1,13 @@
 //! Which tokens of a conversation carry labels, by rule, through the processor.
 
-use candle_core::{DType, Device};
-use image::RgbImage;
 use strefer_core::mixture::Turns;
-use strefer_core::sample::{Media, MediaKind, Role, Turn};
+use strefer_core::sample::{Role, Turn};
 use strefer_core::{Rng, Sample};
 use strefer_model::config::ChatPreset;
 
-use strefer_model::preset::init_tiny;
-use strefer_model::{Checkpoint, IGNORE, LabelRule, Processor, ProcessorOptions, PromptToken, Purpose};
+use strefer_model::{IGNORE, LabelRule, Processor, ProcessorOptions, PromptToken, Purpose};
+
+use super::place::{fresh_tiny, still};
 
 const TALK: [(Role, &str); 4] = [
     (Role::User, "<video>\nWho is it?"),
@@ -26,10 +25,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        RgbImage::new(64, 64).save(dir.path().join("still.png")).unwrap();
-        init_tiny(&dir.path().join("model"), ["Who is it? A dog.".to_owned()], 400, 1).unwrap();
-        let checkpoint = Checkpoint::open(dir.path().join("model")).unwrap();
-        let loaded = checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default()).unwrap();
+        let loaded = fresh_tiny(dir.path(), "Who is it? A dog.");
         let mut cfg = loaded.processor.config().clone();
         cfg.chat = ChatPreset::Qwen2;
         let mut tokenizer = loaded.processor.tokenizer().clone();
@@ -39,9 +35,7 @@ impl Desk {
     }
 
     fn sample(&self, turns: usize) -> Sample {
-        let uri = self.dir.path().join("still.png").display().to_string();
-        let media = Media { kind: MediaKind::Image, uri, segment: None, size: None };
-        let mut sample = Sample::new("talk", "still", vec![media]);
+        let mut sample = Sample::new("talk", "still", vec![still(self.dir.path())]);
         let turn = |&(role, text): &(Role, &str)| Turn { role, text: text.to_owned() };
         sample.conversations = TALK[..turns].iter().map(turn).collect();
         sample

@@ -6,6 +6,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use strefer_core::golden;
+use strefer_core::sample::{Media, MediaKind};
+use strefer_model::preset::init_tiny;
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
 use strefer_nn::testing::Golden;
 use strefer_nn::{Weights, save_safetensors};
@@ -67,6 +69,21 @@ impl Place {
         let tensors = std::mem::take(&mut self.tensors);
         self.tensors = tensors.into_iter().filter_map(|(old, tensor)| Some((name(&old)?, tensor))).collect();
     }
+}
+
+/// A fresh tiny model, written into `dir` and loaded.
+pub fn fresh_tiny(dir: &Path, text: &str) -> Loaded {
+    let dir = dir.join("model");
+    init_tiny(&dir, [text.to_owned()], 400, 1).unwrap();
+    let checkpoint = Checkpoint::open(dir).unwrap();
+    checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default()).unwrap()
+}
+
+/// A still of one colour, written into `dir`.
+pub fn still(dir: &Path) -> Media {
+    let path = dir.join("still.png");
+    image::RgbImage::from_pixel(64, 64, image::Rgb([200, 40, 40])).save(&path).unwrap();
+    Media { kind: MediaKind::Image, uri: path.display().to_string(), segment: None, size: None }
 }
 
 /// A `tokenizer.json` of `count` words, those of `specials` special and at their ids.

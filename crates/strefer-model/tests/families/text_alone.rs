@@ -1,14 +1,14 @@
 //! Samples that show nothing, alone and beside samples that show something.
 
 use candle_core::{DType, Device};
-use image::RgbImage;
 use strefer_core::mixture::Turns;
-use strefer_core::sample::{Media, MediaKind, Role, TimeRef, TimeStyle, Turn};
+use strefer_core::sample::{Media, Role, TimeRef, TimeStyle, Turn};
 use strefer_core::{Rng, Sample};
 use strefer_llm::GenerationConfig;
-use strefer_model::preset::init_tiny;
 use strefer_model::{Checkpoint, Inputs, Loaded, ProcessorOptions, Purpose, VideoLlm, prefix};
 use strefer_nn::ParamStore;
+
+use super::place::{fresh_tiny, still};
 
 struct Desk {
     dir: tempfile::TempDir,
@@ -18,10 +18,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        RgbImage::from_pixel(64, 64, image::Rgb([200, 40, 40])).save(dir.path().join("still.png")).unwrap();
-        init_tiny(&dir.path().join("model"), ["Who is it? A dog.".to_owned()], 400, 1).unwrap();
-        let checkpoint = Checkpoint::open(dir.path().join("model")).unwrap();
-        let loaded = checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default()).unwrap();
+        let loaded = fresh_tiny(dir.path(), "Who is it? A dog.");
         Self { dir, loaded }
     }
 
@@ -30,9 +27,7 @@ impl Desk {
     }
 
     fn still(&self) -> Sample {
-        let uri = self.dir.path().join("still.png").display().to_string();
-        let media = Media { kind: MediaKind::Image, uri, segment: None, size: None };
-        talk("still", vec![media], "<video>\nWho is it?")
+        talk("still", vec![still(self.dir.path())], "<video>\nWho is it?")
     }
 
     fn inputs(&self, sample: &Sample, turns: Turns) -> Inputs {
