@@ -31,6 +31,7 @@ def vision(case, _data):
 
 def connector(case, _data):
     """The formulas of the recordings, with PyTorch's fused attention."""
+    # What it takes from the recordings' own `common` is not used here: it gets ours, which is imported already.
     sys.path.append(str(Path(__file__).parents[2] / "scripts/goldens"))
     import connectors
 

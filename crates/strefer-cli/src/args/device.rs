@@ -1,5 +1,7 @@
 //! Where a model runs.
 
+use std::fmt;
+
 use candle_core::Device;
 use clap::Args;
 use strefer_llm::decoder::Placement;
@@ -18,6 +20,15 @@ pub struct DeviceArgs {
 enum DeviceName {
     Cpu,
     Cuda(usize),
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
 }
 
 impl DeviceName {
@@ -47,7 +58,7 @@ impl DeviceArgs {
     pub fn placement(&self) -> anyhow::Result<Placement> {
         let mut devices = Vec::with_capacity(self.device.len());
         for (at, name) in self.device.iter().enumerate() {
-            anyhow::ensure!(!self.device[..at].contains(name), "--device names {name:?} twice");
+            anyhow::ensure!(!self.device[..at].contains(name), "--device names {name} twice");
             devices.push(name.open()?);
         }
         if devices.is_empty() {
@@ -84,7 +95,7 @@ mod tests {
     #[test]
     fn a_device_is_named_once() {
         let args = DeviceArgs { device: vec![DeviceName::Cpu, DeviceName::Cpu] };
-        assert!(args.placement().unwrap_err().to_string().contains("twice"));
+        assert!(args.placement().unwrap_err().to_string().contains("names cpu twice"));
         assert!(args.single().unwrap_err().to_string().contains("one device"));
         assert!(DeviceArgs { device: vec![DeviceName::Cpu] }.single().unwrap().is_cpu());
     }
