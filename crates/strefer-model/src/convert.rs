@@ -6,6 +6,7 @@ use candle_core::DType;
 use serde::Serialize;
 use strefer_nn::{Weights, save_safetensors};
 
+use crate::VideoLlmConfig;
 use crate::checkpoint::{Checkpoint, MAX_SHARD_BYTES, in_one_step, write_files};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
@@ -31,12 +32,16 @@ pub struct Conversion {
     /// Whether tensors that the checkpoint lacks come from another one: training keeps only what the model uses, a
     /// published folder holds more.
     pub fill: Option<Checkpoint>,
+    /// Checkpoints of the same model whose weights are averaged with the checkpoint's own, all counting alike, as runs
+    /// that began from the same weights allow (arXiv 2203.05482). Low-rank updates are folded in first: the mean of two
+    /// products is not the product of the means.
+    pub average: Vec<Checkpoint>,
 }
 
 impl Conversion {
     /// Nothing but the form changes.
     pub fn to(form: Form) -> Self {
-        Self { form, dtype: None, merge_lora: false, fill: None }
+        Self { form, dtype: None, merge_lora: false, fill: None, average: Vec::new() }
     }
 }
 
@@ -60,17 +65,23 @@ pub struct TensorFacts {
 ///
 /// # Errors
 /// The checkpoint's tensors do not fit its configuration; it came from no published folder and that form is asked for; the
-/// folder exists or the disk refuses.
+/// folder exists or the disk refuses; a checkpoint that is to be averaged is of another model.
 pub fn convert(source: &Checkpoint, out: impl AsRef<Path>, conversion: &Conversion) -> Result<()> {
     source.weights()?;
     let origin = Origin::of(source)?;
-    let mut weights = source.all_weights()?;
-    let mut config = source.config.clone();
-    if let Some(lora) = &source.config.llm.lora
-        && (conversion.merge_lora || conversion.form == Form::Published)
-    {
-        weights = weights.merge_lora(lora.alpha)?;
-        config.llm.lora = None;
+    let merge = conversion.merge_lora || conversion.form == Form::Published || !conversion.average.is_empty();
+    let (config, mut weights) =
+        if merge { merged(source)? } else { (source.config.clone(), source.all_weights()?) };
+    let mut others = Vec::with_capacity(conversion.average.len());
+    for other in &conversion.average {
+        let (their_config, weights) = merged(other)?;
+        if their_config != config || other.tokenizer.to_json()? != source.tokenizer.to_json()? {
+            return Err(Error::OtherModel { path: other.dir().to_owned(), of: source.dir().to_owned() });
+        }
+        others.push(weights);
+    }
+    if !others.is_empty() {
+        weights = weights.mean(others)?;
     }
     if let Some(other) = &conversion.fill {
         let lacking =
@@ -97,6 +108,13 @@ pub fn convert(source: &Checkpoint, out: impl AsRef<Path>, conversion: &Conversi
             })
         }
     }
+}
+
+/// The checkpoint's configuration and tensors with low-rank updates folded in.
+fn merged(source: &Checkpoint) -> Result<(VideoLlmConfig, Weights)> {
+    let (mut config, weights) = (source.config.clone(), source.all_weights()?);
+    let Some(lora) = config.llm.lora.take() else { return Ok((config, weights)) };
+    Ok((config, weights.merge_lora(lora.alpha)?))
 }
 
 /// Size and digest of every tensor of a folder or file, under the names they have there. `on_tensor` hears of each.

@@ -31,6 +31,14 @@ pub enum Error {
         /// Its folder.
         path: PathBuf,
     },
+    /// Weights of two models cannot be averaged.
+    #[error("{path}: its configuration or tokenizer is not that of {of}, so their weights have no mean")]
+    OtherModel {
+        /// Its folder.
+        path: PathBuf,
+        /// The folder of the model that it was to be averaged with.
+        of: PathBuf,
+    },
     /// A file of recorded activations that is none.
     #[error("{origin}: {reason}")]
     Recording {

@@ -33,6 +33,9 @@ pub struct ConvertArgs {
     /// A checkpoint whose tensors are taken where SOURCE lacks them: training keeps only what the model uses
     #[arg(long, requires = "out")]
     fill: Option<PathBuf>,
+    /// Checkpoints of the same model whose weights are averaged with SOURCE's, all counting alike (a model soup)
+    #[arg(long, requires = "out", num_args = 1.., value_name = "DIR")]
+    average: Vec<PathBuf>,
     /// Write the language model alone to this file, with quantised weights, for llama.cpp and for --language
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "json"])]
     gguf: Option<PathBuf>,
@@ -89,7 +92,8 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
                 },
                 dtype: args.dtype.map(Into::into),
                 merge_lora: args.merge_lora,
-                fill: args.fill()?,
+                fill: args.fill.as_deref().map(|folder| args.open(folder)).transpose()?,
+                average: args.average.iter().map(|folder| args.open(folder)).collect::<Result<_>>()?,
             };
             convert(&Checkpoint::open(&source)?, out, &conversion)
                 .with_context(|| format!("converting {} to {}", args.source.display(), out.display()))?;
@@ -126,9 +130,8 @@ fn export(source: &Path, path: &Path, quantisation: Quantisation) -> Result<()> 
 }
 
 impl ConvertArgs {
-    fn fill(&self) -> Result<Option<Checkpoint>> {
-        let Some(fill) = &self.fill else { return Ok(None) };
-        Ok(Some(Checkpoint::open(self.hub.folder(fill)?)?))
+    fn open(&self, folder: &Path) -> Result<Checkpoint> {
+        Ok(Checkpoint::open(self.hub.folder(folder)?)?)
     }
 }
 

@@ -153,6 +153,40 @@ fn low_rank_updates_are_folded_in() -> Any {
 }
 
 #[test]
+fn checkpoints_of_one_model_are_averaged_and_others_refused() -> Any {
+    let recording = videorefer::recordings().remove(0);
+    let place = &recording.place;
+    trained(place, &place.path("one"), None)?;
+    let modules = vec!["q_proj".to_owned()];
+    trained(place, &place.path("two"), Some(LoraSettings { rank: 2, alpha: 3.0, modules }))?;
+    let [one, two] = ["one", "two"].map(|folder| Checkpoint::open(place.path(folder)));
+    let (one, two) = (one?, two?);
+    let average =
+        |other: &Checkpoint| Conversion { average: vec![other.clone()], ..Conversion::to(Form::Ours) };
+    convert(&one, place.path("mean"), &average(&two))?;
+    convert(&two, place.path("merged"), &Conversion { merge_lora: true, ..Conversion::to(Form::Ours) })?;
+    let [one_weights, merged, mean] =
+        ["one", "merged", "mean"].map(|folder| Weights::open(place.path(folder).join("model.safetensors")));
+    let (one_weights, merged, mean) = (one_weights?, merged?, mean?);
+    assert!(mean.names().eq(one_weights.names()));
+    let mut moved = 0;
+    for name in mean.names() {
+        let load = |weights: &Weights| weights.load(name, DType::F32, &Device::Cpu);
+        let (a, b) = (load(&one_weights)?, load(&merged)?);
+        assert_close(&load(&mean)?, &((&a + &b)? / 2.0)?, 1e-6);
+        moved += usize::from(a.sub(&b)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.0);
+    }
+    assert!(moved > 0, "both hold the same weights");
+
+    let mut other = two.clone();
+    other.config.frames.count += 1;
+    let error = convert(&one, place.path("none"), &average(&other)).unwrap_err();
+    assert!(matches!(&error, Error::OtherModel { path, .. } if path == other.dir()), "{error}");
+    assert!(!place.path("none").exists());
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_converted_is_refused_and_nothing_is_left() -> Any {
     let mut place = videorefer::recordings().remove(0).place;
     let (ours, plain) = (place.path("ours"), place.path("plain"));

@@ -24,6 +24,8 @@ enum Source {
         lora_b: Box<Entry>,
         scale: f64,
     },
+    /// The mean of several tensors of one shape.
+    Mean(Vec<Entry>),
 }
 
 #[derive(Clone)]
@@ -49,6 +51,18 @@ impl Entry {
                 let parts = (base.read(DType::F32)?, lora_a.read(DType::F32)?, lora_b.read(DType::F32)?);
                 let (Some(base), Some(lora_a), Some(lora_b)) = parts else { return Ok(None) };
                 (base + (lora_b.matmul(&lora_a)? * *scale)?)?
+            }
+            Source::Mean(entries) => {
+                let mut sum: Option<Tensor> = None;
+                for entry in entries {
+                    let Some(tensor) = entry.read(DType::F64)? else { return Ok(None) };
+                    sum = Some(match sum {
+                        Some(sum) => (sum + tensor)?,
+                        None => tensor,
+                    });
+                }
+                let Some(sum) = sum else { return Ok(None) };
+                (sum / entries.len() as f64)?
             }
         };
         tensor.to_dtype(dtype).map(Some)
@@ -179,6 +193,38 @@ impl Weights {
             }
         }
         self.entries = plain;
+        Ok(self)
+    }
+
+    /// The mean of these weights and others of the same model, each tensor when it is read; every set counts alike (a
+    /// uniform model soup, arXiv 2203.05482). Types are those of these weights.
+    ///
+    /// # Errors
+    /// The sets do not hold tensors of the same names and shapes.
+    pub fn mean(mut self, others: impl IntoIterator<Item = Self>) -> Result<Self> {
+        let mut sets: BTreeMap<String, Vec<Entry>> =
+            self.entries.iter().map(|(name, entry)| (name.clone(), vec![entry.clone()])).collect();
+        for other in others {
+            let lacking = |name: &&String| !other.entries.contains_key(*name);
+            if let Some(name) = self.entries.keys().find(lacking) {
+                return Err(Error::MissingTensor { origin: other.origin, name: name.clone() });
+            }
+            for (name, entry) in other.entries {
+                let Some(set) = sets.get_mut(&name) else {
+                    return Err(Error::MissingTensor { origin: self.origin, name });
+                };
+                if entry.shape != set[0].shape {
+                    let (found, wanted) = (entry.shape, set[0].shape.clone());
+                    return Err(Error::Shape { origin: other.origin, name, found, wanted });
+                }
+                set.push(entry);
+            }
+        }
+        for (name, set) in sets {
+            let (shape, dtype) = (set[0].shape.clone(), set[0].dtype);
+            let entry = Entry { source: Source::Mean(set), stored_name: name.clone(), shape, dtype };
+            self.entries.insert(name, entry);
+        }
         Ok(self)
     }
 

@@ -181,3 +181,32 @@ fn a_folder_may_hold_one_torch_checkpoint_and_nothing_else() {
     save_safetensors(dir.path(), "model", &kept(1), usize::MAX, &BTreeMap::new()).unwrap();
     assert_same(&Weights::open(dir.path()).unwrap(), &tensors(1));
 }
+
+#[test]
+fn the_mean_counts_every_set_alike_and_asks_for_the_same_tensors() {
+    let set = |origin: &str, seed, dims: &[usize]| {
+        let tensors = [("w".to_owned(), randn(seed, dims)), ("b".to_owned(), randn(seed + 10, &[2]))];
+        Weights::from_tensors(origin, tensors.into())
+    };
+    let sets = [set("one", 1, &[3, 2]), set("two", 2, &[3, 2]), set("three", 3, &[3, 2]).cast(DType::BF16)];
+    let load = |weights: &Weights, name| weights.load(name, DType::F32, &Device::Cpu).unwrap();
+    let [one, two, three] = sets.clone();
+    let mean = one.mean([two, three]).unwrap();
+    assert_eq!(mean.dtype("w"), Some(DType::F32));
+    for name in ["w", "b"] {
+        let [a, b, c] = sets.each_ref().map(|weights| load(weights, name));
+        assert_close(
+            &load(&mean, name),
+            &((a + b).unwrap() + c).unwrap().affine(1.0 / 3.0, 0.0).unwrap(),
+            1e-6,
+        );
+    }
+    let [one, two, _] = sets;
+    let refused = |first: &Weights, other: Weights| first.clone().mean([other]).unwrap_err().to_string();
+    let error = refused(&one, set("four", 4, &[2, 3]));
+    assert!(error.contains("four") && error.contains("\"w\"") && error.contains("[2, 3]"), "{error}");
+    let lean = two.renamed(|name| (name == "w").then(|| name.to_owned())).unwrap();
+    for error in [refused(&one, lean.clone()), refused(&lean, one.clone())] {
+        assert!(error.contains("\"b\" is missing"), "{error}");
+    }
+}
