@@ -87,6 +87,33 @@ def row(case, ours, theirs):
     return f"| {' | '.join(cells)} |"
 
 
+def token_bytes(work, parameters):
+    """What one token reads at least: each weight once, and the keys and values before it."""
+    cfg, size = work["decoder"], 2 if work.get("dtype") == "bf16" else 4
+    width = cfg["num_key_value_heads"] * cfg["hidden_size"] // cfg["num_attention_heads"]
+    return size * (parameters + 2 * cfg["num_hidden_layers"] * width * work["tokens"])
+
+
+def bounds(found):
+    """Decoding beside the time that reading its bytes takes on this machine, where both were measured."""
+    if "memory-read" not in found:
+        return []
+    best = min(side["best_s"] for side in found["memory-read"])
+    rate = CASES["memory-read"]["work"]["mib"] * 2**20 / 1e9 / best
+    lines = [f"Memory is read at {rate:.1f} GB/s here (`memory-read`, best run of both sides)."]
+    for case, sides in found.items():
+        work = CASES[case]["work"]
+        if work["kind"] != "decode":
+            continue
+        gb = token_bytes(work, sides[0]["parameters"]) / 1e9
+        shares = [f"{100 * gb / rate / side['median_s']:.0f} %" for side in sides]
+        lines.append(
+            f"`{case}` reads {gb:.2f} GB, {1000 * gb / rate:.0f} ms at that rate: {shares[0]} of strefer's time, "
+            f"{shares[1]} of PyTorch's."
+        )
+    return ["", *lines]
+
+
 def processor():
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -104,7 +131,8 @@ def versions():
     commit = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     return (
         f"strefer {commit.stdout.strip() or 'without a commit'}, rustc {rustc}, candle {candle}; "
-        f"Python {platform.python_version()}, torch {version('torch')}, torchcodec {installed('torchcodec') or 'none'}"
+        f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}, "
+        f"torchcodec {installed('torchcodec') or 'none'}"
     )
 
 
@@ -117,7 +145,8 @@ def main():
     if unknown := set(args.cases) - set(CASES):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
     use_two_cores()
-    rows = [row(case, *compare(case, args.rounds, args.data)) for case in args.cases or CASES]
+    found = {case: compare(case, args.rounds, args.data) for case in args.cases or CASES}
+    rows = [row(case, *sides) for case, sides in found.items()]
     date = datetime.date.today().isoformat()
     text = "\n".join(
         [
@@ -127,12 +156,14 @@ def main():
             f"- {versions()}.",
             f"- Command: `ROUNDS={args.rounds} scripts/bench{''.join(' ' + case for case in args.cases)}`. Both sides in "
             "turn, a process each; medians over all rounds of runs after an unmeasured one. float32, random weights, "
-            "SDPA and fused AdamW in PyTorch.",
+            "SDPA and fused AdamW in PyTorch. Towers, prompts and tokens are transformers' own models there, the rest plain "
+            "modules.",
             "- Memory: VmHWM, the most the process held; in brackets, what came on top of program and libraries.",
             "",
             "| work | strefer | PyTorch | ratio | ratio of best runs | strefer gets through | strefer MiB | PyTorch MiB |",
             "|---|---|---|---|---|---|---|---|",
             *rows,
+            *bounds(found),
             "",
         ]
     )

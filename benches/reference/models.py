@@ -26,16 +26,16 @@ class VisionLayer(nn.Module):
 
 
 class Vision(nn.Module):
-    """`(f, 3, h, w)` to `(f, n, d)`, with or without the final norm."""
+    """`(f, 3, h, w)` to `(f, n, d)`."""
 
-    def __init__(self, cfg, norm):
+    def __init__(self, cfg):
         super().__init__()
         d, patch = cfg["hidden_size"], cfg["patch_size"]
         side = cfg["image_size"] // patch
         self.patch_embedding = nn.Conv2d(3, d, patch, patch)
         self.position_embedding = nn.Parameter(torch.randn(side * side, d))
         self.layers = nn.ModuleList(VisionLayer(cfg) for _ in range(cfg["num_hidden_layers"]))
-        self.post_layernorm = nn.LayerNorm(d, eps=1e-6) if norm else nn.Identity()
+        self.post_layernorm = nn.LayerNorm(d, eps=1e-6)
 
     def forward(self, pixels):
         xs = self.patch_embedding(pixels).flatten(2).transpose(1, 2) + self.position_embedding
@@ -64,23 +64,18 @@ class Layer(nn.Module):
         self.gate_proj, self.up_proj = (nn.Linear(d, inner, bias=False) for _ in range(2))
         self.down_proj = nn.Linear(inner, d, bias=False)
 
-    def forward(self, xs, tables, cache=None, start=0):
+    def forward(self, xs, tables):
         b, s, d = xs.shape
         ys = self.input_layernorm(xs)
         q = self.q_proj(ys).view(b, s, self.nh, self.hd).transpose(1, 2)
         k = self.k_proj(ys).view(b, s, self.nkv, self.hd).transpose(1, 2)
         v = self.v_proj(ys).view(b, s, self.nkv, self.hd).transpose(1, 2)
         q, k = rotate(q, *tables), rotate(k, *tables)
-        if cache is not None:
-            keys, values = cache
-            keys[:, :, start : start + s] = k
-            values[:, :, start : start + s] = v
-            k, v = keys[:, :, : start + s], values[:, :, : start + s]
         # Heads are copied for their group: that keeps the fused attention, which `enable_gqa` leaves on a CPU.
-        group, t = self.nh // self.nkv, k.shape[2]
+        group = self.nh // self.nkv
         if group > 1:
-            k, v = (xs[:, :, None].expand(b, self.nkv, group, t, self.hd).flatten(1, 2) for xs in (k, v))
-        ys = F.scaled_dot_product_attention(q, k, v, is_causal=s > 1)
+            k, v = (xs[:, :, None].expand(b, self.nkv, group, s, self.hd).flatten(1, 2) for xs in (k, v))
+        ys = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         xs = xs + self.o_proj(ys.transpose(1, 2).reshape(b, s, d))
         ys = self.post_attention_layernorm(xs)
         return xs + self.down_proj(F.silu(self.gate_proj(ys)) * self.up_proj(ys))
@@ -98,21 +93,15 @@ class Decoder(nn.Module):
         self.norm = nn.RMSNorm(d, eps=cfg["rms_norm_eps"])
         nn.init.normal_(self.embed_tokens.weight, std=0.02)
 
-    def cache(self, columns):
-        """Room for the keys and values of every layer."""
-        layer = self.layers[0]
-        make = lambda: torch.zeros(1, layer.nkv, columns, layer.hd, dtype=self.embed_tokens.weight.dtype)
-        return [(make(), make()) for _ in self.layers]
-
-    def forward(self, embeds, cache=None, start=0):
+    def forward(self, embeds):
         s, hd = embeds.shape[1], self.layers[0].hd
         inverse = self.cfg["rope_theta"] ** (-torch.arange(0, hd, 2) / hd)
-        angles = torch.arange(start, start + s)[:, None] * inverse
+        angles = torch.arange(s)[:, None] * inverse
         angles = torch.cat([angles, angles], -1)
         tables = (angles.cos().to(embeds.dtype), angles.sin().to(embeds.dtype))
         xs = embeds
-        for at, layer in enumerate(self.layers):
-            xs = layer(xs, tables, cache[at] if cache else None, start)
+        for layer in self.layers:
+            xs = layer(xs, tables)
         return self.norm(xs)
 
     def logits(self, hidden):

@@ -18,8 +18,12 @@ def token_ids(b, s, vocab):
 
 
 def vision(case, _data):
+    """The tower of transformers, states of the last layer before the final norm."""
+    from transformers import SiglipVisionConfig, SiglipVisionModel
+
     cfg = case["siglip"]
-    tower = Vision(cfg, norm=False)
+    tower = SiglipVisionModel(SiglipVisionConfig(**cfg, vision_use_head=False, attn_implementation="sdpa")).eval()
+    tower.vision_model.post_layernorm = nn.Identity()
     pixels = torch.rand(case["frames"], 3, cfg["image_size"], cfg["image_size"]) * 2 - 1
 
     @torch.inference_mode()
@@ -62,7 +66,7 @@ class Video(nn.Module):
 
     def __init__(self, part, d):
         super().__init__()
-        self.tower = Vision(part["siglip"], norm=True)
+        self.tower = Vision(part["siglip"])
         self.fc1, self.fc2 = nn.Linear(part["siglip"]["hidden_size"], d), nn.Linear(d, d)
         self.side = part["pooled_side"]
 
@@ -103,32 +107,46 @@ def train(case, _data):
 
 
 @torch.inference_mode()
-def read(decoder, cache, ids, start):
-    hidden = decoder(decoder.embed_tokens(ids), cache, start)
-    return decoder.logits(hidden[:, -1:]).flatten()
+def read(model, cache, ids):
+    """The last logits, as generation of transformers asks for them."""
+    return model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits.flatten()
 
 
 def language_model(case):
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    cfg = {key: value for key, value in case["decoder"].items() if key != "layout"}
     torch.set_default_dtype(torch.bfloat16 if case.get("dtype") == "bf16" else torch.float32)
-    decoder = Decoder(case["decoder"]).eval()
+    model = Qwen2ForCausalLM(Qwen2Config(**cfg, attn_implementation="sdpa")).eval()
     torch.set_default_dtype(torch.float32)
-    return decoder
+    return model
 
 
 def prefill(case, _data):
-    decoder = language_model(case)
+    from transformers import DynamicCache
+
+    model = language_model(case)
     ids = token_ids(1, case["tokens"], case["decoder"]["vocab_size"])
-    return lambda: read(decoder, decoder.cache(case["tokens"]), ids, 0), count(decoder)
+    return lambda: read(model, DynamicCache(), ids), count(model)
 
 
 def decode(case, _data):
-    decoder = language_model(case)
-    ids = token_ids(1, case["tokens"], case["decoder"]["vocab_size"])
-    with torch.inference_mode():
-        cache = decoder.cache(case["tokens"] + 1)
-    read(decoder, cache, ids, 0)
+    from transformers import DynamicCache
+
+    model, cache = language_model(case), DynamicCache()
+    read(model, cache, token_ids(1, case["tokens"], case["decoder"]["vocab_size"]))
     following = torch.tensor([[11]])
-    return lambda: read(decoder, cache, following, case["tokens"]), count(decoder)
+
+    def work():
+        cache.crop(case["tokens"])
+        read(model, cache, following)
+
+    return work, count(model)
+
+
+def memory(case, _data):
+    values = torch.ones(case["mib"] << 18)
+    return values.sum, 0
 
 
 def video(case, data):
@@ -149,4 +167,12 @@ def video(case, data):
     return work, 0
 
 
-KINDS = {"vision": vision, "connector": connector, "train": train, "prefill": prefill, "decode": decode, "video": video}
+KINDS = {
+    "vision": vision,
+    "connector": connector,
+    "train": train,
+    "prefill": prefill,
+    "decode": decode,
+    "memory": memory,
+    "video": video,
+}

@@ -2,6 +2,7 @@
 
 mod connector;
 mod language;
+mod memory;
 mod training;
 mod video;
 mod vision;
@@ -43,6 +44,7 @@ enum Work {
     Train(training::Train),
     Prefill(language::Prompt),
     Decode(language::Prompt),
+    Memory(memory::Memory),
     Video(video::Video),
 }
 
@@ -60,6 +62,7 @@ impl Case {
             Work::Train(case) => case.prepare(),
             Work::Prefill(case) => case.prepare_prefill(),
             Work::Decode(case) => case.prepare_decode(),
+            Work::Memory(case) => Ok(case.prepare()),
             Work::Video(case) => case.prepare(data),
         }
     }
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn every_case_is_read_and_says_what_it_gets_through() -> Result<()> {
         let cases = cases()?;
-        assert_eq!(cases.len(), 12);
+        assert_eq!(cases.len(), 13);
         assert!(cases.values().all(|case| case.runs > 0 && case.units.0 > 0 && !case.title.is_empty()));
         Ok(())
     }

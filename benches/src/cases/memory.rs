@@ -1,0 +1,38 @@
+//! How fast memory is read, which bounds decoding.
+
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use super::Prepared;
+
+/// Numbers that one thread sums at a time.
+const PORTION: usize = 1 << 16;
+/// Sums beside each other, so that additions do not wait for each other.
+const LANES: usize = 64;
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Memory {
+    mib: usize,
+}
+
+impl Memory {
+    pub(super) fn prepare(&self) -> Prepared {
+        let values = vec![1.0f32; self.mib << 18];
+        let work = move || {
+            let sum: f64 = values.par_chunks(PORTION).map(sum).sum();
+            anyhow::ensure!(sum == values.len() as f64, "{sum} is not the sum of {} ones", values.len());
+            Ok(())
+        };
+        Prepared { work: Box::new(work), parameters: 0 }
+    }
+}
+
+fn sum(values: &[f32]) -> f64 {
+    let mut sums = [0.0f32; LANES];
+    let rows = values.chunks_exact(LANES);
+    let rest: f32 = rows.remainder().iter().sum();
+    for row in rows {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+    f64::from(sums.iter().sum::<f32>() + rest)
+}
