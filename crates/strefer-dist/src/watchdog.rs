@@ -1,0 +1,112 @@
+//! Names the rank and the values where ranks wait for each other too long.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use candle_core::{Result, Tensor};
+
+use crate::communicator::Communicator;
+
+/// A wait that is too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stall {
+    /// The rank that waits.
+    pub rank: usize,
+    /// How many there are.
+    pub size: usize,
+    /// What it wants to compute with the others.
+    pub what: String,
+    /// How long it has waited.
+    pub waited: Duration,
+}
+
+impl std::fmt::Display for Stall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rank, size, what, waited } = self;
+        write!(f, "rank {rank} of {size} has waited {:.0} s for the others: {what}", waited.as_secs_f64())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Wait {
+    of: Mutex<Option<(String, Instant)>>,
+    over: AtomicBool,
+    woken: Condvar,
+}
+
+/// Ranks under watch: a wait that is longer than the limit is told to whoever can end the process, since no collective
+/// can be called off.
+#[derive(Debug)]
+pub struct Watched {
+    ranks: Arc<dyn Communicator>,
+    wait: Arc<Wait>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watched {
+    /// Watches `ranks`; `on_stall` hears once of each wait that is longer than `limit`.
+    pub fn new(
+        ranks: Arc<dyn Communicator>,
+        limit: Duration,
+        on_stall: impl Fn(&Stall) + Send + 'static,
+    ) -> Self {
+        let wait = Arc::new(Wait::default());
+        let (rank, size, watched) = (ranks.rank(), ranks.size(), Arc::clone(&wait));
+        let thread = std::thread::spawn(move || {
+            let mut told = None;
+            let nap = (limit / 4).clamp(Duration::from_millis(1), Duration::from_secs(5));
+            while !watched.over.load(Ordering::Relaxed) {
+                let of = watched.of.lock().unwrap_or_else(PoisonError::into_inner);
+                let of =
+                    watched.woken.wait_timeout(of, nap).unwrap_or_else(PoisonError::into_inner).0.clone();
+                if let Some((what, since)) = of
+                    && since.elapsed() > limit
+                    && told != Some(since)
+                {
+                    told = Some(since);
+                    on_stall(&Stall { rank, size, what, waited: since.elapsed() });
+                }
+            }
+        });
+        Self { ranks, wait, thread: Some(thread) }
+    }
+
+    fn during<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        let set = |value| *self.wait.of.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        set(Some((what.to_owned(), Instant::now())));
+        let result = work();
+        set(None);
+        result
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.wait.over.store(true, Ordering::Relaxed);
+        self.wait.woken.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A watcher that panicked has nothing left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Communicator for Watched {
+    fn rank(&self) -> usize {
+        self.ranks.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.ranks.size()
+    }
+
+    fn all_reduce(&self, what: &str, values: &Tensor) -> Result<Tensor> {
+        self.during(what, || self.ranks.all_reduce(what, values))
+    }
+
+    fn all_gather(&self, what: &str, part: &Tensor) -> Result<Tensor> {
+        self.during(what, || self.ranks.all_gather(what, part))
+    }
+}
