@@ -129,9 +129,11 @@ impl RegBlock {
 impl Module for RegBlock {
     /// `xs`: `(b, h, w, input)` → `(b, h, w, output)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let ys = ops::silu(&xs.apply(&self.conv1)?)?;
-        let ys = ops::silu(&ys.apply(&self.conv2)?)?;
-        let ys = ys.apply(&self.se)?.apply(&self.conv3)?;
+        // Each map goes as soon as the next is there: they are what a forward pass holds most of.
+        let mut ys = ops::silu(&xs.apply(&self.conv1)?)?;
+        ys = ops::silu(&ys.apply(&self.conv2)?)?;
+        ys = ys.apply(&self.se)?;
+        ys = ys.apply(&self.conv3)?;
         let shortcut = match &self.downsample {
             Some(downsample) => xs.apply(downsample)?,
             None => xs.clone(),

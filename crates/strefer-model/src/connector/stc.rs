@@ -122,9 +122,11 @@ impl Stc {
     pub fn forward(&self, feats: &Tensor) -> Result<Tensor> {
         let (b, t, h, w, dv) = feats.dims5()?;
         let frames = feats.reshape((b * t, h, w, dv))?;
-        let maps = self.s1.iter().try_fold(frames, |maps, block| block.forward(&maps))?; // (b*t, h, w, d)
+        let mut maps = self.s1.iter().try_fold(frames, |maps, block| block.forward(&maps))?; // (b*t, h, w, d)
         let d = maps.dim(3)?;
-        let volume = maps.reshape((b, t, h, w, d))?.apply(&self.sampler)?;
+        maps = maps.reshape((b, t, h, w, d))?;
+        let volume = maps.apply(&self.sampler)?;
+        drop(maps);
         let (_b, t, h, w, _d) = volume.dims5()?;
         let maps = volume.reshape((b * t, h, w, d))?;
         let maps = self.s2.iter().try_fold(maps, |maps, block| block.forward(&maps))?;
