@@ -6,6 +6,7 @@ use strefer_core::jsonl::read_records;
 use strefer_core::mixture::{Augment, MixtureConfig, SourceConfig, Turns};
 use strefer_core::records::VideoKind;
 use strefer_core::{IndexSpace, Sample, UniformRule};
+use strefer_dist::{Communicator, gather_bytes};
 use strefer_engine::config::Form;
 use strefer_engine::{EngineConfig, InstructConfig};
 use strefer_model::preset::init_tiny;
@@ -13,12 +14,14 @@ use strefer_model::{LabelRule, VisualPrompt};
 use strefer_nn::{Schedule, Shape, WarmUp};
 use strefer_synth::{Split, WorldConfig, read_truth, write_world};
 use strefer_train::TrainConfig;
-use strefer_train::config::{DataConfig, OptimConfig, PartsConfig, SaveConfig, StepsConfig};
+use strefer_train::config::{DataConfig, Float, OptimConfig, PartsConfig, SaveConfig, Sharding, StepsConfig};
 
 /// Everything a run needs, in a folder that goes away with it.
 #[derive(Debug)]
 pub struct Lab {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
+    /// Removes the folder, where this process has made it.
+    _owned: Option<tempfile::TempDir>,
 }
 
 impl Lab {
@@ -27,7 +30,8 @@ impl Lab {
     /// # Panics
     /// When any of it fails, as tests should.
     pub fn new(clips: u64) -> Self {
-        let lab = Self { dir: tempfile::tempdir().expect("a temporary folder") };
+        let owned = tempfile::tempdir().expect("a temporary folder");
+        let lab = Self { dir: owned.path().to_owned(), _owned: Some(owned) };
         write_world(&WorldConfig::default(), Split::Train, 3, 0..clips, &lab.path("world"), &|_| {})
             .expect("a world");
         lab.engine("data", Form::Conversations);
@@ -41,9 +45,30 @@ impl Lab {
         lab
     }
 
+    /// The first rank's laboratory for all ranks; it stays until the first rank drops it.
+    ///
+    /// # Panics
+    /// When any of it fails.
+    pub fn shared(ranks: &dyn Communicator, clips: u64) -> Self {
+        let own = (ranks.rank() == 0).then(|| Self::new(clips));
+        let path = own.as_ref().map_or_else(String::new, |lab| lab.dir.to_string_lossy().into_owned());
+        let paths = gather_bytes(ranks, "the laboratory", path.as_bytes()).expect("all ranks");
+        let dir = String::from_utf8(paths[0].clone()).expect("a path").into();
+        own.unwrap_or(Self { dir, _owned: None })
+    }
+
     /// A path below the folder.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
+    }
+
+    /// Questions about the world whose answers are known.
+    ///
+    /// # Panics
+    /// When they cannot be made.
+    pub fn quiz(&self, name: &str) -> PathBuf {
+        self.engine(name, Form::SingleTurn);
+        self.path(name).join("samples.jsonl")
     }
 
     /// Makes samples of the world.
@@ -99,13 +124,23 @@ impl Lab {
                 draw: VisualPrompt::None,
                 labels: LabelRule::Answers,
             },
-            steps: StepsConfig { total: steps, micro_batch: 2, accumulation: 2, recompute: false },
+            steps: StepsConfig {
+                total: Some(steps),
+                epochs: None,
+                batch: 4,
+                micro_batch: Some(2),
+                dtype: Float::F32,
+                recompute: false,
+                shard: Sharding::None,
+            },
             parts: PartsConfig {
                 vision: Some(0.5),
                 connector: Some(1.0),
                 region: Some(1.0),
                 language: Some(1.0),
+                ..PartsConfig::default()
             },
+            lora: None,
             optim: OptimConfig::default(),
             schedule: Schedule { lr: 1e-3, shape: Shape::Cosine, warm_up: WarmUp::Steps(1), min_ratio: 0.1 },
             eval: None,

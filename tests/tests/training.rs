@@ -12,6 +12,7 @@ use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, Vi
 use strefer_nn::optim::Gradients;
 use strefer_nn::{ParamStore, Recompute, Weights};
 use strefer_tests::Lab;
+use strefer_train::config::{Float, LoraConfig, PartsConfig};
 use strefer_train::{Error, LogLine, Observer, Outcome, SeenStep, TrainConfig, Trainer, read_log};
 
 struct StopAfter<'a> {
@@ -61,6 +62,61 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
     assert_eq!(steps("straight"), steps("broken"));
     let kept = std::fs::read_dir(lab.path("broken/checkpoints")).unwrap().count();
     assert_eq!(kept, 2, "old and half-written checkpoints are gone");
+}
+
+#[test]
+fn low_rank_updates_learn_while_the_weights_under_them_stay() {
+    let lab = Lab::new(3);
+    let mut config = lab.config("lora", 4);
+    config.lora =
+        Some(LoraConfig { rank: 4, alpha: 8.0, modules: vec!["q_proj".into(), "down_proj".into()] });
+    config.parts = PartsConfig { language: Some(1.0), embedding: Some(0.5), ..PartsConfig::default() };
+    assert_eq!(train(config.clone(), false, 2).unwrap(), Outcome::Stopped { step: 2 });
+    assert!(matches!(train(config.clone(), true, 99).unwrap(), Outcome::Finished(_)));
+    let [before, after] = ["model", "lora/final"].map(|dir| Weights::open(lab.path(dir)).unwrap());
+    let load = |weights: &Weights, name: &str| {
+        weights.load(name, DType::F32, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    for name in after.names() {
+        if name.ends_with("lora_B.weight") {
+            assert!(load(&after, name).iter().any(|value| *value != 0.0), "{name} has not learnt");
+        } else if !name.contains(".lora_") {
+            let same = load(&before, name) == load(&after, name);
+            assert_eq!(same, !name.contains("embed_tokens"), "{name}");
+        }
+    }
+    assert_eq!(after.names().filter(|name| name.contains(".lora_")).count(), 2 * 2 * 4, "in four layers");
+    Checkpoint::open(lab.path("lora/final"))
+        .unwrap()
+        .load(&Device::Cpu, DType::F32, ProcessorOptions::default())
+        .unwrap();
+
+    let mut other = lab.config("other", 1);
+    other.init = lab.path("lora/final");
+    other.lora = config.lora.map(|lora| LoraConfig { rank: 8, ..lora });
+    let error = train(other, false, 99).unwrap_err();
+    assert!(matches!(*error, Error::OtherLora { .. }), "{error}");
+}
+
+#[test]
+fn weights_in_bf16_learn_from_masters_in_f32() {
+    let lab = Lab::new(3);
+    let losses = |output: &str, dtype| -> Vec<f64> {
+        let mut config = lab.config(output, 6);
+        config.steps.dtype = dtype;
+        config.schedule.lr = 3e-3;
+        assert_eq!(train(config.clone(), false, 4).unwrap(), Outcome::Stopped { step: 4 });
+        assert!(matches!(train(config, true, 99).unwrap(), Outcome::Finished(_)));
+        let lines = read_log(&lab.path(output).join("log.jsonl")).unwrap().into_iter();
+        lines
+            .filter_map(|line| if let LogLine::Step(report) = line { Some(report.loss) } else { None })
+            .collect()
+    };
+    let (wide, narrow) = (losses("f32", Float::F32), losses("bf16", Float::Bf16));
+    assert!(narrow[5] < narrow[0]);
+    for (wide, narrow) in wide.iter().zip(&narrow) {
+        assert!((wide - narrow).abs() < 0.03 * wide, "{wide} in f32, {narrow} in bf16");
+    }
 }
 
 #[test]

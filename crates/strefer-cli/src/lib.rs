@@ -10,6 +10,7 @@ mod interrupt;
 mod model_dir;
 mod process;
 mod progress;
+mod ranks;
 
 pub use interrupt::stop_flag;
 pub use model_dir::find_model;

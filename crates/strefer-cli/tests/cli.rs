@@ -63,7 +63,7 @@ impl Desk {
             &format!(
                 "seed = 1\ninit = \"model\"\noutput = \"{output}\"\n[data]\nreaders = 1\ncache_mb = 16\n\
                  [[data.mixture.sources]]\nname = \"data\"\npath = \"data/samples.jsonl\"\nmedia_root = \"world\"\n\
-                 [steps]\ntotal = {steps}\nmicro_batch = 1\n[parts]\nvision = 1.0\nconnector = 1.0\nregion = 1.0\n\
+                 [steps]\ntotal = {steps}\nbatch = 1\n[parts]\nvision = 1.0\nconnector = 1.0\nregion = 1.0\n\
                  language = 1.0\n[schedule]\nlr = 1e-3\n[save]\nevery = 2\nkeep = 2\n"
             ),
         );

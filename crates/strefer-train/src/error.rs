@@ -64,6 +64,28 @@ pub enum Error {
         /// Steps of the run.
         total: usize,
     },
+    /// A step cannot be split between the ranks.
+    #[error("steps.batch is {batch}, which {ranks} ranks cannot share evenly")]
+    UnevenBatch {
+        /// Samples of a step.
+        batch: usize,
+        /// How many ranks there are.
+        ranks: usize,
+    },
+    /// Another rank cannot go on; it says why.
+    #[error("{what}: another rank has failed and says why")]
+    OtherRank {
+        /// What was to be done together.
+        what: String,
+    },
+    /// The checkpoint has low-rank updates of another kind than the run asks for.
+    #[error(
+        "{path}: it has low-rank updates already, of other rank, alpha or modules; merge them with `strefer convert --merge-lora`"
+    )]
+    OtherLora {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// Too many samples of a step cannot be used.
     #[error("step {step}: no sample of the step can be used, the last reason was: {reason}")]
     NoSamples {

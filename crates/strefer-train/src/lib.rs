@@ -26,6 +26,7 @@
 pub mod config;
 mod error;
 mod log;
+mod ranks;
 mod reader;
 mod show;
 mod state;
@@ -35,7 +36,7 @@ mod trainer;
 pub use config::TrainConfig;
 pub use error::{Error, Result};
 pub use log::{EvalReport, LogLine, StepReport, read_log};
-pub use reader::{Batch, Reader, Source};
+pub use reader::{Batch, Reader, Seen, Source};
 pub use show::{SeenSample, SeenStep};
 pub use state::Progress;
 pub use trainer::{Observer, Outcome, Trainer};

@@ -1,11 +1,13 @@
 //! What happened, step by step: JSON Lines for machines, event files for TensorBoard.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Part;
 use crate::error::{Result, io};
 use crate::tensorboard::EventWriter;
 
@@ -20,6 +22,9 @@ pub struct StepReport {
     pub lr: f64,
     /// Norm of the gradients before clipping.
     pub grad_norm: f64,
+    /// The same by part.
+    #[serde(default)]
+    pub grad_norms: BTreeMap<Part, f64>,
     /// Positions that went through the language model.
     pub tokens: usize,
     /// Positions that were supervised.
@@ -30,6 +35,9 @@ pub struct StepReport {
     pub skipped: usize,
     /// Seconds that the step took.
     pub seconds: f64,
+    /// Seconds of them that the first rank waited for its samples.
+    #[serde(default)]
+    pub wait_seconds: f64,
 }
 
 /// One evaluation.
@@ -38,7 +46,7 @@ pub struct EvalReport {
     /// Steps done before it.
     pub step: usize,
     /// Accuracy by kind of question, 0 to 1.
-    pub accuracy: std::collections::BTreeMap<String, f64>,
+    pub accuracy: BTreeMap<String, f64>,
 }
 
 /// One line of the log.
@@ -107,6 +115,10 @@ impl RunLog {
                 self.events.scalar("train/loss", report.step, report.loss)?;
                 self.events.scalar("train/lr", report.step, report.lr)?;
                 self.events.scalar("train/grad_norm", report.step, report.grad_norm)?;
+                for (part, norm) in &report.grad_norms {
+                    self.events.scalar(&format!("grad_norm/{}", part.name()), report.step, *norm)?;
+                }
+                self.events.scalar("train/wait_s", report.step, report.wait_seconds)?;
                 let rate = report.tokens as f64 / report.seconds.max(1e-9);
                 self.events.scalar("train/tokens_per_s", report.step, rate)
             }

@@ -1,5 +1,6 @@
 //! Batches read ahead of the training step: which samples a step sees is a pure function of seed and step.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use strefer_core::mixture::{MixtureConfig, MixtureOrder, Place, SampleFile};
 use strefer_core::{Rng, Sample};
 use strefer_model::{FrameCache, Inputs, Processor, ProcessorOptions, Purpose};
 
-use crate::config::{DataConfig, StepsConfig};
+use crate::config::{DataConfig, Passes};
 use crate::error::{Error, Result};
 
 /// Batches that one reader may be ahead.
@@ -105,6 +106,15 @@ impl Cursor {
     }
 }
 
+/// Which samples of a run a rank sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// How steps are split.
+    pub passes: Passes,
+    /// The rank.
+    pub rank: usize,
+}
+
 /// Threads that keep a few batches ready.
 #[derive(Debug)]
 pub struct Reader {
@@ -115,18 +125,16 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Starts reading at the first pass of `first_step`.
-    pub fn start(source: &Arc<Source>, steps: StepsConfig, first_step: usize, readers: usize) -> Self {
+    /// Starts reading what one rank sees in these steps.
+    pub fn start(source: &Arc<Source>, seen: Seen, steps: Range<usize>, readers: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let first = first_step * steps.accumulation;
-        let last = steps.total * steps.accumulation;
+        let (first, last) = (steps.start * seen.passes.count(), steps.end * seen.passes.count());
         let (mut channels, mut threads) = (Vec::new(), Vec::new());
         for reader in 0..readers {
             let (sender, receiver) = sync_channel(AHEAD);
             let (source, stop) = (Arc::clone(source), Arc::clone(&stop));
             let passes = (first + reader..last).step_by(readers);
-            threads
-                .push(std::thread::spawn(move || read(&source, passes, steps.micro_batch, &sender, &stop)));
+            threads.push(std::thread::spawn(move || read(&source, passes, seen, &sender, &stop)));
             channels.push(receiver);
         }
         Self { channels, threads, stop, next: 0 }
@@ -154,14 +162,15 @@ impl Drop for Reader {
 fn read(
     source: &Source,
     passes: impl Iterator<Item = usize>,
-    micro_batch: usize,
+    seen: Seen,
     sender: &SyncSender<Batch>,
     stop: &AtomicBool,
 ) {
     let mut cursor = Cursor::default();
     for pass in passes {
-        let mut batch = Batch { inputs: Vec::with_capacity(micro_batch), skipped: Vec::new() };
-        for position in pass * micro_batch..(pass + 1) * micro_batch {
+        let positions = seen.passes.positions(seen.rank, pass);
+        let mut batch = Batch { inputs: Vec::with_capacity(positions.len()), skipped: Vec::new() };
+        for position in positions {
             if stop.load(Ordering::Relaxed) {
                 return;
             }

@@ -35,16 +35,16 @@ impl SeenStep {
     /// The run has no such step; a model or mixture that cannot be read.
     pub fn of(config: &TrainConfig, step: usize) -> Result<Self> {
         let steps = config.steps;
-        if step >= steps.total {
-            return Err(Error::NoSuchStep { step, total: steps.total });
-        }
         let checkpoint = Checkpoint::open(&config.init)?;
         let tokenizer = checkpoint.tokenizer.clone();
         let processor = Processor::new(&checkpoint.config, tokenizer.clone(), ProcessorOptions::default());
         let source = Source::open(&config.data, config.seed, &processor)?;
+        let total = steps.count(source.epoch_len());
+        if step >= total {
+            return Err(Error::NoSuchStep { step, total });
+        }
         let mut cursor = Cursor::default();
-        let batch = steps.micro_batch * steps.accumulation;
-        let samples = (step * batch..(step + 1) * batch).map(|position| {
+        let samples = (step * steps.batch..(step + 1) * steps.batch).map(|position| {
             let place: Place = cursor.place(&source, position);
             SeenSample {
                 source: config.data.mixture.sources[place.source].name.clone(),

@@ -1,6 +1,7 @@
 //! `strefer train`: fine-tunes a model as a configuration says.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -9,6 +10,7 @@ use strefer_train::{Outcome, TrainConfig, Trainer};
 use crate::args::{DeviceArgs, HubArgs, key_value};
 use crate::interrupt::stop_flag;
 use crate::progress::TrainBar;
+use crate::ranks::ranks;
 
 /// Fine-tune a model
 #[derive(Debug, Args)]
@@ -27,6 +29,9 @@ pub struct TrainArgs {
     /// The page of --show; step-STEP.html when absent
     #[arg(long, value_name = "FILE", requires = "show")]
     page: Option<PathBuf>,
+    /// Seconds that a rank waits for the others before it ends with an error that names what it waited for
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    patience: u64,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -42,13 +47,19 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         return Ok(());
     }
     let output = config.output.clone();
-    let mut trainer = Trainer::new(config, args.resume, &args.device.single()?)
+    let ranks = ranks(Duration::from_secs(args.patience))?;
+    let (rank, size) = (ranks.rank(), ranks.size());
+    let mut trainer = Trainer::among(config, args.resume, &args.device.single()?, ranks)
         .with_context(|| format!("cannot start the run {}", args.config.display()))?;
-    let (learning, all) = trainer.parameter_counts();
-    tracing::info!("{learning} of {all} parameters learn; {} steps are done", trainer.step());
+    if rank == 0 {
+        let (learning, all) = trainer.parameter_counts();
+        let step = trainer.step();
+        tracing::info!("{learning} of {all} parameters learn on {size} ranks; {step} steps are done");
+    }
     let outcome = trainer.run(&mut TrainBar::new(), stop_flag()?.as_ref());
     match outcome.with_context(|| format!("the run {} stopped", output.display()))? {
-        Outcome::Finished(path) => println!("{}", path.display()),
+        Outcome::Finished(path) if rank == 0 => println!("{}", path.display()),
+        Outcome::Finished(_) => {}
         Outcome::Stopped { step } => anyhow::bail!("stopped after {step} steps; go on with --resume"),
     }
     Ok(())

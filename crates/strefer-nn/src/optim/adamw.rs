@@ -155,6 +155,11 @@ impl AdamW {
         Ok(state)
     }
 
+    /// Whether a name of a [`AdamW::state_dict`] is one of its own.
+    pub fn keeps(&self, name: &str) -> bool {
+        name.rsplit_once('.').is_some_and(|(parameter, _)| self.slots.contains_key(parameter))
+    }
+
     /// Continues from what [`AdamW::state_dict`] returned. Every parameter's state must be there, with its shape.
     pub fn load_state_dict(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         const ORIGIN: &str = "optimiser state";

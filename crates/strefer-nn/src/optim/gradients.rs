@@ -38,21 +38,29 @@ impl Gradients {
 
     /// The root of the sum of all squares.
     pub fn norm(&self) -> Result<f64> {
-        let mut sum = 0.0;
-        for grad in self.0.values() {
-            sum += f64::from(grad.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-        Ok(sum.sqrt())
+        let squares: Result<Vec<f64>> = self.0.values().map(Self::square).collect();
+        Ok(squares?.into_iter().sum::<f64>().sqrt())
     }
 
     /// Shrinks the gradients to norm `max_norm` if theirs is larger, and returns the norm they had. The factor is
     /// `max_norm / (norm + 1e-6)`. A norm that is not finite leaves them alone: the caller decides.
     pub fn clip(&mut self, max_norm: f64) -> Result<f64> {
         let norm = self.norm()?;
+        self.clip_from(norm, max_norm)?;
+        Ok(norm)
+    }
+
+    /// As [`Gradients::clip`], where `norm` is that of more gradients than these.
+    pub fn clip_from(&mut self, norm: f64, max_norm: f64) -> Result<()> {
         if norm.is_finite() && norm > max_norm {
             self.scale(max_norm / (norm + 1e-6))?;
         }
-        Ok(norm)
+        Ok(())
+    }
+
+    /// The sum of a gradient's squares.
+    pub fn square(grad: &Tensor) -> Result<f64> {
+        Ok(f64::from(grad.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?))
     }
 
     /// The gradient of one parameter.

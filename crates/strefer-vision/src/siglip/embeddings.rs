@@ -50,10 +50,11 @@ impl VisionEmbeddings {
         xs.broadcast_add(&self.positions(rows, columns)?)
     }
 
-    /// Pixels are made on the CPU in f32. A card multiplies values of one type only; the CPU keeps f32 beside narrow weights.
+    /// Pixels are made on the CPU in f32. Cards and gradients want values of one type; else the CPU keeps f32 beside narrow
+    /// weights.
     fn beside_weights(&self, pixels: &Tensor) -> Result<Tensor> {
         let device = self.weight.device();
-        if device.is_cpu() {
+        if device.is_cpu() && !self.weight.track_op() {
             Ok(pixels.clone())
         } else {
             pixels.to_device(device)?.to_dtype(self.weight.dtype())

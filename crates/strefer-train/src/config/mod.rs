@@ -1,14 +1,18 @@
 //! A training run as data: one TOML file a run.
 
+mod parts;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use strefer_core::mixture::MixtureConfig;
-use strefer_model::{LabelRule, VisualPrompt, prefix};
+use strefer_model::{LabelRule, VisualPrompt};
 use strefer_nn::Schedule;
 use strefer_nn::optim::AdamWConfig;
 
 use crate::error::{Error, Result};
+
+pub use parts::{LoraConfig, Part, PartsConfig};
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +30,9 @@ pub struct TrainConfig {
     pub steps: StepsConfig,
     /// Which parts learn.
     pub parts: PartsConfig,
+    /// Low-rank updates in the place of the language model's weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
     /// The optimiser.
     #[serde(default)]
     pub optim: OptimConfig,
@@ -66,46 +73,96 @@ pub struct DataConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepsConfig {
-    /// Optimiser steps.
-    pub total: usize,
-    /// Samples of one pass through the model.
-    pub micro_batch: usize,
-    /// Passes of one optimiser step.
-    #[serde(default = "one")]
-    pub accumulation: usize,
+    /// Optimiser steps; with `epochs`, the most of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<usize>,
+    /// How often the mixture is gone through, the last step rounded up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// Samples of one optimiser step, over all ranks.
+    pub batch: usize,
+    /// The most samples of one pass through the model on one rank; a rank's whole share of the step when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
+    /// The type of weights and states; masters of weights, moments and sums are f32 in any case.
+    #[serde(default, skip_serializing_if = "Float::is_f32")]
+    pub dtype: Float,
     /// Whether layers run again in the backward instead of keeping what they computed: less memory, more time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recompute: bool,
+    /// What ranks share instead of holding it each.
+    #[serde(default, skip_serializing_if = "Sharding::is_none")]
+    pub shard: Sharding,
 }
 
-/// Learning rates of the parts relative to the schedule's; a part that is not named stays frozen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PartsConfig {
-    /// The vision tower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vision: Option<f64>,
-    /// The video connector.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connector: Option<f64>,
-    /// The region connector.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<f64>,
-    /// The language model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub language: Option<f64>,
+/// What ranks share instead of holding it each (ZeRO, arXiv 1910.02054).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharding {
+    /// Nothing: every rank holds everything.
+    #[default]
+    None,
+    /// The optimiser's state (ZeRO-1).
+    Optimizer,
+    /// That and gradients (ZeRO-2).
+    Gradients,
 }
 
-impl PartsConfig {
-    /// Prefixes of the parts that learn, with their relative rates.
-    pub fn learning(&self) -> Vec<(&'static str, f64)> {
-        let parts = [
-            (prefix::VISION, self.vision),
-            (prefix::CONNECTOR, self.connector),
-            (prefix::REGION, self.region),
-            (prefix::LANGUAGE, self.language),
-        ];
-        parts.into_iter().filter_map(|(prefix, rate)| Some((prefix, rate?))).collect()
+impl Sharding {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+impl StepsConfig {
+    /// Optimiser steps of a run whose mixture has so many samples.
+    pub fn count(&self, epoch_len: usize) -> usize {
+        let by_epochs =
+            self.epochs.map(|epochs| (epochs * epoch_len as f64 / self.batch as f64).ceil() as usize);
+        match (self.total, by_epochs) {
+            (Some(total), Some(count)) => total.min(count),
+            (total, count) => total.or(count).unwrap_or_default(),
+        }
+    }
+
+    fn computes_as(&self, other: &Self) -> bool {
+        let Self { total, epochs, batch, dtype, micro_batch: _, recompute: _, shard: _ } = *self;
+        (total, epochs, batch, dtype) == (other.total, other.epochs, other.batch, other.dtype)
+    }
+
+    /// The passes of one step on one of `ranks` ranks: how many samples each, and all together.
+    ///
+    /// # Errors
+    /// The batch cannot be split evenly.
+    pub fn passes(&self, ranks: usize) -> Result<Passes> {
+        if !self.batch.is_multiple_of(ranks) {
+            return Err(Error::UnevenBatch { batch: self.batch, ranks });
+        }
+        let share = self.batch / ranks;
+        Ok(Passes { batch: self.batch, share, micro_batch: self.micro_batch.unwrap_or(share).min(share) })
+    }
+}
+
+/// How a step is split into passes on every rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passes {
+    batch: usize,
+    share: usize,
+    micro_batch: usize,
+}
+
+impl Passes {
+    /// Passes of one step.
+    pub fn count(&self) -> usize {
+        self.share.div_ceil(self.micro_batch)
+    }
+
+    /// Positions of the run that a pass of a rank sees; passes are counted from the first of the run.
+    pub fn positions(&self, rank: usize, pass: usize) -> std::ops::Range<usize> {
+        let (step, pass) = (pass / self.count(), pass % self.count());
+        let first = step * self.batch + rank * self.share;
+        let from = pass * self.micro_batch;
+        first + from..first + (from + self.micro_batch).min(self.share)
     }
 }
 
@@ -151,20 +208,21 @@ pub struct SaveConfig {
     /// How many are kept.
     pub keep: usize,
     /// The type of the final weights.
-    pub final_dtype: FinalDtype,
+    pub final_dtype: Float,
 }
 
 impl Default for SaveConfig {
     fn default() -> Self {
-        Self { every: 500, keep: 2, final_dtype: FinalDtype::F32 }
+        Self { every: 500, keep: 2, final_dtype: Float::F32 }
     }
 }
 
-/// The type of the final weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Types of weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum FinalDtype {
+pub enum Float {
     /// 32 bits.
+    #[default]
     F32,
     /// 16 bits, 8 of them exponent.
     Bf16,
@@ -172,12 +230,18 @@ pub enum FinalDtype {
     F16,
 }
 
-impl From<FinalDtype> for candle_core::DType {
-    fn from(dtype: FinalDtype) -> Self {
+impl Float {
+    fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
+}
+
+impl From<Float> for candle_core::DType {
+    fn from(dtype: Float) -> Self {
         match dtype {
-            FinalDtype::F32 => Self::F32,
-            FinalDtype::Bf16 => Self::BF16,
-            FinalDtype::F16 => Self::F16,
+            Float::F32 => Self::F32,
+            Float::Bf16 => Self::BF16,
+            Float::F16 => Self::F16,
         }
     }
 }
@@ -202,18 +266,25 @@ impl TrainConfig {
     fn validate(&self) -> std::result::Result<(), String> {
         self.data.mixture.validate().map_err(|error| error.to_string())?;
         self.schedule.validate().map_err(|error| error.to_string())?;
-        let StepsConfig { total, micro_batch, accumulation, recompute: _ } = self.steps;
-        if total == 0 || micro_batch == 0 || accumulation == 0 {
-            return Err("steps: total, micro_batch and accumulation must be positive".to_owned());
+        let StepsConfig { total, epochs, batch, micro_batch, dtype, recompute: _, shard: _ } = self.steps;
+        if total == Some(0) || batch == 0 || micro_batch == Some(0) {
+            return Err("steps: total, batch and micro_batch must be positive".to_owned());
+        }
+        if epochs.is_some_and(|epochs| !(epochs > 0.0 && epochs <= 1000.0)) {
+            return Err("steps.epochs is not between 0 and 1000".to_owned());
+        }
+        if total.is_none() && epochs.is_none() {
+            return Err("steps: total or epochs must say how long".to_owned());
+        }
+        if dtype == Float::F16 {
+            return Err("steps.dtype: gradients underflow in f16; take bf16".to_owned());
         }
         if self.data.readers == 0 || self.data.readers > 64 {
             return Err("data.readers is not between 1 and 64".to_owned());
         }
-        if self.parts.learning().is_empty() {
-            return Err("parts: nothing learns".to_owned());
-        }
-        if self.parts.learning().iter().any(|(_, rate)| !(rate.is_finite() && *rate > 0.0)) {
-            return Err("parts: a relative learning rate is not positive".to_owned());
+        let faults = [self.parts.fault(), self.lora.as_ref().and_then(LoraConfig::fault)];
+        if let Some(fault) = faults.into_iter().flatten().next() {
+            return Err(fault);
         }
         if self.save.every == 0 || self.save.keep == 0 {
             return Err("save: every and keep must be positive".to_owned());
@@ -224,7 +295,8 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// The first section in which a resumed run differs in what it computes.
+    /// The first section in which a resumed run differs in what it computes. How a step is split into passes and over
+    /// ranks may differ: that changes the order of sums and nothing else.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         if self.seed != other.seed {
             Some("seed")
@@ -232,10 +304,12 @@ impl TrainConfig {
             Some("init")
         } else if self.data.mixture != other.data.mixture {
             Some("data.mixture")
-        } else if self.steps != other.steps {
+        } else if !self.steps.computes_as(&other.steps) {
             Some("steps")
         } else if self.parts != other.parts {
             Some("parts")
+        } else if self.lora != other.lora {
+            Some("lora")
         } else if self.optim != other.optim {
             Some("optim")
         } else if self.schedule != other.schedule {
@@ -258,7 +332,7 @@ mod tests {
         mixture = { sources = [{ name = "x", path = "x.jsonl" }] }
         [steps]
         total = 10
-        micro_batch = 2
+        batch = 2
         [parts]
         language = 1.0
         [schedule]
@@ -285,9 +359,51 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_split_over_ranks_and_passes_without_loss() {
+        for (batch, micro_batch, ranks) in
+            [(12, None, 1), (12, Some(5), 1), (12, Some(2), 3), (12, Some(99), 4)]
+        {
+            let steps = StepsConfig { batch, micro_batch, ..load(TEXT, &[]).unwrap().steps };
+            let passes = steps.passes(ranks).unwrap();
+            for step in [0, 7] {
+                let all = step * passes.count()..(step + 1) * passes.count();
+                let seen: Vec<usize> = (0..ranks)
+                    .flat_map(|rank| all.clone().flat_map(move |pass| passes.positions(rank, pass)))
+                    .collect();
+                assert!(
+                    seen.into_iter().eq(step * batch..(step + 1) * batch),
+                    "{micro_batch:?}, {ranks} ranks"
+                );
+            }
+        }
+        let steps = StepsConfig { batch: 12, ..load(TEXT, &[]).unwrap().steps };
+        let error = steps.passes(5).unwrap_err().to_string();
+        assert!(error.contains("12") && error.contains("5 ranks"), "{error}");
+    }
+
+    #[test]
+    fn a_run_is_as_long_as_its_steps_or_epochs_say() {
+        let count = |total, epochs| {
+            StepsConfig { total, epochs, batch: 8, ..load(TEXT, &[]).unwrap().steps }.count(100)
+        };
+        assert_eq!([count(Some(5), None), count(None, Some(1.0)), count(None, Some(2.5))], [5, 13, 32]);
+        assert_eq!([count(Some(5), Some(1.0)), count(Some(50), Some(1.0))], [5, 13]);
+    }
+
+    #[test]
+    fn low_rank_updates_are_of_known_projections() {
+        let lora = |value: &str| load(TEXT, &[("lora", value)]);
+        let config = lora("{ rank = 8, alpha = 16.0 }").unwrap().lora.unwrap();
+        assert!(config.modules.iter().any(|module| module == "qkv_proj"));
+        let error = lora("{ rank = 8, alpha = 16.0, modules = [\"x_proj\"] }").unwrap_err().to_string();
+        assert!(error.contains("x_proj") && error.contains("down_proj"), "{error}");
+        assert!(lora("{ rank = 0, alpha = 16.0 }").unwrap_err().to_string().contains("rank"));
+    }
+
+    #[test]
     fn single_values_can_be_set() {
         let config = load(TEXT, &[("steps.total", "7"), ("output", "runs/x"), ("save.every", "3")]).unwrap();
-        assert_eq!((config.steps.total, config.save.every), (7, 3));
+        assert_eq!((config.steps.total, config.save.every), (Some(7), 3));
         assert_eq!(config.output, Path::new("runs/x"));
     }
 

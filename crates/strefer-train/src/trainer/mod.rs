@@ -1,0 +1,266 @@
+//! The training run: batches, steps, evaluations, checkpoints.
+
+mod setup;
+mod step;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{Device, Tensor, Var};
+use strefer_core::Sample;
+use strefer_dist::{Alone, Communicator};
+use strefer_eval::quiz::{self, Look};
+use strefer_llm::Tokenizer;
+use strefer_model::{Checkpoint, Origin, Processor, ProcessorOptions, VideoLlm, VideoLlmConfig};
+use strefer_nn::optim::AdamW;
+use strefer_nn::{ParamStore, Recompute, Weights};
+
+use self::setup::{build, claim_output, groups, open_quiz};
+use crate::config::{Passes, TrainConfig};
+use crate::error::{Error, Result};
+use crate::log::{EvalReport, LogLine, RunLog};
+use crate::ranks::{Owners, Ranks};
+use crate::reader::{Reader, Seen, Source};
+use crate::state::{Checkpoints, Progress, Saved, restore};
+
+/// Sees what a run does, as it does it.
+pub trait Observer {
+    /// Something happened; `total` is the number of steps of the run.
+    fn line(&mut self, line: &LogLine, total: usize);
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done; the final checkpoint lies here.
+    Finished(PathBuf),
+    /// It was asked to stop; a checkpoint after so many steps was written.
+    Stopped {
+        /// Steps done.
+        step: usize,
+    },
+}
+
+/// A run that is ready to go, or one rank of it.
+pub struct Trainer {
+    config: TrainConfig,
+    ranks: Ranks,
+    passes: Passes,
+    /// Steps of the run.
+    total: usize,
+    owners: Owners,
+    model_config: VideoLlmConfig,
+    tokenizer: Tokenizer,
+    origin: Option<Origin>,
+    store: ParamStore,
+    vars: BTreeMap<String, Var>,
+    model: VideoLlm,
+    recompute: Option<Recompute>,
+    optimizer: AdamW,
+    source: Arc<Source>,
+    quiz: Option<(Processor, Vec<Sample>)>,
+    checkpoints: Checkpoints,
+    progress: Progress,
+    last_skip: String,
+}
+
+impl Trainer {
+    /// Prepares a new run, or with `resume` goes on where the last checkpoint of the run stands.
+    ///
+    /// # Errors
+    /// A folder that holds a run already, a run of another configuration, a model, mixture or file that cannot be read.
+    pub fn new(config: TrainConfig, resume: bool, device: &Device) -> Result<Self> {
+        Self::among(config, resume, device, Arc::new(Alone))
+    }
+
+    /// As [`Trainer::new`], as one rank of several that share the samples of each step and see the same files. A run may
+    /// be resumed by another number of ranks.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::new`]; a batch that the ranks cannot share evenly; another rank that failed.
+    pub fn among(
+        config: TrainConfig,
+        resume: bool,
+        device: &Device,
+        ranks: Arc<dyn Communicator>,
+    ) -> Result<Self> {
+        let ranks = Ranks::new(ranks);
+        let checkpoints = Checkpoints::new(&config.output, config.save.keep);
+        let latest = match ranks.is_first() {
+            true => claim_output(&config, resume)
+                .and_then(|may| if may { checkpoints.latest() } else { Ok(None) }),
+            false => Ok(None),
+        };
+        let latest = ranks.together("opening the run", latest)?;
+        // Only the first rank looks, and only it tidies up.
+        let [latest] = ranks.sum("opening the run", [latest.map_or(0.0, |step| step as f64 + 1.0)])?;
+        let latest = (latest > 0.0).then(|| checkpoints.path(latest as usize - 1));
+        let own = Self::prepare(config, latest.as_deref(), device, ranks.clone(), checkpoints);
+        ranks.together("preparing the run", own)
+    }
+
+    fn prepare(
+        config: TrainConfig,
+        latest: Option<&Path>,
+        device: &Device,
+        ranks: Ranks,
+        checkpoints: Checkpoints,
+    ) -> Result<Self> {
+        let passes = config.steps.passes(ranks.size())?;
+        let mut checkpoint = Checkpoint::open(latest.unwrap_or(&config.init))?;
+        let (store, mut model) = build(&config, &mut checkpoint, device)?;
+        let recompute = config.steps.recompute.then(Recompute::default);
+        model.set_recompute(recompute.as_ref());
+        let vars = store.vars();
+        let owners = Owners::new(&vars, config.steps.shard, &ranks);
+        let own = vars.iter().filter(|(name, _)| owners.owns(name));
+        let own: BTreeMap<String, Var> = own.map(|(name, var)| (name.clone(), var.clone())).collect();
+        let mut optimizer = AdamW::new(&own, config.optim.adamw, &groups(&config, &vars))?;
+        let progress = match latest {
+            Some(path) => restore(path, &mut optimizer, device)?,
+            None => Progress::default(),
+        };
+        let (model_config, tokenizer) = (checkpoint.config.clone(), checkpoint.tokenizer.clone());
+        let processor = Processor::new(&model_config, tokenizer.clone(), ProcessorOptions::default());
+        let source = Arc::new(Source::open(&config.data, config.seed, &processor)?);
+        let quiz =
+            config.eval.as_ref().map(|eval| open_quiz(eval, config.data.draw, &processor)).transpose()?;
+        Ok(Self {
+            total: config.steps.count(source.epoch_len()),
+            config,
+            ranks,
+            passes,
+            owners,
+            model_config,
+            tokenizer,
+            origin: Origin::of(&checkpoint)?,
+            store,
+            vars,
+            model,
+            recompute,
+            optimizer,
+            source,
+            quiz,
+            checkpoints,
+            progress,
+            last_skip: String::new(),
+        })
+    }
+
+    /// Steps done so far.
+    pub fn step(&self) -> usize {
+        self.progress.step
+    }
+
+    /// Steps of the whole run.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Number of parameters that learn, and of all.
+    pub fn parameter_counts(&self) -> (usize, usize) {
+        let learning = self.vars.values().map(|var| var.elem_count()).sum();
+        (learning, self.store.tensors().values().map(Tensor::elem_count).sum())
+    }
+
+    /// Does the remaining steps. Setting `stop` on any rank ends the run after the step under way, with a checkpoint. Only
+    /// the first rank's observer hears of it, and only it writes the log.
+    pub fn run(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+        let total = self.total;
+        let first = self.ranks.is_first();
+        let log = first.then(|| RunLog::open(&self.config.output, self.progress.step)).transpose();
+        let mut log = self.ranks.together("opening the log", log)?;
+        let seen = Seen { passes: self.passes, rank: self.ranks.rank() };
+        let mut reader =
+            Reader::start(&self.source, seen, self.progress.step..total, self.config.data.readers);
+        let mut tell = |line: LogLine| -> Result<()> {
+            if let Some(log) = &mut log {
+                log.write(&line)?;
+                observer.line(&line, total);
+            }
+            Ok(())
+        };
+        while self.progress.step < total {
+            let [stops] =
+                self.ranks.sum("asking for a stop", [f64::from(u8::from(stop.load(Ordering::Relaxed)))])?;
+            if stops > 0.0 {
+                let path = self.save()?;
+                tell(LogLine::Saved { step: self.progress.step, path })?;
+                return Ok(Outcome::Stopped { step: self.progress.step });
+            }
+            let (report, skipped) = self.one_step(&mut reader)?;
+            for (id, reason) in skipped {
+                tell(LogLine::Skipped { step: report.step, id, reason })?;
+            }
+            tell(LogLine::Step(report))?;
+            self.check_skipped()?;
+            let done = self.progress.step == total;
+            let every = self.config.eval.as_ref().map(|eval| eval.every);
+            if every.is_some_and(|every| done || self.progress.step.is_multiple_of(every)) {
+                let report = self.evaluate()?;
+                tell(LogLine::Eval(report))?;
+            }
+            if done || self.progress.step.is_multiple_of(self.config.save.every) {
+                let path = self.save()?;
+                tell(LogLine::Saved { step: self.progress.step, path })?;
+            }
+        }
+        let written = if first { self.write_final() } else { Ok(self.final_folder()) };
+        Ok(Outcome::Finished(self.ranks.together("writing the final weights", written)?))
+    }
+
+    fn check_skipped(&self) -> Result<()> {
+        let Progress { seen, skipped, .. } = self.progress;
+        // A first bad sample in a small start says nothing about the share yet.
+        if skipped > 0 && seen >= 100 && skipped as f64 > self.config.data.max_skipped * seen as f64 {
+            let (allowed, reason) = (self.config.data.max_skipped, self.last_skip.clone());
+            return Err(Error::TooManySkipped { skipped, seen, allowed, reason });
+        }
+        Ok(())
+    }
+
+    /// Each rank answers some of the questions.
+    fn evaluate(&self) -> Result<EvalReport> {
+        let mut accuracy = BTreeMap::new();
+        if let Some((processor, samples)) = &self.quiz {
+            let (rank, size) = (self.ranks.rank(), self.ranks.size());
+            let own: Vec<Sample> = samples.iter().skip(rank).step_by(size).cloned().collect();
+            let answers = quiz::answer_all(&self.model, processor, &own, Look::Real, &mut |_| {});
+            let answers = self.ranks.together("evaluating", answers.map_err(Error::from))?;
+            accuracy = quiz::accuracy_by_kind(&self.ranks.gather("answers", answers)?);
+        }
+        Ok(EvalReport { step: self.progress.step, accuracy })
+    }
+
+    fn save(&self) -> Result<PathBuf> {
+        let saved = Saved {
+            config: &self.model_config,
+            tokenizer: &self.tokenizer,
+            weights: &self.weights(),
+            origin: self.origin.as_ref(),
+            optimizer: &self.optimizer,
+            progress: self.progress,
+        };
+        self.checkpoints.save(&saved, &self.ranks, self.owners.are_several())
+    }
+
+    fn final_folder(&self) -> PathBuf {
+        self.config.output.join("final")
+    }
+
+    fn write_final(&self) -> Result<PathBuf> {
+        let dir = self.final_folder();
+        if !dir.exists() {
+            let weights = self.weights().cast(self.config.save.final_dtype.into());
+            let origin = self.origin.as_ref();
+            Checkpoint::save(&dir, &self.model_config, &self.tokenizer, &weights, origin)?;
+        }
+        Ok(dir)
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::from_tensors(self.config.output.display().to_string(), self.store.tensors())
+    }
+}

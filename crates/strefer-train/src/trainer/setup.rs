@@ -1,0 +1,110 @@
+//! What a run begins with: its folder, its model, its questions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use candle_core::{Device, Var};
+use strefer_core::Sample;
+use strefer_core::mixture::SampleFile;
+use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, VisualPrompt};
+use strefer_nn::ParamStore;
+use strefer_nn::optim::Group;
+
+use crate::config::{EvalConfig, LoraConfig, Part, TrainConfig};
+use crate::error::{Error, Result, io};
+
+/// Makes the run's folder, or checks that it is this run's. Gives whether there may be checkpoints.
+pub(super) fn claim_output(config: &TrainConfig, resume: bool) -> Result<bool> {
+    let run = config.output.as_path();
+    let path = run.join("config.toml");
+    let bad = |reason: String| Error::Config { path: path.clone(), reason };
+    if run.exists() {
+        if !resume {
+            return Err(Error::OutputExists { path: run.to_owned() });
+        }
+        if path.exists() {
+            let before = TrainConfig::load(&path, &[])?;
+            return match before.difference(config) {
+                Some(field) => Err(Error::ConfigChanged { path: run.to_owned(), field: field.to_owned() }),
+                None => Ok(true),
+            };
+        }
+    }
+    fs::create_dir_all(run.join("checkpoints")).map_err(io(run))?;
+    let text = toml::to_string_pretty(config).map_err(|error| bad(error.to_string()))?;
+    let temporary = path.with_extension("toml.tmp");
+    fs::write(&temporary, text).map_err(io(&temporary))?;
+    fs::rename(&temporary, &path).map_err(io(&path))?;
+    Ok(false)
+}
+
+/// The model, with the low-rank updates that the run asks for, which the checkpoint may not have yet.
+pub(super) fn build(
+    config: &TrainConfig,
+    checkpoint: &mut Checkpoint,
+    device: &Device,
+) -> Result<(ParamStore, VideoLlm)> {
+    let weights = checkpoint.weights()?;
+    let mut fresh = false;
+    if let Some(lora) = config.lora.as_ref().map(LoraConfig::settings) {
+        match &checkpoint.config.llm.lora {
+            Some(there) if *there != lora => {
+                return Err(Error::OtherLora { path: checkpoint.dir().to_owned() });
+            }
+            Some(_) => {}
+            None => {
+                fresh = true;
+                checkpoint.config.llm.lora = Some(lora);
+            }
+        }
+    }
+    let (parts, lora) = (config.parts, checkpoint.config.llm.lora.is_some());
+    let store = ParamStore::new(config.seed, device, config.steps.dtype.into())
+        .with_weights(weights)
+        .trainable(move |name| parts.rate(Part::of(name), lora).is_some());
+    let model = VideoLlm::new(&checkpoint.config, store.var_builder())?;
+    store.check_missing(|name| fresh && Part::of(name) == Part::Lora)?;
+    Ok((store, model))
+}
+
+/// Matrices are decayed, vectors (biases, norms) are not; every part has its own rate.
+pub(super) fn groups(config: &TrainConfig, vars: &BTreeMap<String, Var>) -> Vec<Group> {
+    let lora = vars.keys().any(|name| Part::of(name) == Part::Lora);
+    let vectors = vars.iter().filter(|(_, var)| var.rank() <= 1).map(|(name, _)| name.clone());
+    let vectors: Arc<BTreeSet<String>> = Arc::new(vectors.collect());
+    let parts: BTreeSet<Part> = vars.keys().map(|name| Part::of(name)).collect();
+    let mut groups = Vec::new();
+    for part in parts {
+        let lr_scale = config.parts.rate(part, lora).unwrap_or_default();
+        let vectors = Arc::clone(&vectors);
+        groups.push(Group {
+            matches: Box::new(move |name| Part::of(name) == part && vectors.contains(name)),
+            lr_scale,
+            weight_decay: 0.0,
+        });
+        groups.push(Group {
+            matches: Box::new(move |name| Part::of(name) == part),
+            lr_scale,
+            weight_decay: config.optim.weight_decay,
+        });
+    }
+    groups
+}
+
+pub(super) fn open_quiz(
+    eval: &EvalConfig,
+    draw: VisualPrompt,
+    processor: &Processor,
+) -> Result<(Processor, Vec<Sample>)> {
+    let file = SampleFile::open(&eval.samples, None)?;
+    let own_folder = || eval.samples.parent().map_or_else(PathBuf::new, PathBuf::from);
+    let media_root = eval.media_root.clone().unwrap_or_else(own_folder);
+    let processor =
+        processor.with_options(ProcessorOptions { media_root, draw, ..ProcessorOptions::default() });
+    let count = eval.limit.min(file.len());
+    let samples: strefer_core::Result<Vec<Sample>> =
+        (0..count).map(|index| file.get(index * file.len() / count)).collect();
+    Ok((processor, samples?))
+}

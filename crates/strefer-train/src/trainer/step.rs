@@ -1,0 +1,204 @@
+//! One optimiser step.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use candle_core::DType;
+use strefer_model::{Inputs, PromptToken};
+use strefer_nn::optim::Gradients;
+
+use super::Trainer;
+use crate::config::{Part, Sharding};
+use crate::error::{Error, Result};
+use crate::log::StepReport;
+use crate::ranks::Ranks;
+use crate::reader::{Batch, Reader};
+
+impl Trainer {
+    /// One optimiser step over all its passes, on all ranks.
+    pub(super) fn one_step(&mut self, reader: &mut Reader) -> Result<(StepReport, Vec<(String, String)>)> {
+        let begun = Instant::now();
+        let step = self.progress.step;
+        let own = self.own_passes(reader);
+        let Pile { gradients, skipped, ids, counts, wait_seconds } =
+            self.ranks.together(&format!("step {step}: passes"), own)?;
+        let Counts { loss, supervised, tokens, samples, seen } = counts.summed(&self.ranks, step)?;
+        let skipped = match seen > samples {
+            true => self.ranks.gather(&format!("step {step}: skipped samples"), skipped)?,
+            false => skipped,
+        };
+        self.progress.seen += seen;
+        self.progress.skipped += skipped.len();
+        if let Some((id, reason)) = skipped.last() {
+            self.last_skip = format!("{id}: {reason}");
+        }
+        if samples == 0 {
+            return Err(Error::NoSamples { step, reason: self.last_skip.clone() });
+        }
+        if supervised == 0 {
+            return Err(Error::NothingSupervised { step, ids });
+        }
+        let what = format!("step {step}: gradients");
+        let shared = self.config.steps.shard == Sharding::Gradients;
+        let keep = |name: &str| !shared || self.owners.owns(name);
+        let mut gradients = self.ranks.sum_gradients(&what, &self.vars, gradients, keep)?;
+        let loss = loss / supervised as f64;
+        gradients.scale(1.0 / supervised as f64)?;
+        let (grad_norm, grad_norms) = self.norms(&gradients, shared && self.owners.are_several(), step)?;
+        for (what, value) in [("loss", loss), ("gradient norm", grad_norm)] {
+            if !value.is_finite() {
+                return Err(Error::NotFinite { step, what, value, ids });
+            }
+        }
+        gradients.clip_from(grad_norm, self.config.optim.clip_norm)?;
+        let lr = self.config.schedule.lr_at(step, self.total);
+        self.optimizer.step(&gradients, lr)?;
+        if self.owners.are_several() {
+            self.ranks.share(&format!("step {step}: parameters"), &self.vars, &self.owners)?;
+        }
+        self.progress.step += 1;
+        self.progress.supervised += supervised;
+        let report = StepReport {
+            step,
+            loss,
+            lr,
+            grad_norm,
+            grad_norms,
+            tokens,
+            supervised,
+            samples,
+            skipped: self.progress.skipped,
+            seconds: begun.elapsed().as_secs_f64(),
+            wait_seconds,
+        };
+        Ok((report, skipped))
+    }
+
+    /// This rank's passes of a step.
+    fn own_passes(&self, reader: &mut Reader) -> Result<Pile> {
+        let mut pile = Pile::default();
+        for _ in 0..self.passes.count() {
+            let begun = Instant::now();
+            let Batch { inputs, skipped } = reader.next_batch()?;
+            pile.wait_seconds += begun.elapsed().as_secs_f64();
+            pile.counts.seen += inputs.len() + skipped.len();
+            pile.counts.samples += inputs.len();
+            pile.skipped.extend(skipped);
+            pile.ids.extend(inputs.iter().map(|input| input.id.clone()));
+            for alike in by_length(inputs, |input| self.positions(input)) {
+                // Among the pool's own threads: a thread outside would compete with them for the cores.
+                let (sum, count, width) = rayon::scope(|_| self.pass(&alike, &mut pile.gradients))?;
+                pile.counts.loss += sum;
+                pile.counts.supervised += count;
+                pile.counts.tokens += width;
+            }
+        }
+        Ok(pile)
+    }
+
+    /// The norm of all gradients, and those of the parts. `shared`: this rank has some of them only.
+    fn norms(&self, gradients: &Gradients, shared: bool, step: usize) -> Result<(f64, BTreeMap<Part, f64>)> {
+        let mut squares: BTreeMap<Part, f64> = self.vars.keys().map(|name| (Part::of(name), 0.0)).collect();
+        for (name, grad) in gradients.iter() {
+            *squares.entry(Part::of(name)).or_default() += Gradients::square(grad)?;
+        }
+        if shared {
+            for (part, square) in &mut squares {
+                [*square] = self.ranks.sum(&format!("step {step}: norm of {}", part.name()), [*square])?;
+            }
+        }
+        let norm = squares.values().sum::<f64>().sqrt();
+        Ok((norm, squares.into_iter().map(|(part, square)| (part, square.sqrt())).collect()))
+    }
+
+    /// Forward and backward of one micro-batch; gives the summed loss, its count and the positions computed.
+    fn pass(&self, inputs: &[Inputs], gradients: &mut Gradients) -> Result<(f64, usize, usize)> {
+        let spliced = self.model.splice(inputs)?;
+        let width = spliced.embeds.dim(0)? * spliced.embeds.dim(1)?;
+        let hidden = self.model.forward(&spliced)?;
+        let (sum, count) = self.model.language_model().loss(&hidden, &spliced.labels)?;
+        let mut own = Gradients::collect(&self.vars, &sum.backward()?);
+        if let Some(recompute) = &self.recompute {
+            recompute.add_to(&mut own, &self.vars)?;
+        }
+        gradients.add(own)?;
+        Ok((f64::from(sum.to_dtype(DType::F32)?.to_scalar::<f32>()?), count, width))
+    }
+
+    /// Positions of a sample in the language model, visual tokens included.
+    fn positions(&self, inputs: &Inputs) -> usize {
+        let cfg = &self.model_config;
+        let most = cfg.region.map_or(0, |region| region.max_tokens);
+        let of = |token: &PromptToken| match *token {
+            PromptToken::Text(_) => 1,
+            PromptToken::Video => inputs.video_tokens(cfg),
+            PromptToken::Region(region) => {
+                inputs.regions.get(region).map_or(0, |rows| rows.rows.len().min(most))
+            }
+        };
+        inputs.tokens.iter().map(of).sum()
+    }
+}
+
+/// What a rank's passes of one step have come to.
+#[derive(Default)]
+struct Pile {
+    gradients: Gradients,
+    skipped: Vec<(String, String)>,
+    ids: Vec<String>,
+    counts: Counts,
+    wait_seconds: f64,
+}
+
+/// Sums of a step.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    loss: f64,
+    supervised: usize,
+    tokens: usize,
+    samples: usize,
+    /// Skipped ones included.
+    seen: usize,
+}
+
+impl Counts {
+    fn summed(self, ranks: &Ranks, step: usize) -> Result<Self> {
+        let Self { loss, supervised, tokens, samples, seen } = self;
+        let counts = [supervised, tokens, samples, seen].map(|count| count as f64);
+        let [supervised, tokens, samples, seen, loss] =
+            ranks.sum(&format!("step {step}: counts"), [counts[0], counts[1], counts[2], counts[3], loss])?;
+        let [supervised, tokens, samples, seen] =
+            [supervised, tokens, samples, seen].map(|count| count as usize);
+        Ok(Self { loss, supervised, tokens, samples, seen })
+    }
+}
+
+/// Rows of like length, longest first: padding a short prompt to a long one costs as much as the long one.
+fn by_length<T>(rows: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut rows: Vec<(usize, T)> = rows.into_iter().map(|row| (length(&row), row)).collect();
+    rows.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
+    let (mut groups, mut longest) = (Vec::<Vec<T>>::new(), 0);
+    for (length, row) in rows {
+        match groups.last_mut() {
+            Some(group) if 5 * length >= 3 * longest => group.push(row),
+            _ => {
+                longest = length;
+                groups.push(vec![row]);
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_length;
+
+    #[test]
+    fn rows_of_like_length_stay_together_and_none_is_lost() {
+        let rows = vec![30, 100, 61, 59, 60, 10, 18];
+        let groups = by_length(rows, |row| *row);
+        assert_eq!(groups, [vec![100, 61, 60], vec![59], vec![30, 18], vec![10]]);
+        assert!(by_length(Vec::<usize>::new(), |row| *row).is_empty());
+    }
+}
