@@ -22,6 +22,16 @@ fn is_zstd(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "zst")
 }
 
+/// The bytes of a file, unpacked where it is zstd.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
+    let file = File::open(path).map_err(io_error(path))?;
+    Ok(if is_zstd(path) {
+        Box::new(BufReader::new(zstd::Decoder::new(file).map_err(io_error(path))?))
+    } else {
+        Box::new(BufReader::new(file))
+    })
+}
+
 /// Reads one value a line; blank lines are skipped.
 pub struct Reader<T> {
     path: PathBuf,
@@ -35,13 +45,12 @@ impl<T: DeserializeOwned> Reader<T> {
     /// Opens a file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(io_error(path))?;
-        let input: Box<dyn BufRead + Send> = if is_zstd(path) {
-            Box::new(BufReader::new(zstd::Decoder::new(file).map_err(io_error(path))?))
-        } else {
-            Box::new(BufReader::new(file))
-        };
-        Ok(Self { path: path.to_owned(), input, line: 0, buffer: Vec::new(), _value: PhantomData })
+        Ok(Self::of(path, open(path)?))
+    }
+
+    /// Reads what is open already; `path` is for messages.
+    pub(crate) fn of(path: &Path, input: Box<dyn BufRead + Send>) -> Self {
+        Self { path: path.to_owned(), input, line: 0, buffer: Vec::new(), _value: PhantomData }
     }
 
     /// The number of the line last read, counted from 1.

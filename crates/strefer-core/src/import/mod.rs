@@ -3,6 +3,7 @@
 //! Whatever a format knows and a sample does not is kept in [`Origin::fields`](crate::sample::Origin), so that a
 //! record that is read and written again is equal to itself.
 
+mod file;
 pub mod llava_video;
 pub mod strefer;
 pub mod videorefer;
@@ -10,6 +11,8 @@ pub mod videorefer;
 mod conversation;
 
 use serde_json::{Map, Value};
+
+pub use file::read;
 
 use crate::error::{Error, Result};
 
