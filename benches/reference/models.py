@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 class VisionLayer(nn.Module):
@@ -82,11 +83,11 @@ class Layer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """States after the final norm; the head is the embedding's matrix."""
+    """States after the final norm; the head is the embedding's matrix. With `recompute` layers run again in the backward."""
 
-    def __init__(self, cfg):
+    def __init__(self, cfg, recompute=False):
         super().__init__()
-        self.cfg = cfg
+        self.cfg, self.recompute = cfg, recompute
         d = cfg["hidden_size"]
         self.embed_tokens = nn.Embedding(cfg["vocab_size"], d)
         self.layers = nn.ModuleList(Layer(cfg) for _ in range(cfg["num_hidden_layers"]))
@@ -101,7 +102,8 @@ class Decoder(nn.Module):
         tables = (angles.cos().to(embeds.dtype), angles.sin().to(embeds.dtype))
         xs = embeds
         for layer in self.layers:
-            xs = layer(xs, tables)
+            again = self.recompute and torch.is_grad_enabled()
+            xs = checkpoint(layer, xs, tables, use_reentrant=False) if again else layer(xs, tables)
         return self.norm(xs)
 
     def logits(self, hidden):

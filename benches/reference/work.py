@@ -80,7 +80,7 @@ class Video(nn.Module):
 
 def train(case, _data):
     cfg, b, part = case["decoder"], case["batch"], case.get("video")
-    decoder = Decoder(cfg)
+    decoder = Decoder(cfg, case.get("recompute", False))
     modules = [decoder]
     ids = labels = token_ids(b, case["text_tokens"], cfg["vocab_size"])
     if part:

@@ -7,6 +7,7 @@
 //! | `stc-16-frames`, `stc-32-frames` | VideoRefer-7B's spatial-temporal convolution over as many frames |
 //! | `perceiver-16-frames`, `perceiver-32-frames` | BLIP-3-Strefer's Perceiver and Grouped Token Turing Machine |
 //! | `train-512` | forward, backward and AdamW of a decoder of width 512 over 2×512 tokens |
+//! | `train-100m`, `train-500m` | the same for 100 M parameters and for the shape of Qwen2-0.5B, layers run again in the backward |
 //! | `train-tiny` | the same for the shapes of `strefer-tiny`: 64 frames, 8×320 tokens |
 //! | `qwen2-prefill-512` | 512 tokens through the shape of Qwen2-0.5B, logits of the last |
 //! | `qwen2-one-token` | one token more after them |

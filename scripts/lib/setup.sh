@@ -2,6 +2,10 @@
 
 packages="build-essential pkg-config clang libclang-dev ffmpeg libavutil-dev libavcodec-dev libavformat-dev
 libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev"
+# What ranks over MPI need besides.
+mpi_packages="libopenmpi-dev openmpi-bin"
+# As many ranks as are asked for, also of root and on few cores.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 setup() {
     command -v cargo >/dev/null || {

@@ -1,6 +1,6 @@
 //! Whole training runs on a tiny world.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device};
@@ -8,6 +8,7 @@ use strefer_core::mixture::Turns;
 use strefer_core::placeholder::{Piece, render};
 use strefer_core::sample::{Region, RegionMode, TimeRef, Turn};
 use strefer_core::{Rng, Sample};
+use strefer_llm::gguf::Quantisation;
 use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, VideoLlm};
 use strefer_nn::optim::Gradients;
 use strefer_nn::{ParamStore, Recompute, Weights};
@@ -68,8 +69,12 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
 fn low_rank_updates_learn_while_the_weights_under_them_stay() {
     let lab = Lab::new(3);
     let mut config = lab.config("lora", 4);
-    config.lora =
-        Some(LoraConfig { rank: 4, alpha: 8.0, modules: vec!["q_proj".into(), "down_proj".into()] });
+    config.lora = Some(LoraConfig {
+        rank: 4,
+        alpha: 8.0,
+        modules: vec!["q_proj".into(), "down_proj".into()],
+        base: None,
+    });
     config.parts = PartsConfig { language: Some(1.0), embedding: Some(0.5), ..PartsConfig::default() };
     assert_eq!(train(config.clone(), false, 2).unwrap(), Outcome::Stopped { step: 2 });
     assert!(matches!(train(config.clone(), true, 99).unwrap(), Outcome::Finished(_)));
@@ -96,6 +101,45 @@ fn low_rank_updates_learn_while_the_weights_under_them_stay() {
     other.lora = config.lora.map(|lora| LoraConfig { rank: 8, ..lora });
     let error = train(other, false, 99).unwrap_err();
     assert!(matches!(*error, Error::OtherLora { .. }), "{error}");
+}
+
+#[test]
+fn low_rank_updates_learn_over_quantised_layers() {
+    let lab = Lab::new(3);
+    let gguf = lab.path("language.gguf");
+    Checkpoint::open(lab.path("model"))
+        .unwrap()
+        .export_language(&gguf, Quantisation::Q8_0, |_, _| {})
+        .unwrap();
+    let losses = |output: &str, base: Option<PathBuf>| -> Vec<f64> {
+        let mut config = lab.config(output, 8);
+        config.schedule.lr = 1e-2;
+        config.lora = Some(LoraConfig {
+            rank: 4,
+            alpha: 8.0,
+            modules: vec!["q_proj".into(), "down_proj".into()],
+            base,
+        });
+        config.parts = PartsConfig { language: Some(1.0), connector: Some(0.1), ..PartsConfig::default() };
+        assert_eq!(train(config.clone(), false, 5).unwrap(), Outcome::Stopped { step: 5 });
+        assert!(matches!(train(config, true, 99).unwrap(), Outcome::Finished(_)));
+        let lines = read_log(&lab.path(output).join("log.jsonl")).unwrap().into_iter();
+        lines
+            .filter_map(|line| if let LogLine::Step(report) = line { Some(report.loss) } else { None })
+            .collect()
+    };
+    let (plain, quantised) = (losses("plain", None), losses("quantised", Some(gguf)));
+    assert!(quantised[7] < quantised[0] - 0.1, "{quantised:?}");
+    for (plain, quantised) in plain.iter().zip(&quantised) {
+        assert!((plain - quantised).abs() < 0.02 * plain, "{plain} over plain weights, {quantised}");
+    }
+    let [before, after] = ["model", "quantised/final"].map(|dir| Weights::open(lab.path(dir)).unwrap());
+    let name = "language_model.model.layers.0.mlp.gate_proj.weight";
+    assert_eq!(
+        before.bytes(name).unwrap(),
+        after.bytes(name).unwrap(),
+        "weights are written as they were read"
+    );
 }
 
 #[test]

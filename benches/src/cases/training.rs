@@ -9,7 +9,7 @@ use strefer_llm::decoder::positions_of;
 use strefer_llm::{Decoder, DecoderConfig};
 use strefer_nn::ops::{self, AttentionMask};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
-use strefer_nn::{Linear, linear};
+use strefer_nn::{Linear, Recompute, linear};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
 use super::{Precision, Prepared, parameters, store, token_ids};
@@ -19,6 +19,9 @@ pub(super) struct Train {
     decoder: DecoderConfig,
     batch: usize,
     text_tokens: usize,
+    /// Whether layers run again in the backward.
+    #[serde(default)]
+    recompute: bool,
     video: Option<VideoPart>,
 }
 
@@ -63,6 +66,7 @@ struct Step {
     labels: Tensor,
     vars: BTreeMap<String, Var>,
     optimizer: AdamW,
+    recompute: Option<Recompute>,
 }
 
 impl Step {
@@ -74,7 +78,10 @@ impl Step {
         let hidden = self.decoder.forward(&embeds, &self.positions, &AttentionMask::causal(), None)?;
         let (sum, count) = self.decoder.loss(&hidden, &self.labels)?;
         let loss = (sum / count as f64)?;
-        let grads = Gradients::collect(&self.vars, &loss.backward()?);
+        let mut grads = Gradients::collect(&self.vars, &loss.backward()?);
+        if let Some(recompute) = &self.recompute {
+            recompute.add_to(&mut grads, &self.vars)?;
+        }
         self.optimizer.step(&grads, 1e-4)
     }
 }
@@ -84,7 +91,9 @@ impl Train {
         let store = store(true, Precision::F32);
         let vb = store.var_builder();
         let (b, cfg) = (self.batch, &self.decoder);
-        let decoder = Decoder::new(cfg, vb.pp("decoder"))?;
+        let mut decoder = Decoder::new(cfg, vb.pp("decoder"))?;
+        let recompute = self.recompute.then(Recompute::default);
+        decoder.set_recompute(recompute.clone());
         let video = self.video.as_ref().map(|part| -> Result<Video> {
             let (dv, d, size) = (part.siglip.hidden_size, cfg.hidden_size, part.siglip.image_size);
             let feature = FeatureLayer::LastNormed;
@@ -106,7 +115,7 @@ impl Train {
         let vars = store.vars();
         let optimizer = AdamW::new(&vars, AdamWConfig::default(), &[])?;
         let positions = positions_of(b, &vec![true; b * s], &Device::Cpu)?;
-        let mut step = Step { decoder, video, ids, positions, labels, vars, optimizer };
+        let mut step = Step { decoder, video, ids, positions, labels, vars, optimizer, recompute };
         // Among the pool's own threads, as the trainer does.
         let work = move || Ok(rayon::scope(|_| step.run())?);
         Ok(Prepared { work: Box::new(work), parameters: parameters(&store) })

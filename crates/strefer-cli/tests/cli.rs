@@ -169,6 +169,68 @@ fn the_whole_line_runs_and_wrong_input_is_named() {
     assert!(complaint(&ask(&["--mask", &mask])).contains("run/final"));
 }
 
+#[test]
+fn published_training_data_becomes_samples_and_bad_records_are_named() {
+    let desk = Desk::new();
+    let record = |id: &str, text: &str| {
+        format!(
+            "{{\"id\": \"{id}\", \"video\": \"a.mp4\", \"conversations\": [\
+             {{\"from\": \"human\", \"value\": \"<video>\\n{text}\"}}, {{\"from\": \"gpt\", \"value\": \"Yes.\"}}]}}"
+        )
+    };
+    let bad = record("bad", "What is <region> doing?");
+    desk.write("few.json", &format!("[{}, {bad}]", record("good", "Is it?")));
+    let import = |file: &str, more: &[&str]| {
+        desk.run(&[&["import", "videorefer", file, "--out", "samples.jsonl"], more].concat())
+    };
+    let complaint_of_few = complaint(&import("few.json", &[]));
+    assert!(complaint_of_few.contains("1 of 2") && complaint_of_few.contains("bad"), "{complaint_of_few}");
+    assert!(!desk.path("samples.jsonl").exists(), "nothing is half written");
+    let counts = stdout(&import("few.json", &["--max-refused", "0.5"]));
+    assert!(counts.contains("\"samples\":1") && counts.contains("\"refused\":1"), "{counts}");
+    let refused = std::fs::read_to_string(desk.path("samples.refused.jsonl")).unwrap();
+    assert!(refused.contains("\"position\":1") && refused.contains("bad"), "{refused}");
+    let samples = strefer_core::mixture::SampleFile::open(desk.path("samples.jsonl"), None).unwrap();
+    assert_eq!((samples.len(), samples.get(0).unwrap().id.as_str()), (1, "good"));
+    assert!(complaint(&import("none.json", &[])).contains("none.json"));
+    desk.write("cut.json", "[{\"id\": ");
+    assert!(complaint(&import("cut.json", &[])).contains("cut.json"));
+}
+
+#[test]
+fn the_doctor_says_what_there_is_and_the_schema_is_one() {
+    let desk = Desk::new();
+    let lines = stdout(&desk.run(&["doctor", "--json"]));
+    let findings: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |what: &str| findings.iter().find(|finding| finding["what"] == what).unwrap();
+    for what in ["program", "processor", "memory", "disk", "files", "ranks"] {
+        assert!(["good", "limited"].contains(&of(what)["state"].as_str().unwrap()), "{}", of(what));
+    }
+    assert_eq!(of("videos")["state"], if cfg!(feature = "ffmpeg") { "good" } else { "missing" });
+    assert!(
+        stdout(&desk.run(&["doctor", "--disk", "nowhere"])).contains("nowhere"),
+        "a disk that is not there is named"
+    );
+    let schema: Value = serde_json::from_str(&stdout(&desk.run(&["schema"]))).unwrap();
+    assert!(schema["properties"]["steps"].is_object());
+}
+
+#[test]
+fn a_program_for_one_process_says_so_when_a_launcher_starts_several() {
+    let desk = Desk::new();
+    desk.train_config("run.toml", "run", 2);
+    let start = |set: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strefer"));
+        command.current_dir(desk.dir.path()).args(["train", "run.toml"]).envs(set.iter().copied());
+        complaint(&command.output().unwrap())
+    };
+    assert!(start(&[("RANK", "0")]).contains("WORLD_SIZE"));
+    if cfg!(not(feature = "mpi")) {
+        assert!(start(&[("RANK", "1"), ("WORLD_SIZE", "2")]).contains("--features mpi"));
+    }
+    assert!(!desk.path("run").exists());
+}
+
 /// Kills a run at several moments, then lets it finish: the weights equal those of a run that nobody disturbed.
 #[test]
 fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{DType, Module, Result, Tensor, bail};
+use candle_core::quantized::QTensor;
+use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use serde::{Deserialize, Serialize};
 
-use crate::ops;
+use crate::ops::{self, QuantisedWeight};
 
 /// A low-rank update of a frozen weight (LoRA, arXiv 2106.09685).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Linear {
     bias: Option<Tensor>,
     lora: Option<Lora>,
     /// Stands for `weight` where there is one.
-    quantised: Option<QMatMul>,
+    quantised: Option<QuantisedWeight>,
 }
 
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl Linear {
         Ok(self)
     }
 
-    /// Takes a quantised weight in the place of the plain one, for answering: no gradient comes out of it.
+    /// Takes a quantised weight in the place of the plain one. It does not learn; gradients go through it.
     ///
     /// # Errors
     /// A weight of another shape.
@@ -85,7 +85,7 @@ impl Linear {
         if weight.shape() != self.weight.shape() {
             bail!("a quantised weight of {:?} for a layer of {:?}", weight.shape(), self.weight.shape());
         }
-        self.quantised = Some(QMatMul::from_arc(weight)?);
+        self.quantised = Some(QuantisedWeight::new(weight)?);
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl Module for Linear {
         let ys = match &self.quantised {
             None => ops::linear(xs, &self.weight, self.bias.as_ref())?,
             Some(weight) => {
-                let ys = weight.forward(&xs.to_dtype(DType::F32)?.contiguous()?)?.to_dtype(xs.dtype())?;
+                let ys = weight.apply(xs)?;
                 match &self.bias {
                     Some(bias) => ys.broadcast_add(&bias.to_dtype(xs.dtype())?)?,
                     None => ys,

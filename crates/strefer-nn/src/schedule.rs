@@ -1,9 +1,10 @@
 //! How the learning rate moves over a run.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the learning rate does after warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// Stays where it is.
@@ -16,7 +17,7 @@ pub enum Shape {
 }
 
 /// How long the learning rate climbs at first.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarmUp {
     /// A number of steps.
@@ -26,7 +27,7 @@ pub enum WarmUp {
 }
 
 /// Learning rate per step: a straight climb from zero, then a shape that ends at `min_ratio` of the peak.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// The peak.

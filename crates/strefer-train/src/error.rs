@@ -47,6 +47,9 @@ pub enum Error {
     /// The model, its weights or its inputs.
     #[error(transparent)]
     Model(#[from] strefer_model::Error),
+    /// The file of a quantised language model.
+    #[error(transparent)]
+    Language(#[from] strefer_llm::Error),
     /// Evaluation during training.
     #[error(transparent)]
     Eval(#[from] strefer_eval::Error),

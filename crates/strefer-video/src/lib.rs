@@ -33,3 +33,10 @@ pub use error::{Error, Result};
 pub use frame::{Frame, VideoInfo};
 pub use limits::Limits;
 pub use source::{Frames, VideoSource, is_image};
+
+/// The version of FFmpeg's libavutil that is linked, such as `57.28.100`.
+#[cfg(feature = "ffmpeg")]
+pub fn ffmpeg_version() -> String {
+    let version = video_rs::ffmpeg::util::version();
+    format!("{}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)
+}

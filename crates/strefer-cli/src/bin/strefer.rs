@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use strefer_cli::commands::{convert, engine, eval, infer, init, report, score, synth, train, verify};
+use strefer_cli::commands::{
+    assemble, convert, doctor, engine, eval, import, infer, init, report, schema, score, synth, train, verify,
+};
 
 /// A Video LLM that understands this object, at this moment
 #[derive(Debug, Parser)]
@@ -17,14 +19,18 @@ struct Args {
 enum Job {
     Synth(synth::SynthArgs),
     Engine(engine::EngineArgs),
+    Import(import::ImportArgs),
     Init(init::InitArgs),
+    Assemble(assemble::AssembleArgs),
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
     Infer(Box<infer::InferArgs>),
     Report(report::ReportArgs),
     Score(score::ScoreArgs),
+    Schema(schema::SchemaArgs),
     Convert(convert::ConvertArgs),
     Verify(verify::VerifyArgs),
+    Doctor(doctor::DoctorArgs),
 }
 
 fn main() -> ExitCode {
@@ -34,13 +40,17 @@ fn main() -> ExitCode {
     strefer_cli::report_errors(match &Args::parse().job {
         Job::Synth(args) => synth::run(args),
         Job::Engine(args) => engine::run(args),
+        Job::Import(args) => import::run(args),
         Job::Init(args) => init::run(args),
+        Job::Assemble(args) => assemble::run(args),
         Job::Train(args) => train::run(args),
         Job::Eval(args) => eval::run(args),
         Job::Infer(args) => infer::run(args),
         Job::Report(args) => report::run(args),
         Job::Score(args) => score::run(args),
+        Job::Schema(args) => schema::run(args),
         Job::Convert(args) => convert::run(args),
         Job::Verify(args) => verify::run(args),
+        Job::Doctor(args) => doctor::run(args),
     })
 }

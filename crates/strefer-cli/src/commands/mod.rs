@@ -1,13 +1,17 @@
 //! One file a job.
 
+pub mod assemble;
 pub mod convert;
+pub mod doctor;
 pub mod engine;
 pub mod eval;
+pub mod import;
 pub mod infer;
 mod infer_file;
 pub mod init;
 mod overlay;
 pub mod report;
+pub mod schema;
 pub mod score;
 mod show;
 pub mod synth;

@@ -111,6 +111,16 @@ impl Decoder {
             let device = self.head_device().clone();
             self.lm_head.lm_head_mut().quantise(file.tensor(head, &device)?)?;
         }
+        self.quantise_layers(file)
+    }
+
+    /// As [`Decoder::quantise`], for the projections of the layers alone: embedding and head stay as they are, as learning
+    /// wants them.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::quantise`].
+    pub fn quantise_layers(&mut self, file: &Gguf) -> crate::Result<()> {
+        file.check(&self.cfg)?;
         let layers = self.layers.len();
         for (at, layer) in self.layers.iter_mut().enumerate() {
             let attention = layer.self_attn.projections_mut().into_iter().map(|named| ("self_attn", named));

@@ -42,6 +42,11 @@ impl<'a> Folder<'a> {
         Ok(folder)
     }
 
+    /// What a folder with these tensors, under our names, would be. `dir` is where other small files are looked for.
+    pub fn of_parts(dir: &'a Path, family: Family, json: &'a Value, weights: Weights) -> Self {
+        Self { dir, path: dir.join("config.json"), json, layout: &family.layouts()[0], weights }
+    }
+
     /// Its settings.
     pub fn fields(&self) -> Fields<'_> {
         Fields { path: &self.path, json: self.json }

@@ -7,6 +7,7 @@
 //! | VideoRefer-7B | `videorefer_qwen2` | upstream's own; SigLIP bundled or in a folder of its own |
 //! | LLaVA-OneVision | `llava_onevision`, or `LlavaQwenForCausalLM` | original, transformers as stored, transformers in memory |
 
+mod assemble;
 mod fields;
 mod folder;
 mod layout;
@@ -28,6 +29,7 @@ use strefer_nn::Weights;
 
 use crate::config::VideoLlmConfig;
 use crate::error::Result;
+pub use assemble::{Sources, assemble};
 use folder::Folder;
 pub use layout::{Layout, is_unused};
 pub use parts::open_part;

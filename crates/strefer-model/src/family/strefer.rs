@@ -7,12 +7,15 @@
 //! `memory_size_per_group`), `region` (`region_token_num`), `vision_config`, and the numbers `num_frames`,
 //! `num_timestamp_tokens` and `initial_tokenizer_len`.
 
-use serde_json::json;
+use std::path::Path;
+
+use serde_json::{Value, json};
 use strefer_core::UniformRule;
 use strefer_llm::Tokenizer;
 use strefer_llm::decoder::{DecoderConfig, ExtraRows};
 use strefer_vision::siglip::FeatureLayer;
 
+use super::assemble::{name_of, tower_section};
 use super::fields::Fields;
 use super::folder::Folder;
 use super::{Family, Layout, tokens, vision};
@@ -49,7 +52,7 @@ const PAD_TOKEN: &str = "<pad>";
 const MAX_TEXT_TOKENS: usize = 1792;
 
 /// Phi-3-mini-4k, of which `text_config` need not repeat anything.
-fn phi3_defaults() -> serde_json::Value {
+fn phi3_defaults() -> Value {
     json!({"vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32,
         "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 4096,
         "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "sliding_window": 2047})
@@ -62,6 +65,18 @@ fn added_tokens(time: &TimeTokens) -> Vec<String> {
     tokens.extend(time.texts());
     tokens.push(REGION_TOKEN.to_owned());
     tokens
+}
+
+/// The `config.json` of a model from a Phi-3, a tower and connectors that have learnt nothing. Added tokens follow the
+/// language model's own and one that fills short rows.
+pub(super) fn config_of(language: Value, tower: Value, tower_folder: &Path, own_tokens: usize) -> Value {
+    json!({
+        "model_type": "xgenmm",
+        "text_config": language,
+        "initial_tokenizer_len": own_tokens + 1,
+        "vision_encoder_config": { "model_name": name_of(tower_folder) },
+        "vision_config": tower_section(tower),
+    })
 }
 
 /// Our configuration. Upstream adds its tokens to the tokenizer of Phi-3 when it starts, and so do we where the

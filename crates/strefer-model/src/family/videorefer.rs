@@ -1,10 +1,13 @@
 //! VideoRefer-7B (arXiv 2501.00599): names of tensors, and what its `config.json` means.
 
-use serde_json::json;
+use std::path::Path;
+
+use serde_json::{Value, json};
 use strefer_core::UniformRule;
 use strefer_llm::Tokenizer;
 use strefer_vision::siglip::FeatureLayer;
 
+use super::assemble::{name_of, tower_section};
 use super::folder::Folder;
 use super::{Family, Layout, tokens, vision};
 use crate::config::{ChatPreset, Fit, FramesConfig, ModelType, TokenIds, VideoLlmConfig, VisionConfig};
@@ -36,9 +39,34 @@ pub(super) const LAYOUTS: &[Layout] = &[Layout {
 const FRAMES: usize = 8;
 
 /// What a `config.json` of transformers leaves out when it is the usual value.
-pub(super) fn qwen2_defaults() -> serde_json::Value {
+pub(super) fn qwen2_defaults() -> Value {
     json!({"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
         "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 32768, "max_window_layers": 28})
+}
+
+/// The `config.json` of a model from a Qwen2, a tower and connectors that have learnt nothing: as the training scripts
+/// set it.
+pub(super) fn config_of(language: Value, tower: Value, tower_folder: &Path) -> Value {
+    let mut json = language;
+    let tower = tower_section(tower);
+    json["model_type"] = "videorefer_qwen2".into();
+    json["architectures"] = json!(["VideoReferQwen2ForCausalLM"]);
+    json["mm_hidden_size"] = tower["hidden_size"].clone();
+    json["mm_vision_tower"] = name_of(tower_folder);
+    json["vision_config"] = tower;
+    for (key, value) in [
+        ("mm_projector_type", json!("stc_connector_v35")),
+        ("mm_region_encoder_type", json!("pooling")),
+        ("mm_vision_select_layer", json!(-2)),
+        ("mm_vision_select_feature", json!("patch")),
+        ("image_aspect_ratio", json!("square")),
+        ("num_frames", json!(16)),
+        ("tokenizer_model_max_length", json!(2048)),
+        ("use_mm_proj", json!(true)),
+    ] {
+        json[key] = value;
+    }
+    json
 }
 
 /// Our configuration. `<video>` is no token of the published tokenizer and becomes the one behind its last: the

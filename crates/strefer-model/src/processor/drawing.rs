@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use image::RgbImage;
+use schemars::JsonSchema;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use strefer_core::marks::{Colour, SMALLEST_BOX, preamble, visible_box};
@@ -20,7 +21,7 @@ use super::regions::mask_at;
 use crate::error::{Error, Result};
 
 /// What is drawn into frames before a model sees them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VisualPrompt {
     /// Nothing.

@@ -1,12 +1,13 @@
 //! Which tokens of a conversation are learnt.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_llm::{Message, Segment, Tokenizer};
 
 use crate::error::Result;
 
 /// How a conversation is written for training, and which of its tokens are learnt. Placeholders never are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelRule {
     /// Answers and their end tokens.

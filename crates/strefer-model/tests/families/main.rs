@@ -1,6 +1,7 @@
 //! Folders of the published families: what they mean, that whole models give the references' numbers, and what is said
 //! about folders that are damaged or mixed up.
 
+mod assemble;
 mod convert;
 mod drawing;
 mod full_size;

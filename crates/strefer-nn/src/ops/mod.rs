@@ -8,11 +8,13 @@ pub mod composed;
 mod fused;
 mod mask;
 mod pooled;
+mod quantised;
 
 use composed::wide;
 pub(crate) use fused::simd;
 pub use mask::AttentionMask;
 pub use pooled::Pooled;
+pub use quantised::QuantisedWeight;
 
 use candle_core::{DType, Result, Tensor, bail};
 

@@ -1,6 +1,9 @@
 //! Layers built from parameters.
 
-use candle_core::{DType, Device, Module, Tensor};
+use std::sync::Arc;
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device, Module, Tensor, Var};
 use strefer_nn::testing::{assert_all_grads, assert_close, randn};
 use strefer_nn::{Embedding, LayerNorm, Linear, LoraConfig, ParamStore, RmsNorm, Weights, linear};
 
@@ -63,4 +66,32 @@ fn saved_updates_fold_into_their_weights() {
     half.remove("x.q.lora_B.weight");
     let error = Weights::from_tensors("memory", half).merge_lora(6.0).unwrap_err().to_string();
     assert!(error.contains("x.q.lora_B.weight"), "{error}");
+}
+
+#[test]
+fn gradients_go_through_a_quantised_weight_as_through_what_it_stands_for() {
+    let (weight, xs) = (randn(1, &[6, 64]), Var::from_tensor(&randn(2, &[2, 3, 64])).unwrap());
+    for dtype in [GgmlDType::Q8_0, GgmlDType::Q4_0] {
+        let blocks = Arc::new(QTensor::quantize(&weight, dtype).unwrap());
+        let unpacked = blocks.dequantize(&Device::Cpu).unwrap();
+        let mut layer = Linear::new(weight.clone(), Some(randn(3, &[6])));
+        layer.quantise(blocks).unwrap();
+        let cfg = LoraConfig { rank: 2, alpha: 4.0 };
+        let updates = [("lora_A.weight", randn(5, &[2, 64])), ("lora_B.weight", randn(6, &[6, 2]))];
+        let updates = updates.map(|(name, values)| (name.to_owned(), values)).into();
+        let store = store().with_weights(Weights::from_tensors("lora", updates));
+        let layer = layer.with_lora(&cfg, store.var_builder()).unwrap();
+        let plain = Linear::new(unpacked, Some(randn(3, &[6]))).with_lora(&cfg, store.var_builder()).unwrap();
+        let seed = randn(4, &[2, 3, 6]);
+        let run = |layer: &Linear| {
+            let ys = layer.forward(xs.as_tensor()).unwrap();
+            let grads = (&ys * &seed).unwrap().sum_all().unwrap().backward().unwrap();
+            (ys, grads)
+        };
+        let ((ys, grads), (wanted, wanted_grads)) = (run(&layer), run(&plain));
+        // The product rounds what it is applied to, to 8 bits; the backward does not.
+        assert_close(&ys, &wanted, 0.1);
+        assert_close(grads.get(xs.as_tensor()).unwrap(), wanted_grads.get(xs.as_tensor()).unwrap(), 1e-5);
+        assert_all_grads(&store.vars(), &grads);
+    }
 }

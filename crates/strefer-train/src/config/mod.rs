@@ -4,6 +4,7 @@ mod parts;
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::mixture::MixtureConfig;
 use strefer_model::{LabelRule, VisualPrompt};
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 pub use parts::{LoraConfig, Part, PartsConfig};
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// Seed of everything that is drawn.
@@ -47,7 +48,7 @@ pub struct TrainConfig {
 }
 
 /// What is seen, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Sources and weights; paths are relative to the working folder.
@@ -70,7 +71,7 @@ pub struct DataConfig {
 }
 
 /// How long, and in which portions.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepsConfig {
     /// Optimiser steps; with `epochs`, the most of them.
@@ -96,7 +97,7 @@ pub struct StepsConfig {
 }
 
 /// What ranks share instead of holding it each (ZeRO, arXiv 1910.02054).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sharding {
     /// Nothing: every rank holds everything.
@@ -167,25 +168,27 @@ impl Passes {
 }
 
 /// The optimiser.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimConfig {
     /// AdamW's own values.
     pub adamw: AdamWConfig,
-    /// Decay of matrices; vectors are never decayed.
+    /// Decay of matrices.
     pub weight_decay: f64,
+    /// Whether vectors (biases, norms) are decayed too.
+    pub decay_vectors: bool,
     /// Gradients are scaled down to this norm.
     pub clip_norm: f64,
 }
 
 impl Default for OptimConfig {
     fn default() -> Self {
-        Self { adamw: AdamWConfig::default(), weight_decay: 0.0, clip_norm: 1.0 }
+        Self { adamw: AdamWConfig::default(), weight_decay: 0.0, decay_vectors: false, clip_norm: 1.0 }
     }
 }
 
 /// Evaluation on the way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvalConfig {
     /// Questions with known answers.
@@ -200,7 +203,7 @@ pub struct EvalConfig {
 }
 
 /// Checkpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SaveConfig {
     /// Steps between two checkpoints.
@@ -218,7 +221,7 @@ impl Default for SaveConfig {
 }
 
 /// Types of weights.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Float {
     /// 32 bits.
@@ -261,6 +264,11 @@ impl TrainConfig {
         let bad = |reason: String| Error::Config { path: path.to_owned(), reason };
         config.validate().map_err(bad)?;
         Ok(config)
+    }
+
+    /// A JSON schema (draft 2020-12) of the file, for editors: keys, types, usual values, what each is for.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
     }
 
     fn validate(&self) -> std::result::Result<(), String> {
@@ -356,6 +364,66 @@ mod tests {
         assert_eq!(config.data.draw, VisualPrompt::Boxes);
         let error = load(TEXT, &[("data.draw", "circles")]).unwrap_err().to_string();
         assert!(error.contains("circles") && error.contains("som"), "{error}");
+    }
+
+    /// Every key of a file, and every key that the schema has at that place.
+    fn unknown_to(schema: &serde_json::Value, at: &serde_json::Value, value: &toml::Value) -> Vec<String> {
+        let resolve = |node: &serde_json::Value| -> serde_json::Value {
+            let of = node["anyOf"].as_array().and_then(|all| all.iter().find(|one| one["$ref"].is_string()));
+            match of.unwrap_or(node)["$ref"].as_str() {
+                Some(name) => schema["$defs"][name.trim_start_matches("#/$defs/")].clone(),
+                None => node.clone(),
+            }
+        };
+        let node = resolve(at);
+        match value {
+            toml::Value::Table(table) if node["properties"].is_object() => table
+                .iter()
+                .flat_map(|(key, value)| match &node["properties"][key] {
+                    serde_json::Value::Null => vec![key.clone()],
+                    inner => unknown_to(schema, inner, value),
+                })
+                .collect(),
+            toml::Value::Array(values) => {
+                values.iter().flat_map(|value| unknown_to(schema, &node["items"], value)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_schema_beside_the_configurations_is_that_of_the_code_and_knows_their_keys() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        let schema = TrainConfig::schema();
+        let written = std::fs::read_to_string(folder.join("train.schema.json")).unwrap();
+        let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+        assert!(written == schema, "`strefer schema > configs/train.schema.json` writes it anew");
+        let mut tables = 0;
+        for entry in std::fs::read_dir(folder.join("train")).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            assert!(text.starts_with("#:schema ../train.schema.json\n"), "{}", &text[..60]);
+            let table: toml::Value = toml::from_str(&text).unwrap();
+            assert_eq!(unknown_to(&schema, &schema, &table), Vec::<String>::new());
+            tables += 1;
+        }
+        assert!(tables > 0);
+        let odd: toml::Value = toml::from_str("[steps]\ntotl = 3\n[optim.adamw]\nbeta3 = 1.0").unwrap();
+        assert_eq!(unknown_to(&schema, &schema, &odd), ["beta3", "totl"]);
+    }
+
+    #[test]
+    fn every_configuration_of_the_project_is_one() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/train");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let runs: Vec<TrainConfig> = files.map(|file| TrainConfig::load(&file, &[]).unwrap()).collect();
+        assert!(runs.len() >= 15, "{} files", runs.len());
+        let recipe = |output: &str| runs.iter().find(|run| run.output == Path::new(output)).unwrap();
+        let samples = |output: &str| -> usize {
+            recipe(output).data.mixture.sources.iter().map(|source| source.cap.unwrap()).sum()
+        };
+        assert_eq!((samples("runs/strefer-base"), samples("runs/strefer-final")), (1_948_679, 2_508_722));
+        let st_vlm = recipe("runs/st-vlm");
+        assert_eq!(st_vlm.steps.count(samples("runs/st-vlm")), 1852);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Which parameters learn, and how fast.
 
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_llm::decoder::LoraSettings;
 use strefer_model::prefix;
@@ -58,7 +61,7 @@ impl Part {
 }
 
 /// Learning rates of the parts relative to the schedule's; a part that is not named stays frozen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartsConfig {
     /// The vision tower.
@@ -114,7 +117,7 @@ impl PartsConfig {
 }
 
 /// Low-rank updates of the language model (LoRA, arXiv 2106.09685).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoraConfig {
     /// Rank of the updates.
@@ -124,6 +127,10 @@ pub struct LoraConfig {
     /// Which projections get one; all when absent.
     #[serde(default = "all_modules")]
     pub modules: Vec<String>,
+    /// A GGUF file of the language model (`strefer convert --gguf`): its layers run from there, quantised, and only the
+    /// updates learn (QLoRA, arXiv 2305.14314).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
 }
 
 /// Projections of both decoders: Qwen2's, and Phi-3's, which take several together.

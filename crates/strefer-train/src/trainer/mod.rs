@@ -17,7 +17,7 @@ use strefer_model::{Checkpoint, Origin, Processor, ProcessorOptions, VideoLlm, V
 use strefer_nn::optim::AdamW;
 use strefer_nn::{ParamStore, Recompute, Weights};
 
-use self::setup::{build, claim_output, groups, open_quiz};
+use self::setup::{Built, build, claim_output, groups, open_quiz};
 use crate::config::{Passes, TrainConfig};
 use crate::error::{Error, Result};
 use crate::log::{EvalReport, LogLine, RunLog};
@@ -55,6 +55,8 @@ pub struct Trainer {
     tokenizer: Tokenizer,
     origin: Option<Origin>,
     store: ParamStore,
+    /// Weights that the model has in quantised form instead.
+    kept: Weights,
     vars: BTreeMap<String, Var>,
     model: VideoLlm,
     recompute: Option<Recompute>,
@@ -110,7 +112,7 @@ impl Trainer {
     ) -> Result<Self> {
         let passes = config.steps.passes(ranks.size())?;
         let mut checkpoint = Checkpoint::open(latest.unwrap_or(&config.init))?;
-        let (store, mut model) = build(&config, &mut checkpoint, device)?;
+        let Built { store, mut model, kept } = build(&config, &mut checkpoint, device)?;
         let recompute = config.steps.recompute.then(Recompute::default);
         model.set_recompute(recompute.as_ref());
         let vars = store.vars();
@@ -137,6 +139,7 @@ impl Trainer {
             tokenizer,
             origin: Origin::of(&checkpoint)?,
             store,
+            kept,
             vars,
             model,
             recompute,
@@ -238,7 +241,7 @@ impl Trainer {
         let saved = Saved {
             config: &self.model_config,
             tokenizer: &self.tokenizer,
-            weights: &self.weights(),
+            weights: &self.weights()?,
             origin: self.origin.as_ref(),
             optimizer: &self.optimizer,
             progress: self.progress,
@@ -253,14 +256,16 @@ impl Trainer {
     fn write_final(&self) -> Result<PathBuf> {
         let dir = self.final_folder();
         if !dir.exists() {
-            let weights = self.weights().cast(self.config.save.final_dtype.into());
+            let weights = self.weights()?.cast(self.config.save.final_dtype.into());
             let origin = self.origin.as_ref();
             Checkpoint::save(&dir, &self.model_config, &self.tokenizer, &weights, origin)?;
         }
         Ok(dir)
     }
 
-    fn weights(&self) -> Weights {
-        Weights::from_tensors(self.config.output.display().to_string(), self.store.tensors())
+    fn weights(&self) -> strefer_nn::Result<Weights> {
+        let mut tensors = self.store.tensors();
+        tensors.retain(|name, _| !self.kept.contains(name));
+        Weights::from_tensors(self.config.output.display().to_string(), tensors).joined(self.kept.clone())
     }
 }

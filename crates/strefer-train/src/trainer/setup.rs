@@ -8,9 +8,10 @@ use std::sync::Arc;
 use candle_core::{Device, Var};
 use strefer_core::Sample;
 use strefer_core::mixture::SampleFile;
-use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, VisualPrompt};
-use strefer_nn::ParamStore;
+use strefer_llm::gguf::Gguf;
+use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, VisualPrompt, prefix};
 use strefer_nn::optim::Group;
+use strefer_nn::{ParamStore, Weights};
 
 use crate::config::{EvalConfig, LoraConfig, Part, TrainConfig};
 use crate::error::{Error, Result, io};
@@ -40,12 +41,16 @@ pub(super) fn claim_output(config: &TrainConfig, resume: bool) -> Result<bool> {
     Ok(false)
 }
 
+/// A model that is ready to learn.
+pub(super) struct Built {
+    pub store: ParamStore,
+    pub model: VideoLlm,
+    /// Weights that the model has in quantised form instead: they are written as they were read.
+    pub kept: Weights,
+}
+
 /// The model, with the low-rank updates that the run asks for, which the checkpoint may not have yet.
-pub(super) fn build(
-    config: &TrainConfig,
-    checkpoint: &mut Checkpoint,
-    device: &Device,
-) -> Result<(ParamStore, VideoLlm)> {
+pub(super) fn build(config: &TrainConfig, checkpoint: &mut Checkpoint, device: &Device) -> Result<Built> {
     let weights = checkpoint.weights()?;
     let mut fresh = false;
     if let Some(lora) = config.lora.as_ref().map(LoraConfig::settings) {
@@ -61,15 +66,30 @@ pub(super) fn build(
         }
     }
     let (parts, lora) = (config.parts, checkpoint.config.llm.lora.is_some());
+    let base = config.lora.as_ref().and_then(|lora| lora.base.as_ref()).map(Gguf::open).transpose()?;
+    let base = base.map(Arc::new);
+    let in_base = {
+        let base = base.clone();
+        move |name: &str| {
+            let file = base.as_ref().filter(|_| Part::of(name) == Part::Language);
+            let own = name.strip_prefix(prefix::LANGUAGE).and_then(|name| name.strip_prefix('.'));
+            file.zip(own).is_some_and(|(file, name)| file.has_matrix(name))
+        }
+    };
+    let kept = weights.clone().renamed(|name| in_base(name).then(|| name.to_owned()))?;
     let store = ParamStore::new(config.seed, device, config.steps.dtype.into())
         .with_weights(weights)
+        .hollow(in_base)
         .trainable(move |name| parts.rate(Part::of(name), lora).is_some());
-    let model = VideoLlm::new(&checkpoint.config, store.var_builder())?;
+    let mut model = VideoLlm::new(&checkpoint.config, store.var_builder())?;
     store.check_missing(|name| fresh && Part::of(name) == Part::Lora)?;
-    Ok((store, model))
+    if let Some(file) = &base {
+        model.language_model_mut().quantise_layers(file)?;
+    }
+    Ok(Built { store, model, kept })
 }
 
-/// Matrices are decayed, vectors (biases, norms) are not; every part has its own rate.
+/// Matrices are decayed, vectors (biases, norms) where it is asked for; every part has its own rate.
 pub(super) fn groups(config: &TrainConfig, vars: &BTreeMap<String, Var>) -> Vec<Group> {
     let lora = vars.keys().any(|name| Part::of(name) == Part::Lora);
     let vectors = vars.iter().filter(|(_, var)| var.rank() <= 1).map(|(name, _)| name.clone());
@@ -82,7 +102,7 @@ pub(super) fn groups(config: &TrainConfig, vars: &BTreeMap<String, Var>) -> Vec<
         groups.push(Group {
             matches: Box::new(move |name| Part::of(name) == part && vectors.contains(name)),
             lr_scale,
-            weight_decay: 0.0,
+            weight_decay: if config.optim.decay_vectors { config.optim.weight_decay } else { 0.0 },
         });
         groups.push(Group {
             matches: Box::new(move |name| Part::of(name) == part),
