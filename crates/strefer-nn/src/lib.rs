@@ -15,6 +15,7 @@
 
 mod embedding;
 mod error;
+mod known;
 mod linear;
 mod norm;
 pub mod ops;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use candle_core::backend::BackendStorage;
 use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Module, Result, Shape, Tensor};
+use candle_core::{DType, Module, Result, Tensor};
+
+use crate::known::with_backward;
 
 /// A weight in blocks of few bits, `(o, d)`.
 #[derive(Debug, Clone)]
@@ -29,52 +30,11 @@ impl QuantisedWeight {
         if !xs.track_op() {
             return Ok(ys);
         }
-        xs.apply_op2(&ys.detach(), Through { weight: Arc::clone(&self.weight) })
-    }
-}
-
-/// Gives its second input, which is the product of the first.
-struct Through {
-    weight: Arc<QTensor>,
-}
-
-impl CustomOp2 for Through {
-    fn name(&self) -> &'static str {
-        "quantised-linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _xs: &CpuStorage,
-        _xs_layout: &Layout,
-        ys: &CpuStorage,
-        ys_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        Ok((ys.try_clone(ys_layout)?, ys_layout.shape().clone()))
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        _xs: &candle_core::CudaStorage,
-        _xs_layout: &Layout,
-        ys: &candle_core::CudaStorage,
-        ys_layout: &Layout,
-    ) -> Result<(candle_core::CudaStorage, Shape)> {
-        Ok((ys.try_clone(ys_layout)?, ys_layout.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        xs: &Tensor,
-        _ys: &Tensor,
-        _res: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let weight = self.weight.dequantize(xs.device())?; // (o, d)
-        let o = weight.dim(0)?;
-        let rows = grad.to_dtype(DType::F32)?.reshape(((), o))?;
-        let grad = rows.matmul(&weight)?.reshape(xs.shape())?.to_dtype(xs.dtype())?;
-        Ok((Some(grad), None))
+        let weight = Arc::clone(&self.weight);
+        with_backward("quantised-linear", xs, &ys, move |xs, grad| {
+            let weight = weight.dequantize(xs.device())?; // (o, d)
+            let rows = grad.to_dtype(DType::F32)?.reshape(((), weight.dim(0)?))?;
+            Ok(Some(rows.matmul(&weight)?.reshape(xs.shape())?.to_dtype(xs.dtype())?))
+        })
     }
 }
