@@ -164,6 +164,16 @@ fn weights_in_bf16_learn_from_masters_in_f32() {
 }
 
 #[test]
+fn a_run_that_cannot_start_leaves_no_folder() {
+    let lab = Lab::new(3);
+    let mut config = lab.config("run", 1);
+    config.init = lab.path("nowhere");
+    assert!(train(config, false, 99).unwrap_err().to_string().contains("nowhere"));
+    assert!(!lab.path("run").exists());
+    assert!(matches!(train(lab.config("run", 1), false, 99).unwrap(), Outcome::Finished(_)));
+}
+
+#[test]
 fn a_run_is_not_started_over_another_one() {
     let lab = Lab::new(2);
     train(lab.config("run", 1), false, 99).unwrap();

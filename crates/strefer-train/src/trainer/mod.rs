@@ -90,6 +90,8 @@ impl Trainer {
     ) -> Result<Self> {
         let ranks = Ranks::new(ranks);
         let checkpoints = Checkpoints::new(&config.output, config.save.keep);
+        let output = config.output.clone();
+        let is_new = ranks.is_first() && !output.exists();
         let latest = match ranks.is_first() {
             true => claim_output(&config, resume)
                 .and_then(|may| if may { checkpoints.latest() } else { Ok(None) }),
@@ -100,7 +102,12 @@ impl Trainer {
         let [latest] = ranks.sum("opening the run", [latest.map_or(0.0, |step| step as f64 + 1.0)])?;
         let latest = (latest > 0.0).then(|| checkpoints.path(latest as usize - 1));
         let own = Self::prepare(config, latest.as_deref(), device, ranks.clone(), checkpoints);
-        ranks.together("preparing the run", own)
+        let prepared = ranks.together("preparing the run", own);
+        if prepared.is_err() && is_new {
+            // Nothing was done in it. The error is the one to report.
+            let _ = std::fs::remove_dir_all(&output);
+        }
+        prepared
     }
 
     fn prepare(
