@@ -35,6 +35,12 @@ fn train(config: TrainConfig, resume: bool, stop_after: usize) -> Result<Outcome
     Ok(trainer.run(&mut StopAfter { steps: stop_after, stop: &stop }, &stop)?)
 }
 
+/// The losses of a run's steps.
+fn losses_of(run: &Path) -> Vec<f64> {
+    let lines = read_log(&run.join("log.jsonl")).unwrap().into_iter();
+    lines.filter_map(|line| if let LogLine::Step(report) = line { Some(report.loss) } else { None }).collect()
+}
+
 fn weights(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("final/model.safetensors")).unwrap()
 }
@@ -123,10 +129,7 @@ fn low_rank_updates_learn_over_quantised_layers() {
         config.parts = PartsConfig { language: Some(1.0), connector: Some(0.1), ..PartsConfig::default() };
         assert_eq!(train(config.clone(), false, 5).unwrap(), Outcome::Stopped { step: 5 });
         assert!(matches!(train(config, true, 99).unwrap(), Outcome::Finished(_)));
-        let lines = read_log(&lab.path(output).join("log.jsonl")).unwrap().into_iter();
-        lines
-            .filter_map(|line| if let LogLine::Step(report) = line { Some(report.loss) } else { None })
-            .collect()
+        losses_of(&lab.path(output))
     };
     let (plain, quantised) = (losses("plain", None), losses("quantised", Some(gguf)));
     assert!(quantised[7] < quantised[0] - 0.1, "{quantised:?}");
@@ -151,10 +154,7 @@ fn weights_in_bf16_learn_from_masters_in_f32() {
         config.schedule.lr = 3e-3;
         assert_eq!(train(config.clone(), false, 4).unwrap(), Outcome::Stopped { step: 4 });
         assert!(matches!(train(config, true, 99).unwrap(), Outcome::Finished(_)));
-        let lines = read_log(&lab.path(output).join("log.jsonl")).unwrap().into_iter();
-        lines
-            .filter_map(|line| if let LogLine::Step(report) = line { Some(report.loss) } else { None })
-            .collect()
+        losses_of(&lab.path(output))
     };
     let (wide, narrow) = (losses("f32", Float::F32), losses("bf16", Float::Bf16));
     assert!(narrow[5] < narrow[0]);

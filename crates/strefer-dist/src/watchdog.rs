@@ -57,8 +57,11 @@ impl Watched {
         let thread = std::thread::spawn(move || {
             let mut told = None;
             let nap = (limit / 4).clamp(Duration::from_millis(1), Duration::from_secs(5));
-            while !watched.over.load(Ordering::Relaxed) {
+            loop {
                 let of = watched.of.lock().unwrap_or_else(PoisonError::into_inner);
+                if watched.over.load(Ordering::Relaxed) {
+                    return;
+                }
                 let of =
                     watched.woken.wait_timeout(of, nap).unwrap_or_else(PoisonError::into_inner).0.clone();
                 if let Some((what, since)) = of
@@ -84,7 +87,11 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.wait.over.store(true, Ordering::Relaxed);
+        {
+            // Under the lock: the watcher has either not looked yet or waits to be woken.
+            let _of = self.wait.of.lock().unwrap_or_else(PoisonError::into_inner);
+            self.wait.over.store(true, Ordering::Relaxed);
+        }
         self.wait.woken.notify_all();
         if let Some(thread) = self.thread.take() {
             // A watcher that panicked has nothing left to tell.

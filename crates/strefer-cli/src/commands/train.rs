@@ -1,6 +1,7 @@
 //! `strefer train`: fine-tunes a model as a configuration says.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -49,7 +50,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let output = config.output.clone();
     let ranks = ranks(Duration::from_secs(args.patience))?;
     let (rank, size) = (ranks.rank(), ranks.size());
-    let mut trainer = Trainer::among(config, args.resume, &args.device.single()?, ranks)
+    let mut trainer = Trainer::among(config, args.resume, &args.device.single()?, Arc::clone(&ranks))
         .with_context(|| format!("cannot start the run {}", args.config.display()))?;
     if rank == 0 {
         let (learning, all) = trainer.parameter_counts();
@@ -57,6 +58,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         tracing::info!("{learning} of {all} parameters learn on {size} ranks; {step} steps are done");
     }
     let outcome = trainer.run(&mut TrainBar::new(), stop_flag()?.as_ref());
+    if outcome.is_err() {
+        // The end of MPI waits for all ranks, and they may wait for this one: gone without it, the launcher ends them.
+        std::mem::forget(ranks);
+    }
     match outcome.with_context(|| format!("the run {} stopped", output.display()))? {
         Outcome::Finished(path) if rank == 0 => println!("{}", path.display()),
         Outcome::Finished(_) => {}
