@@ -193,6 +193,8 @@ fn published_training_data_becomes_samples_and_bad_records_are_named() {
     let samples = strefer_core::mixture::SampleFile::open(desk.path("samples.jsonl"), None).unwrap();
     assert_eq!((samples.len(), samples.get(0).unwrap().id.as_str()), (1, "good"));
     assert!(complaint(&import("none.json", &[])).contains("none.json"));
+    let packed = strefer_core::mixture::SampleFile::open(desk.path("samples.jsonl.zst"), None).unwrap_err();
+    assert!(packed.to_string().contains("unpack"), "{packed}");
     desk.write("cut.json", "[{\"id\": ");
     assert!(complaint(&import("cut.json", &[])).contains("cut.json"));
 }

@@ -18,7 +18,7 @@ fn io_error(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
     move |source| Error::Io { path: path.to_owned(), source }
 }
 
-fn is_zstd(path: &Path) -> bool {
+pub(crate) fn is_zstd(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "zst")
 }
 

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::jsonl::is_zstd;
 use crate::records::{LineRecord, Record};
 use crate::rng::Rng;
 use crate::sample::Sample;
@@ -198,6 +199,13 @@ impl SampleFile {
     /// Finds the lines of a plain `.jsonl` file, at most `cap` of them.
     pub fn open(path: impl AsRef<Path>, cap: Option<usize>) -> Result<Self> {
         let path = path.as_ref().to_owned();
+        if is_zstd(&path) {
+            let problem = format!(
+                "{}: samples are read in any order, and a packed file in one only: unpack it",
+                path.display()
+            );
+            return Err(Error::Mixture(problem));
+        }
         let io = |source| Error::Io { path: path.clone(), source };
         let file = File::open(&path).map_err(io)?;
         let mut input = BufReader::with_capacity(1 << 20, &file);
