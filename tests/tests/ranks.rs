@@ -69,6 +69,14 @@ fn check_same(one: &Path, other: &Path) {
     for (a, b) in a.iter().zip(&b) {
         assert_eq!((a.samples, a.supervised, a.tokens > 0), (b.samples, b.supervised, b.tokens > 0));
         assert!((a.loss - b.loss).abs() <= 1e-5 * a.loss.abs(), "{} beside {}", a.loss, b.loss);
+        assert!(!a.by_source.is_empty());
+        for (a, b) in [(&a.by_source, &b.by_source), (&a.by_group, &b.by_group)] {
+            assert!(a.keys().eq(b.keys()));
+            for (a, b) in a.values().zip(b.values()) {
+                assert_eq!((a.samples, a.supervised), (b.samples, b.supervised));
+                assert!((a.loss - b.loss).abs() <= 1e-4 * a.loss.abs());
+            }
+        }
         assert!(
             (a.grad_norm - b.grad_norm).abs() <= 1e-4 * a.grad_norm,
             "{} beside {}",
@@ -107,7 +115,12 @@ fn several_ranks_learn_what_one_learns_however_they_share() {
                     .count(),
             );
         }
-        assert_eq!(files, [2, size + 1, size + 1], "counters and one file of states, or one a rank");
+        let parted = 2 * size + 2;
+        assert_eq!(
+            files,
+            [4, parted, parted],
+            "counters and states, in one file or one a rank, with digests"
+        );
     }
     let again = config(&lab, "again", 3, Sharding::None);
     finish_on(2, &again, false);

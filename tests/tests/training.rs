@@ -13,7 +13,7 @@ use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, Vi
 use strefer_nn::optim::Gradients;
 use strefer_nn::{ParamStore, Recompute, Weights};
 use strefer_tests::Lab;
-use strefer_train::config::{Float, LoraConfig, PartsConfig};
+use strefer_train::config::{EvalConfig, Float, LoraConfig, PartsConfig, SaveConfig};
 use strefer_train::{Error, LogLine, Observer, Outcome, SeenStep, TrainConfig, Trainer, read_log};
 
 struct StopAfter<'a> {
@@ -69,6 +69,80 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
     assert_eq!(steps("straight"), steps("broken"));
     let kept = std::fs::read_dir(lab.path("broken/checkpoints")).unwrap().count();
     assert_eq!(kept, 2, "old and half-written checkpoints are gone");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_the_run_ends_with_the_same_weights() {
+    let lab = Lab::new(3);
+    let run = |output: &str, background: bool, resume: bool, stop_after: usize| {
+        let mut config = lab.config(output, 5);
+        config.save.every = 1;
+        config.save.background = background;
+        train(config, resume, stop_after)
+    };
+    run("straight", false, false, 99).unwrap();
+    assert_eq!(run("damaged", true, false, 3).unwrap(), Outcome::Stopped { step: 3 });
+    let newest = lab.path("damaged/checkpoints/step-00000003/trainer/optimizer.safetensors");
+    let mut bytes = std::fs::read(&newest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&newest, &bytes).unwrap();
+    run("damaged", true, true, 99).unwrap();
+    assert_eq!(weights(&lab.path("straight")), weights(&lab.path("damaged")));
+    let saved = |run: &str| -> Vec<usize> {
+        let lines = read_log(&lab.path(run).join("log.jsonl")).unwrap().into_iter();
+        lines
+            .filter_map(|line| if let LogLine::Saved { step, .. } = line { Some(step) } else { None })
+            .collect()
+    };
+    assert_eq!([saved("straight"), saved("damaged")], [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5]]);
+
+    for entry in std::fs::read_dir(lab.path("damaged/checkpoints")).unwrap() {
+        std::fs::write(entry.unwrap().path().join("config.json"), "{}").unwrap();
+    }
+    let error = run("damaged", true, true, 99).unwrap_err();
+    assert!(matches!(*error, Error::DamagedCheckpoint { .. }), "{error}");
+}
+
+#[test]
+fn the_loss_of_a_step_is_that_of_its_sources_and_the_best_checkpoint_is_kept() {
+    let lab = Lab::new(3);
+    let mut config = lab.config("run", 6);
+    let mut second = config.data.mixture.sources[0].clone();
+    second.name = "questions".to_owned();
+    second.path = lab.quiz("quiz");
+    second.cap = Some(40);
+    config.data.mixture.sources.push(second);
+    let (samples, media_root) = (lab.path("quiz/samples.jsonl"), Some(lab.path("world")));
+    config.eval = Some(EvalConfig { samples, media_root, every: 1, limit: 9 });
+    config.save = SaveConfig { every: 100, keep: 1, best: Some("mean".to_owned()), ..config.save };
+    config.steps.batch = 12;
+    train(config.clone(), false, 99).unwrap();
+    let (mut best, mut sources) = ((0, -1.0), 0);
+    for line in read_log(&lab.path("run/log.jsonl")).unwrap() {
+        match line {
+            LogLine::Step(report) => {
+                let sum: f64 =
+                    report.by_source.values().map(|share| share.loss * share.supervised as f64).sum();
+                let mean = sum / report.supervised as f64;
+                assert!((mean - report.loss).abs() < 1e-5 * mean, "{mean} beside {}", report.loss);
+                assert_eq!(report.by_source.values().map(|share| share.samples).sum::<usize>(), 12);
+                // All questions with known answers name their tasks, and some conversations.
+                let known = report.by_source.get("questions").map_or(0, |share| share.samples);
+                let named = report.by_group.values().map(|share| share.samples).sum::<usize>();
+                assert!((known..=12).contains(&named), "{known} of {named}");
+                sources = sources.max(report.by_source.len());
+            }
+            LogLine::Eval(report) if report.of("mean").unwrap() > best.1 => {
+                best = (report.step, report.of("mean").unwrap());
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(sources, 2);
+    let kept = std::fs::read_link(lab.path("run/best")).unwrap();
+    assert_eq!(kept, PathBuf::from(format!("checkpoints/step-{:08}", best.0)));
+    assert!(lab.path("run/best/model.safetensors").exists());
+    Checkpoint::open(lab.path("run/best")).unwrap();
 }
 
 #[test]

@@ -25,7 +25,7 @@ mod tokenizer;
 
 pub use bpe::train_bpe;
 pub use chat::{ChatTemplate, Message, Segment};
-pub use decoder::{Decoder, DecoderConfig, KvCache, RopeScaling};
+pub use decoder::{Decoder, DecoderConfig, KvCache, Loss, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::{
     Generated, GenerationConfig, generate, generate_after, generate_text, generate_text_after, generate_texts,

@@ -129,6 +129,17 @@ pub enum Error {
         /// Why the last one was skipped.
         reason: String,
     },
+    /// A file of a checkpoint is not as it was written.
+    #[error("{path}: {file} is not as it was written; without this folder an older checkpoint is taken")]
+    DamagedCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its file.
+        file: String,
+    },
+    /// The thread that writes checkpoints has died.
+    #[error("the writer of checkpoints stopped unexpectedly")]
+    WriterDied,
     /// The thread that reads data has died.
     #[error("the data reader stopped unexpectedly")]
     ReaderDied,

@@ -23,11 +23,13 @@
 //! # }
 //! ```
 
+mod checkpoints;
 pub mod config;
 mod error;
 mod log;
 mod ranks;
 mod reader;
+mod saver;
 mod show;
 mod state;
 mod tensorboard;
@@ -35,8 +37,8 @@ mod trainer;
 
 pub use config::TrainConfig;
 pub use error::{Error, Result};
-pub use log::{EvalReport, LogLine, StepReport, read_log};
+pub use log::{EvalReport, LogLine, Share, StepReport, read_log};
 pub use reader::{Batch, Reader, Seen, Source};
 pub use show::{SeenSample, SeenStep};
-pub use state::Progress;
+pub use state::{Best, Progress};
 pub use trainer::{Observer, Outcome, Trainer};

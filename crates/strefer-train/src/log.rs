@@ -25,6 +25,12 @@ pub struct StepReport {
     /// The same by part.
     #[serde(default)]
     pub grad_norms: BTreeMap<Part, f64>,
+    /// The loss by source of the mixture.
+    #[serde(default)]
+    pub by_source: BTreeMap<String, Share>,
+    /// The loss by group of tasks, of samples that name theirs.
+    #[serde(default)]
+    pub by_group: BTreeMap<String, Share>,
     /// Positions that went through the language model.
     pub tokens: usize,
     /// Positions that were supervised.
@@ -40,6 +46,17 @@ pub struct StepReport {
     pub wait_seconds: f64,
 }
 
+/// What some of a step's samples have come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// Mean cross-entropy of their supervised positions, in nats.
+    pub loss: f64,
+    /// Positions of theirs that were supervised.
+    pub supervised: usize,
+    /// How many samples they are.
+    pub samples: usize,
+}
+
 /// One evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvalReport {
@@ -47,6 +64,18 @@ pub struct EvalReport {
     pub step: usize,
     /// Accuracy by kind of question, 0 to 1.
     pub accuracy: BTreeMap<String, f64>,
+}
+
+impl EvalReport {
+    /// Accuracy at a kind of question, or with "mean" the mean over all kinds.
+    pub fn of(&self, kind: &str) -> Option<f64> {
+        match self.accuracy.get(kind) {
+            None if kind == "mean" && !self.accuracy.is_empty() => {
+                Some(self.accuracy.values().sum::<f64>() / self.accuracy.len() as f64)
+            }
+            accuracy => accuracy.copied(),
+        }
+    }
 }
 
 /// One line of the log.
@@ -118,6 +147,13 @@ impl RunLog {
                 for (part, norm) in &report.grad_norms {
                     self.events.scalar(&format!("grad_norm/{}", part.name()), report.step, *norm)?;
                 }
+                for (what, shares) in [("source", &report.by_source), ("group", &report.by_group)] {
+                    for (name, share) in shares.iter().filter(|(_, share)| share.supervised > 0) {
+                        self.events.scalar(&format!("loss_by_{what}/{name}"), report.step, share.loss)?;
+                    }
+                }
+                let share = report.supervised as f64 / (report.tokens as f64).max(1.0);
+                self.events.scalar("train/supervised_share", report.step, share)?;
                 self.events.scalar("train/wait_s", report.step, report.wait_seconds)?;
                 let rate = report.tokens as f64 / report.seconds.max(1e-9);
                 self.events.scalar("train/tokens_per_s", report.step, rate)

@@ -17,11 +17,22 @@ use crate::error::{Error, Result};
 /// Batches that one reader may be ahead.
 const AHEAD: usize = 2;
 
+/// One sample of a pass.
+#[derive(Debug)]
+pub struct Row {
+    /// What the model sees.
+    pub inputs: Inputs,
+    /// Position of its source in the mixture.
+    pub source: usize,
+    /// The group of tasks that it names.
+    pub group: Option<String>,
+}
+
 /// The samples of one pass through the model.
 #[derive(Debug)]
 pub struct Batch {
-    /// What the model sees.
-    pub inputs: Vec<Inputs>,
+    /// Those that can be used.
+    pub rows: Vec<Row>,
     /// Samples that could not be used: id and reason.
     pub skipped: Vec<(String, String)>,
 }
@@ -29,6 +40,7 @@ pub struct Batch {
 /// Everything that can be read, in order.
 #[derive(Debug)]
 pub struct Source {
+    names: Vec<String>,
     files: Vec<SampleFile>,
     processors: Vec<Processor>,
     order: MixtureOrder,
@@ -61,7 +73,8 @@ impl Source {
             files.push(file);
         }
         let order = MixtureOrder::new(lens, seed);
-        Ok(Self { files, processors, order, rng: Rng::new(seed, "samples") })
+        let names = sources.iter().map(|source| source.name.clone()).collect();
+        Ok(Self { names, files, processors, order, rng: Rng::new(seed, "samples") })
     }
 
     /// Samples in one epoch.
@@ -74,18 +87,20 @@ impl Source {
         Ok(self.files[place.source].get(place.index)?)
     }
 
-    /// The inputs of the sample that is seen at a position of the run.
-    pub(crate) fn inputs(
-        &self,
-        place: Place,
-        position: u64,
-    ) -> std::result::Result<Inputs, (String, String)> {
+    /// The name of a source.
+    pub(crate) fn name(&self, source: usize) -> &str {
+        &self.names[source]
+    }
+
+    /// The sample that is seen at a position of the run, or its id and why it cannot be.
+    pub(crate) fn row(&self, place: Place, position: u64) -> std::result::Result<Row, (String, String)> {
         let unnamed = |error: Error| (format!("{}:{}", place.source, place.index), error.to_string());
         let sample = self.sample(place).map_err(unnamed)?;
         let purpose = Purpose::Train(self.rng.at(position));
         self.processors[place.source]
             .process(&sample, &purpose)
-            .map_err(|error| (sample.id.clone(), error.to_string()))
+            .map(|inputs| Row { inputs, source: place.source, group: sample.task.map(|task| task.group) })
+            .map_err(|error| (sample.id, error.to_string()))
     }
 }
 
@@ -169,14 +184,14 @@ fn read(
     let mut cursor = Cursor::default();
     for pass in passes {
         let positions = seen.passes.positions(seen.rank, pass);
-        let mut batch = Batch { inputs: Vec::with_capacity(positions.len()), skipped: Vec::new() };
+        let mut batch = Batch { rows: Vec::with_capacity(positions.len()), skipped: Vec::new() };
         for position in positions {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
             let place = cursor.place(source, position);
-            match source.inputs(place, position as u64) {
-                Ok(inputs) => batch.inputs.push(inputs),
+            match source.row(place, position as u64) {
+                Ok(row) => batch.rows.push(row),
                 Err(skipped) => batch.skipped.push(skipped),
             }
         }

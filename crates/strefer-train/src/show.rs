@@ -47,9 +47,9 @@ impl SeenStep {
         let samples = (step * steps.batch..(step + 1) * steps.batch).map(|position| {
             let place: Place = cursor.place(&source, position);
             SeenSample {
-                source: config.data.mixture.sources[place.source].name.clone(),
+                source: source.name(place.source).to_owned(),
                 index: place.index,
-                inputs: source.inputs(place, position as u64),
+                inputs: source.row(place, position as u64).map(|row| row.inputs),
             }
         });
         Ok(Self { samples: samples.collect(), tokenizer })

@@ -3,7 +3,7 @@
 use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
-use strefer_nn::ops::linear_cross_entropy;
+use strefer_nn::ops::{CrossEntropy, linear_cross_entropy};
 use strefer_nn::{Linear, linear_init};
 
 use super::DecoderConfig;
@@ -13,6 +13,33 @@ const IGNORE: i64 = -100;
 
 /// About this many logits exist at a time while the loss is computed.
 const LOGITS_AT_A_TIME: usize = 1 << 25;
+
+/// The cross-entropy of a batch.
+#[derive(Debug, Clone)]
+pub struct Loss {
+    /// The sum over all labels that count, a number in f32.
+    pub sum: Tensor,
+    /// How many count.
+    pub count: usize,
+    /// That of each label that counts, without a history.
+    each: Tensor,
+    /// How many labels count in each row.
+    counts: Vec<usize>,
+}
+
+impl Loss {
+    /// The sum of each row's labels, and how many of them count.
+    pub fn by_row(&self) -> Result<Vec<(f64, usize)>> {
+        let each = self.each.to_vec1::<f32>()?;
+        let mut rest = each.as_slice();
+        let sum = |&count: &usize| {
+            let (row, after) = rest.split_at(count);
+            rest = after;
+            (row.iter().map(|loss| f64::from(*loss)).sum(), count)
+        };
+        Ok(self.counts.iter().map(sum).collect())
+    }
+}
 
 /// The output matrix, and the one of added rows.
 #[derive(Debug, Clone)]
@@ -72,24 +99,28 @@ impl Head {
         Tensor::cat(&[logits.narrow(last, 0, *first_id)?, additional_fc.forward(hidden)?], last)
     }
 
-    /// Loss of predicting each label from the state before it, summed, and the number of labels.
+    /// Loss of predicting each label from the state before it.
     ///
     /// # Shapes
     /// - `hidden`: `(b, s, d)`
     /// - `labels`: `(b, s)`, i64
-    pub(super) fn loss(&self, hidden: &Tensor, labels: &Tensor) -> Result<(Tensor, usize)> {
+    pub(super) fn loss(&self, hidden: &Tensor, labels: &Tensor) -> Result<Loss> {
         let (b, s, d) = hidden.dims3()?;
         if labels.dims() != [b, s] {
             bail!("labels have shape {:?}, the states {:?}", labels.dims(), hidden.dims());
         }
-        let mut next: Vec<i64> = Vec::with_capacity(b * s);
+        let (mut next, mut counts) = (Vec::with_capacity(b * s), Vec::with_capacity(b));
         for row in labels.to_dtype(DType::I64)?.to_vec2::<i64>()? {
+            counts.push(row.iter().skip(1).filter(|&&label| label != IGNORE).count());
             next.extend(row.iter().skip(1));
             next.extend((s > 0).then_some(IGNORE));
         }
         let next = Tensor::from_vec(next, b * s, hidden.device())?;
         let (weight, bias) = self.rows()?;
         let chunk = (LOGITS_AT_A_TIME / weight.dim(0)?.max(1)).clamp(16, 4096);
-        linear_cross_entropy(&hidden.reshape((b * s, d))?, &weight, bias.as_ref(), &next, IGNORE, chunk)
+        let hidden = hidden.reshape((b * s, d))?;
+        let CrossEntropy { sum, count, each } =
+            linear_cross_entropy(&hidden, &weight, bias.as_ref(), &next, IGNORE, chunk)?;
+        Ok(Loss { sum, count, each, counts })
     }
 }

@@ -7,7 +7,7 @@ use strefer_nn::{Recompute, RmsNorm};
 
 use super::attention::Attention;
 use super::embedding::TokenEmbedding;
-use super::head::Head;
+use super::head::{Head, Loss};
 use super::mlp::Mlp;
 use super::placement::{Placement, moved};
 use super::rotary::Frequencies;
@@ -255,6 +255,12 @@ impl Decoder {
     /// - `hidden`: `(b, s, d)`, after the final norm
     /// - `labels`: `(b, s)`, i64, not shifted
     pub fn loss(&self, hidden: &Tensor, labels: &Tensor) -> Result<(Tensor, usize)> {
+        let Loss { sum, count, .. } = self.losses(hidden, labels)?;
+        Ok((sum, count))
+    }
+
+    /// As [`Decoder::loss`], and the loss of each row.
+    pub fn losses(&self, hidden: &Tensor, labels: &Tensor) -> Result<Loss> {
         self.lm_head.loss(&moved(hidden, self.head_device())?, labels)
     }
 }

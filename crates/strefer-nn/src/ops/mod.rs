@@ -212,7 +212,18 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     }
 }
 
-/// Cross-entropy of `hidden · weightᵀ + bias` against `labels`, summed, and the number of labels that counted.
+/// What [`linear_cross_entropy`] found.
+#[derive(Debug, Clone)]
+pub struct CrossEntropy {
+    /// The sum over the labels that counted, a number in f32.
+    pub sum: Tensor,
+    /// How many counted.
+    pub count: usize,
+    /// That of each label that counted, `(count)` in f32, without a history.
+    pub each: Tensor,
+}
+
+/// Cross-entropy of `hidden · weightᵀ + bias` against `labels`.
 /// Never more than `chunk` rows of logits exist at a time; rows with `ignore_index` are skipped altogether. On the CPU a
 /// weight in bf16 is read as it lies, and sums are f32.
 ///
@@ -220,7 +231,6 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 /// - `hidden`: `(n, d)`
 /// - `weight`: `(v, d)`, `bias`: `(v)`
 /// - `labels`: `(n)`, i64
-/// - returns: a number in f32
 pub fn linear_cross_entropy(
     hidden: &Tensor,
     weight: &Tensor,
@@ -228,7 +238,7 @@ pub fn linear_cross_entropy(
     labels: &Tensor,
     ignore_index: i64,
     chunk: usize,
-) -> Result<(Tensor, usize)> {
+) -> Result<CrossEntropy> {
     let (n, _d) = hidden.dims2()?;
     let vocabulary = weight.dim(0)?;
     let labels = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
@@ -249,7 +259,8 @@ pub fn linear_cross_entropy(
     }
     let count = rows.len();
     if count == 0 {
-        return Ok((Tensor::zeros((), DType::F32, hidden.device())?, 0));
+        let zeros = |count: &[usize]| Tensor::zeros(count, DType::F32, hidden.device());
+        return Ok(CrossEntropy { sum: zeros(&[])?, count, each: zeros(&[0])? });
     }
     let hidden = if count == n {
         hidden.clone()
@@ -257,7 +268,7 @@ pub fn linear_cross_entropy(
         hidden.contiguous()?.index_select(&Tensor::from_vec(rows, count, hidden.device())?, 0)?
     };
     let inputs = || [&hidden, weight].into_iter().chain(bias);
-    let loss = if fused::applies(inputs()) || fused::applies_bf16(&hidden, weight, bias) {
+    let (sum, each) = if fused::applies(inputs()) || fused::applies_bf16(&hidden, weight, bias) {
         fused::linear_cross_entropy(&hidden, weight, bias, kept, chunk)?
     } else if narrow(inputs()).is_some() {
         let bias = bias.map(wide).transpose()?;
@@ -266,7 +277,7 @@ pub fn linear_cross_entropy(
         let labels = Tensor::from_vec(kept, count, hidden.device())?;
         composed::linear_cross_entropy(&hidden, weight, bias, &labels, chunk)?
     };
-    Ok((loss, count))
+    Ok(CrossEntropy { sum, count, each })
 }
 
 /// Averages features under masks: `sum(feat * mask / (sum(mask) + 1e-8))` over the patches of each mask's frame. An

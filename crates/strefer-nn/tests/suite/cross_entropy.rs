@@ -1,7 +1,7 @@
 //! The chunked loss over a large vocabulary.
 
 use candle_core::{D, Device, Tensor, Var};
-use strefer_nn::ops::linear_cross_entropy;
+use strefer_nn::ops::{CrossEntropy, composed, linear_cross_entropy};
 use strefer_nn::testing::{assert_close, randn};
 
 const IGNORE: i64 = -100;
@@ -35,9 +35,19 @@ fn the_chunked_loss_and_its_gradients_equal_the_whole_for_every_chunk_size() {
     let wanted = whole(&hidden, &weight, &bias, &kept).unwrap();
     let wanted_grads = wanted.backward().unwrap();
     for chunk in [1, 2, 3, 5, 100] {
-        let (loss, count) = linear_cross_entropy(&hidden, &weight, Some(&bias), &ids, IGNORE, chunk).unwrap();
+        let CrossEntropy { sum: loss, count, each } =
+            linear_cross_entropy(&hidden, &weight, Some(&bias), &ids, IGNORE, chunk).unwrap();
         assert_eq!(count, 5);
         assert_close(&loss, &wanted, 1e-6);
+        for ((row, label), found) in kept.into_iter().zip(each.to_vec1::<f32>().unwrap()) {
+            let alone = whole(&hidden, &weight, &bias, &[(row, label)]).unwrap();
+            assert_close(&Tensor::new(found, &Device::Cpu).unwrap(), &alone, 1e-5);
+        }
+        let of = Tensor::new(&[3u32, 10, 0, 3, 5], &Device::Cpu).unwrap();
+        let rows = Tensor::new(&[0u32, 2, 3, 5, 6], &Device::Cpu).unwrap();
+        let rows = hidden.index_select(&rows, 0).unwrap();
+        let (_, composed) = composed::linear_cross_entropy(&rows, &weight, Some(&bias), &of, chunk).unwrap();
+        assert_close(&composed, &each, 1e-5);
         let grads = (loss * 0.25).unwrap().backward().unwrap();
         for var in [&hidden, &weight, &bias] {
             let wanted = (wanted_grads.get(var).unwrap() * 0.25).unwrap();
@@ -49,9 +59,9 @@ fn the_chunked_loss_and_its_gradients_equal_the_whole_for_every_chunk_size() {
 #[test]
 fn a_batch_without_labels_has_no_loss_and_no_gradient() {
     let hidden = Var::from_tensor(&randn(1, &[2, 4])).unwrap();
-    let (loss, count) =
+    let loss =
         linear_cross_entropy(&hidden, &randn(2, &[5, 4]), None, &labels(&[IGNORE; 2]), IGNORE, 8).unwrap();
-    assert_eq!((loss.to_scalar::<f32>().unwrap(), count), (0.0, 0));
+    assert_eq!((loss.sum.to_scalar::<f32>().unwrap(), loss.count, loss.each.dims()), (0.0, 0, &[0][..]));
 }
 
 #[test]
@@ -66,7 +76,7 @@ fn a_label_outside_the_vocabulary_is_an_error() {
 #[test]
 fn huge_logits_give_a_finite_loss() {
     let hidden = Var::from_tensor(&(randn(1, &[3, 4]) * 1e4).unwrap()).unwrap();
-    let (loss, _) =
+    let loss =
         linear_cross_entropy(&hidden, &randn(2, &[6, 4]), None, &labels(&[1, 2, 3]), IGNORE, 2).unwrap();
-    assert!(loss.to_scalar::<f32>().unwrap().is_finite());
+    assert!(loss.sum.to_scalar::<f32>().unwrap().is_finite());
 }

@@ -270,8 +270,8 @@ fn the_fused_loss_equals_the_composed_one() {
             &format!("{n} rows, {v} words"),
             &inputs,
             3e-6,
-            |x| Ok(ops::linear_cross_entropy(&x[0], &x[1], Some(&x[2]), &labels, -100, chunk)?.0),
-            |x| composed::linear_cross_entropy(&x[0], &x[1], Some(&x[2]), &labels, chunk),
+            |x| Ok(ops::linear_cross_entropy(&x[0], &x[1], Some(&x[2]), &labels, -100, chunk)?.sum),
+            |x| Ok(composed::linear_cross_entropy(&x[0], &x[1], Some(&x[2]), &labels, chunk)?.0),
         );
     }
 }
@@ -293,11 +293,11 @@ fn the_loss_of_half_types_equals_the_composed_one_of_rounded_values() {
             let rounded = |x: &[Tensor], at: usize| half(x, at)?.to_dtype(DType::F32);
             let fused = |x: &[Tensor]| {
                 let (hidden, weight, bias) = (half(x, 0)?, half(x, 1)?, half(x, 2)?);
-                Ok(ops::linear_cross_entropy(&hidden, &weight, Some(&bias), &labels, -100, chunk)?.0)
+                Ok(ops::linear_cross_entropy(&hidden, &weight, Some(&bias), &labels, -100, chunk)?.sum)
             };
             let composed = |x: &[Tensor]| {
                 let (hidden, weight, bias) = (rounded(x, 0)?, rounded(x, 1)?, rounded(x, 2)?);
-                composed::linear_cross_entropy(&hidden, &weight, Some(&bias), &labels, chunk)
+                Ok(composed::linear_cross_entropy(&hidden, &weight, Some(&bias), &labels, chunk)?.0)
             };
             let what = format!("{n} rows, {v} words, {types:?}");
             let (found, wanted) = (fused(&inputs).unwrap(), composed(&inputs).unwrap());
@@ -324,7 +324,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let ys = ops::multi_head_attention(&part(0)?, &part(1)?, &part(2)?, heads, None, &mask)?;
         let ys = ops::rms_norm(&ops::gelu_erf(&ys)?, &norm, 1e-5)?.reshape((600, 64))?;
         let labels = Tensor::zeros(600, DType::I64, &Device::Cpu)?;
-        let (loss, _) = ops::linear_cross_entropy(&ys, &weight, Some(&bias), &labels, -100, 128)?;
+        let loss = ops::linear_cross_entropy(&ys, &weight, Some(&bias), &labels, -100, 128)?.sum;
         let grads = loss.backward()?;
         let vars = [&xs, &weight, &norm, &bias];
         // One row, some rows, and many, with weights of either type.

@@ -203,7 +203,7 @@ pub struct EvalConfig {
 }
 
 /// Checkpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SaveConfig {
     /// Steps between two checkpoints.
@@ -212,11 +212,17 @@ pub struct SaveConfig {
     pub keep: usize,
     /// The type of the final weights.
     pub final_dtype: Float,
+    /// Whether training goes on while a checkpoint is written, for the memory of a copy of what learns.
+    pub background: bool,
+    /// The evaluation whose best checkpoint is kept besides, as `best` in the run's folder: a kind of question, or
+    /// "mean" for the mean over all kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<String>,
 }
 
 impl Default for SaveConfig {
     fn default() -> Self {
-        Self { every: 500, keep: 2, final_dtype: Float::F32 }
+        Self { every: 500, keep: 2, final_dtype: Float::F32, background: true, best: None }
     }
 }
 
@@ -299,6 +305,9 @@ impl TrainConfig {
         }
         if self.eval.as_ref().is_some_and(|eval| eval.every == 0 || eval.limit == 0) {
             return Err("eval: every and limit must be positive".to_owned());
+        }
+        if self.save.best.is_some() && self.eval.is_none() {
+            return Err("save.best: there is no evaluation on the way".to_owned());
         }
         Ok(())
     }
@@ -480,6 +489,7 @@ mod tests {
         let refused = |overrides: &[(&str, &str)]| load(TEXT, overrides).unwrap_err().to_string();
         assert!(refused(&[("steps.totl", "7")]).contains("totl"));
         assert!(refused(&[("steps.total", "0")]).contains("must be positive"));
+        assert!(refused(&[("save.best", "mean")]).contains("save.best"));
         assert!(refused(&[("schedule.lr", "-1.0")]).contains("learning rate"));
         assert!(refused(&[("parts.language", "nan")]).contains("relative learning rate"));
     }

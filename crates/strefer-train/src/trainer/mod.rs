@@ -1,6 +1,7 @@
 //! The training run: batches, steps, evaluations, checkpoints.
 
 mod setup;
+mod shares;
 mod step;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,14 @@ use strefer_nn::optim::AdamW;
 use strefer_nn::{ParamStore, Recompute, Weights};
 
 use self::setup::{Built, build, claim_output, groups, open_quiz};
+use crate::checkpoints::Checkpoints;
 use crate::config::{Passes, TrainConfig};
 use crate::error::{Error, Result};
 use crate::log::{EvalReport, LogLine, RunLog};
 use crate::ranks::{Owners, Ranks};
 use crate::reader::{Reader, Seen, Source};
-use crate::state::{Checkpoints, Progress, Saved, restore};
+use crate::saver::{Saver, saving};
+use crate::state::{Best, Progress, Shared, Snapshot, restore};
 
 /// Sees what a run does, as it does it.
 pub trait Observer {
@@ -63,7 +66,7 @@ pub struct Trainer {
     optimizer: AdamW,
     source: Arc<Source>,
     quiz: Option<(Processor, Vec<Sample>)>,
-    checkpoints: Checkpoints,
+    saver: Saver,
     progress: Progress,
     last_skip: String,
 }
@@ -91,10 +94,11 @@ impl Trainer {
         let ranks = Ranks::new(ranks);
         let checkpoints = Checkpoints::new(&config.output, config.save.keep);
         let output = config.output.clone();
+        let warn = |error: &Error| tracing::warn!("{error}");
         let is_new = ranks.is_first() && !output.exists();
         let latest = match ranks.is_first() {
             true => claim_output(&config, resume)
-                .and_then(|may| if may { checkpoints.latest() } else { Ok(None) }),
+                .and_then(|may| if may { checkpoints.latest(warn) } else { Ok(None) }),
             false => Ok(None),
         };
         let latest = ranks.together("opening the run", latest)?;
@@ -153,7 +157,7 @@ impl Trainer {
             optimizer,
             source,
             quiz,
-            checkpoints,
+            saver: Saver::new(checkpoints),
             progress,
             last_skip: String::new(),
         })
@@ -193,11 +197,14 @@ impl Trainer {
             Ok(())
         };
         while self.progress.step < total {
-            let [stops] =
-                self.ranks.sum("asking for a stop", [f64::from(u8::from(stop.load(Ordering::Relaxed)))])?;
+            let asked = [stop.load(Ordering::Relaxed), self.saver.is_written()];
+            let [stops, written] =
+                self.ranks.sum("asking for a stop", asked.map(|asked| f64::from(u8::from(asked))))?;
+            if written as usize == self.ranks.size() {
+                tell_saved(self.saver.finish(&self.ranks)?, &mut tell)?;
+            }
             if stops > 0.0 {
-                let path = self.save()?;
-                tell(LogLine::Saved { step: self.progress.step, path })?;
+                self.save(true, &mut tell)?;
                 return Ok(Outcome::Stopped { step: self.progress.step });
             }
             let (report, skipped) = self.one_step(&mut reader)?;
@@ -208,13 +215,14 @@ impl Trainer {
             self.check_skipped()?;
             let done = self.progress.step == total;
             let every = self.config.eval.as_ref().map(|eval| eval.every);
+            let mut is_best = false;
             if every.is_some_and(|every| done || self.progress.step.is_multiple_of(every)) {
                 let report = self.evaluate()?;
+                is_best = self.note_best(&report);
                 tell(LogLine::Eval(report))?;
             }
-            if done || self.progress.step.is_multiple_of(self.config.save.every) {
-                let path = self.save()?;
-                tell(LogLine::Saved { step: self.progress.step, path })?;
+            if done || is_best || self.progress.step.is_multiple_of(self.config.save.every) {
+                self.save(done || !self.config.save.background, &mut tell)?;
             }
         }
         let written = if first { self.write_final() } else { Ok(self.final_folder()) };
@@ -244,16 +252,57 @@ impl Trainer {
         Ok(EvalReport { step: self.progress.step, accuracy })
     }
 
-    fn save(&self) -> Result<PathBuf> {
-        let saved = Saved {
-            config: &self.model_config,
-            tokenizer: &self.tokenizer,
-            weights: &self.weights()?,
-            origin: self.origin.as_ref(),
-            optimizer: &self.optimizer,
-            progress: self.progress,
+    /// Whether an evaluation surpasses all before, where that is asked for.
+    fn note_best(&mut self, report: &EvalReport) -> bool {
+        let Some(kind) = &self.config.save.best else { return false };
+        let Some(accuracy) = report.of(kind) else {
+            let known: Vec<&String> = report.accuracy.keys().collect();
+            tracing::warn!("save.best: the evaluation has no {kind:?}, only {known:?} and their mean");
+            return false;
         };
-        self.checkpoints.save(&saved, &self.ranks, self.owners.are_several())
+        let is_best = self.progress.best.is_none_or(|best| accuracy > best.accuracy);
+        if is_best {
+            self.progress.best = Some(Best { step: report.step, accuracy });
+        }
+        is_best
+    }
+
+    /// Begins a checkpoint, or with `wait` writes it.
+    fn save(&mut self, wait: bool, tell: &mut impl FnMut(LogLine) -> Result<()>) -> Result<()> {
+        let step = self.progress.step;
+        tell_saved(self.saver.finish(&self.ranks)?, tell)?;
+        if self.saver.make_room(&self.ranks, step)? {
+            let snapshot = self.ranks.together(&saving(step), self.snapshot())?;
+            self.saver.write(step, self.progress.best.map(|best| best.step), snapshot);
+        }
+        if wait {
+            tell_saved(self.saver.finish(&self.ranks)?, tell)?;
+        }
+        Ok(())
+    }
+
+    /// What this rank writes of a checkpoint, as it is now.
+    fn snapshot(&self) -> Result<Snapshot> {
+        let (first, several) = (self.ranks.is_first(), self.owners.are_several());
+        let shared = || -> Result<Shared> {
+            let learning: candle_core::Result<BTreeMap<String, Tensor>> =
+                self.vars.iter().map(|(name, var)| Ok((name.clone(), var.copy()?.detach()))).collect();
+            Ok(Shared {
+                config: self.model_config.clone(),
+                tokenizer: self.tokenizer.clone(),
+                weights: self.weights(learning?)?,
+                origin: self.origin.clone(),
+                progress: self.progress,
+            })
+        };
+        let optimizer = || -> Result<(String, Weights)> {
+            let name = Snapshot::state_name(several.then(|| self.ranks.rank()));
+            Ok((name.clone(), Weights::from_tensors(name, self.optimizer.state_dict()?)))
+        };
+        Ok(Snapshot {
+            shared: first.then(shared).transpose()?,
+            optimizer: (first || several).then(optimizer).transpose()?,
+        })
     }
 
     fn final_folder(&self) -> PathBuf {
@@ -263,16 +312,23 @@ impl Trainer {
     fn write_final(&self) -> Result<PathBuf> {
         let dir = self.final_folder();
         if !dir.exists() {
-            let weights = self.weights()?.cast(self.config.save.final_dtype.into());
+            let weights = self.weights(BTreeMap::new())?.cast(self.config.save.final_dtype.into());
             let origin = self.origin.as_ref();
             Checkpoint::save(&dir, &self.model_config, &self.tokenizer, &weights, origin)?;
         }
         Ok(dir)
     }
 
-    fn weights(&self) -> strefer_nn::Result<Weights> {
+    /// All weights by name; `learning` takes the place of those that learn.
+    fn weights(&self, learning: BTreeMap<String, Tensor>) -> strefer_nn::Result<Weights> {
         let mut tensors = self.store.tensors();
+        tensors.extend(learning);
         tensors.retain(|name, _| !self.kept.contains(name));
         Weights::from_tensors(self.config.output.display().to_string(), tensors).joined(self.kept.clone())
     }
+}
+
+/// Reports a checkpoint that has got its name.
+fn tell_saved(saved: Option<(usize, PathBuf)>, tell: &mut impl FnMut(LogLine) -> Result<()>) -> Result<()> {
+    saved.map_or(Ok(()), |(step, path)| tell(LogLine::Saved { step, path }))
 }

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::DType;
+use strefer_llm::Loss;
 use strefer_model::{Inputs, PromptToken};
 use strefer_nn::optim::Gradients;
 
 use super::Trainer;
+use super::shares::Shares;
 use crate::config::{Part, Sharding};
 use crate::error::{Error, Result};
 use crate::log::StepReport;
 use crate::ranks::Ranks;
-use crate::reader::{Batch, Reader};
+use crate::reader::{Batch, Reader, Row};
 
 impl Trainer {
     /// One optimiser step over all its passes, on all ranks.
@@ -20,7 +22,7 @@ impl Trainer {
         let begun = Instant::now();
         let step = self.progress.step;
         let own = self.own_passes(reader);
-        let Pile { gradients, skipped, ids, counts, wait_seconds } =
+        let Pile { gradients, skipped, ids, counts, shares, wait_seconds } =
             self.ranks.together(&format!("step {step}: passes"), own)?;
         let Counts { loss, supervised, tokens, samples, seen } = counts.summed(&self.ranks, step)?;
         let skipped = match seen > samples {
@@ -42,6 +44,7 @@ impl Trainer {
         let shared = self.config.steps.shard == Sharding::Gradients;
         let keep = |name: &str| !shared || self.owners.owns(name);
         let mut gradients = self.ranks.sum_gradients(&what, &self.vars, gradients, keep)?;
+        let [by_source, by_group] = shares.of_all(&self.ranks, &format!("step {step}: losses"))?;
         let loss = loss / supervised as f64;
         gradients.scale(1.0 / supervised as f64)?;
         let (grad_norm, grad_norms) = self.norms(&gradients, shared && self.owners.are_several(), step)?;
@@ -64,6 +67,8 @@ impl Trainer {
             lr,
             grad_norm,
             grad_norms,
+            by_source,
+            by_group,
             tokens,
             supervised,
             samples,
@@ -79,18 +84,15 @@ impl Trainer {
         let mut pile = Pile::default();
         for _ in 0..self.passes.count() {
             let begun = Instant::now();
-            let Batch { inputs, skipped } = reader.next_batch()?;
+            let Batch { rows, skipped } = reader.next_batch()?;
             pile.wait_seconds += begun.elapsed().as_secs_f64();
-            pile.counts.seen += inputs.len() + skipped.len();
-            pile.counts.samples += inputs.len();
+            pile.counts.seen += rows.len() + skipped.len();
+            pile.counts.samples += rows.len();
             pile.skipped.extend(skipped);
-            pile.ids.extend(inputs.iter().map(|input| input.id.clone()));
-            for alike in by_length(inputs, |input| self.positions(input)) {
+            pile.ids.extend(rows.iter().map(|row| row.inputs.id.clone()));
+            for alike in by_length(rows, |row| self.positions(&row.inputs)) {
                 // Among the pool's own threads: a thread outside would compete with them for the cores.
-                let (sum, count, width) = rayon::scope(|_| self.pass(&alike, &mut pile.gradients))?;
-                pile.counts.loss += sum;
-                pile.counts.supervised += count;
-                pile.counts.tokens += width;
+                rayon::scope(|_| self.pass(alike, &mut pile))?;
             }
         }
         Ok(pile)
@@ -111,18 +113,26 @@ impl Trainer {
         Ok((norm, squares.into_iter().map(|(part, square)| (part, square.sqrt())).collect()))
     }
 
-    /// Forward and backward of one micro-batch; gives the summed loss, its count and the positions computed.
-    fn pass(&self, inputs: &[Inputs], gradients: &mut Gradients) -> Result<(f64, usize, usize)> {
-        let spliced = self.model.splice(inputs)?;
-        let width = spliced.embeds.dim(0)? * spliced.embeds.dim(1)?;
+    /// Forward and backward of one micro-batch.
+    fn pass(&self, rows: Vec<Row>, pile: &mut Pile) -> Result<()> {
+        let (inputs, origins): (Vec<Inputs>, Vec<_>) =
+            rows.into_iter().map(|Row { inputs, source, group }| (inputs, (source, group))).unzip();
+        let spliced = self.model.splice(&inputs)?;
+        pile.counts.tokens += spliced.embeds.dim(0)? * spliced.embeds.dim(1)?;
         let hidden = self.model.forward(&spliced)?;
-        let (sum, count) = self.model.language_model().loss(&hidden, &spliced.labels)?;
+        let losses = self.model.language_model().losses(&hidden, &spliced.labels)?;
+        for ((source, group), loss) in origins.into_iter().zip(losses.by_row()?) {
+            pile.shares.add(self.source.name(source), group.as_deref(), loss);
+        }
+        let Loss { sum, count, .. } = losses;
         let mut own = Gradients::collect(&self.vars, &sum.backward()?);
         if let Some(recompute) = &self.recompute {
             recompute.add_to(&mut own, &self.vars)?;
         }
-        gradients.add(own)?;
-        Ok((f64::from(sum.to_dtype(DType::F32)?.to_scalar::<f32>()?), count, width))
+        pile.gradients.add(own)?;
+        pile.counts.supervised += count;
+        pile.counts.loss += f64::from(sum.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        Ok(())
     }
 
     /// Positions of a sample in the language model, visual tokens included.
@@ -147,6 +157,7 @@ struct Pile {
     skipped: Vec<(String, String)>,
     ids: Vec<String>,
     counts: Counts,
+    shares: Shares,
     wait_seconds: f64,
 }
 

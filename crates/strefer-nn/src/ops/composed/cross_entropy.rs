@@ -3,23 +3,25 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// Summed loss over rows that all count. See [`crate::ops::linear_cross_entropy`].
+/// Summed loss over rows that all count, and each row's. See [`crate::ops::linear_cross_entropy`].
 ///
 /// # Shapes
 /// - `hidden`: `(n, d)`
 /// - `weight`: `(v, d)`, `bias`: `(v)`
 /// - `labels`: `(n)`, u32
+/// - returns: `()` and `(n)`, the second without a history
 pub fn linear_cross_entropy(
     hidden: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     labels: &Tensor,
     chunk: usize,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Tensor)> {
     let (n, _d) = hidden.dims2()?;
     let track = hidden.track_op() || weight.track_op() || bias.is_some_and(Tensor::track_op);
     let (h, w, b) = (hidden.detach(), weight.detach(), bias.map(Tensor::detach));
     let mut loss = Tensor::zeros((), DType::F32, hidden.device())?;
+    let mut each = Vec::new();
     let mut d_hidden = Vec::new();
     let mut d_weight: Option<Tensor> = None;
     let mut d_bias: Option<Tensor> = None;
@@ -37,7 +39,9 @@ pub fn linear_cross_entropy(
         let sums = exps.sum_keepdim(D::Minus1)?;
         let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
         let of_label = shifted.gather(&labels, 1)?;
-        loss = (loss + (sums.log()? - of_label)?.sum_all()?)?;
+        let losses = (sums.log()? - of_label)?.squeeze(1)?;
+        loss = (loss + losses.sum_all()?)?;
+        each.push(losses);
         if track {
             let ones = Tensor::ones((rows, 1), DType::F32, h.device())?;
             let target = exps.zeros_like()?.scatter_add(&labels, &ones, 1)?;
@@ -47,8 +51,12 @@ pub fn linear_cross_entropy(
             d_bias = Some(add(d_bias, d_logits.sum(0)?)?);
         }
     }
-    if !track || n == 0 {
-        return Ok(loss);
+    if n == 0 {
+        return Ok((loss, Tensor::zeros(0, DType::F32, hidden.device())?));
+    }
+    let each = Tensor::cat(&each, 0)?;
+    if !track {
+        return Ok((loss, each));
     }
     // A sum whose gradients are the ones just made, and whose value cancels.
     let product = |xs: &Tensor, dx: &Tensor| (xs * dx)?.sum_all()?.to_dtype(DType::F32);
@@ -59,5 +67,5 @@ pub fn linear_cross_entropy(
     if let (Some(bias), Some(d_bias)) = (bias, d_bias) {
         carrier = (carrier + product(bias, &d_bias)?)?;
     }
-    loss + (&carrier - carrier.detach())?
+    Ok(((loss + (&carrier - carrier.detach())?)?, each))
 }

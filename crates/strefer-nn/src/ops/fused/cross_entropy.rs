@@ -1,7 +1,7 @@
 //! Cross-entropy of a linear layer. Scores of a chunk of rows become the loss and the gradients in one go, while they
 //! are in the cache; the backward only hands the gradients out. A weight in bf16 is widened piece by piece; sums are f32.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
 use half::bf16;
@@ -85,6 +85,8 @@ struct CrossEntropy {
     /// Which of hidden, weight and bias want a gradient.
     wanted: [bool; 3],
     grads: OnceLock<[Option<Tensor>; 3]>,
+    /// The loss of each row.
+    losses: Arc<OnceLock<Vec<f32>>>,
 }
 
 impl CrossEntropy {
@@ -94,7 +96,7 @@ impl CrossEntropy {
         weight: Weight<'_>,
         bias: &[f32],
         d: usize,
-    ) -> Result<(f32, [Option<Tensor>; 3])> {
+    ) -> Result<(Vec<f32>, [Option<Tensor>; 3])> {
         let (n, v) = (self.labels.len(), weight.len() / d);
         let chunk = self.chunk.min((SCORES / v).max(64)).max(1);
         let [want_hidden, want_weight, want_bias] = self.wanted;
@@ -147,7 +149,6 @@ impl CrossEntropy {
                 dbias.iter_mut().zip(column_sums(scores, v)).for_each(|(sum, part)| *sum += part);
             }
         }
-        let loss = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() as f32;
         let tensor = |wanted: bool, values: Vec<f32>, shape: Shape| {
             wanted.then(|| Tensor::from_vec(values, shape, &Device::Cpu)).transpose()
         };
@@ -156,7 +157,7 @@ impl CrossEntropy {
             tensor(want_weight, dweight, (v, d).into())?,
             tensor(want_bias, dbias, v.into())?,
         ];
-        Ok((loss, grads))
+        Ok((losses, grads))
     }
 }
 
@@ -180,9 +181,10 @@ impl CustomOp3 for CrossEntropy {
             _ => Weight::Wide(slice(weight, weight_layout)?),
         };
         let (hidden, bias) = (wide_slice(hidden, hidden_layout)?, wide_slice(bias, bias_layout)?);
-        let (loss, grads) = self.run(&hidden, weight, &bias, d)?;
-        // An operation runs once; were it run again, the gradients would be the same.
-        let _ = self.grads.set(grads);
+        let (losses, grads) = self.run(&hidden, weight, &bias, d)?;
+        let loss = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() as f32;
+        // An operation runs once; were it run again, these would be the same.
+        let _ = (self.grads.set(grads), self.losses.set(losses));
         Ok(stored(vec![loss], ()))
     }
 
@@ -211,17 +213,22 @@ pub(crate) fn linear_cross_entropy(
     bias: Option<&Tensor>,
     labels: Vec<u32>,
     chunk: usize,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Tensor)> {
+    let losses = Arc::default();
     let op = CrossEntropy {
         labels,
         chunk,
         bias: bias.is_some(),
         wanted: [hidden.track_op(), weight.track_op(), bias.is_some_and(Tensor::track_op)],
         grads: OnceLock::new(),
+        losses: Arc::clone(&losses),
     };
     let bias = match bias {
         Some(bias) => bias.contiguous()?,
         None => Tensor::zeros(1, weight.dtype(), &Device::Cpu)?,
     };
-    hidden.contiguous()?.apply_op3(&weight.contiguous()?, &bias, op)
+    let loss = hidden.contiguous()?.apply_op3(&weight.contiguous()?, &bias, op)?;
+    let losses = losses.get().cloned().unwrap_or_default();
+    let count = losses.len();
+    Ok((loss, Tensor::from_vec(losses, count, &Device::Cpu)?))
 }
