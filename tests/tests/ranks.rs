@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::{DType, Device, Tensor};
+use strefer_core::jsonl::Writer;
+use strefer_core::records::LineRecord;
 use strefer_dist::{Communicator, ThreadRank};
 use strefer_nn::Weights;
 use strefer_tests::Lab;
-use strefer_train::config::{EvalConfig, Sharding};
+use strefer_train::config::{EvalConfig, LoraConfig, Sharding};
 use strefer_train::{Error, LogLine, Observer, Outcome, StepReport, TrainConfig, Trainer, read_log};
 
 struct Silent;
@@ -89,10 +91,19 @@ fn check_same(one: &Path, other: &Path) {
     assert!(apart < 2e-5, "{apart}");
 }
 
+/// Every way to share.
+const SHARDINGS: [(&str, Sharding); 4] = [
+    ("all", Sharding::None),
+    ("optimizer", Sharding::Optimizer),
+    ("gradients", Sharding::Gradients),
+    ("full", Sharding::Full),
+];
+
 /// A run of which the step size does not hang on the signs of gradients that are nearly nothing.
 fn config(lab: &Lab, output: &str, steps: usize, shard: Sharding) -> TrainConfig {
     let mut config = lab.config(output, steps);
     config.steps.shard = shard;
+    config.steps.recompute = shard == Sharding::Full;
     config.optim.adamw.eps = 1e-3;
     config
 }
@@ -103,9 +114,7 @@ fn several_ranks_learn_what_one_learns_however_they_share() {
     finish_on(1, &config(&lab, "one", 3, Sharding::None), false);
     for size in [2, 4] {
         let mut files = Vec::new();
-        for (name, shard) in
-            [("all", Sharding::None), ("optimizer", Sharding::Optimizer), ("gradients", Sharding::Gradients)]
-        {
+        for (name, shard) in SHARDINGS {
             let output = format!("{name}-{size}");
             finish_on(size, &config(&lab, &output, 3, shard), false);
             check_same(&lab.path("one"), &lab.path(&output));
@@ -118,7 +127,7 @@ fn several_ranks_learn_what_one_learns_however_they_share() {
         let parted = 2 * size + 2;
         assert_eq!(
             files,
-            [4, parted, parted],
+            [4, parted, parted, parted],
             "counters and states, in one file or one a rank, with digests"
         );
     }
@@ -132,7 +141,13 @@ fn several_ranks_learn_what_one_learns_however_they_share() {
 fn a_run_goes_on_with_another_number_of_ranks() {
     let lab = Lab::new(3);
     finish_on(1, &config(&lab, "straight", 6, Sharding::None), false);
-    let path = [(2, 2, Sharding::Gradients), (4, 4, Sharding::Optimizer), (6, 1, Sharding::None)];
+    let path = [
+        (1, 2, Sharding::Gradients),
+        (2, 4, Sharding::Full),
+        (3, 2, Sharding::Full),
+        (4, 4, Sharding::Optimizer),
+        (6, 1, Sharding::None),
+    ];
     for (steps, size, shard) in path {
         // The schedule is that of the whole run; a kill ends it early.
         let changed = config(&lab, "changed", 6, shard);
@@ -179,8 +194,10 @@ fn ranks_answer_the_questions_of_an_evaluation_between_them() {
             .filter_map(|line| if let LogLine::Eval(report) = line { Some(report.accuracy) } else { None })
             .next()
     };
-    for (size, output) in [(1, "one"), (3, "three")] {
-        let mut config = config(&lab, output, 1, Sharding::None);
+    let full = Sharding::Full;
+    for (size, output, shard) in [(1, "one", Sharding::None), (3, "three", Sharding::None), (3, "full", full)]
+    {
+        let mut config = config(&lab, output, 1, shard);
         config.steps.batch = 6;
         let (samples, media_root) = (lab.quiz("quiz"), Some(lab.path("world")));
         config.eval = Some(EvalConfig { samples, media_root, every: 1, limit: 20 });
@@ -188,7 +205,36 @@ fn ranks_answer_the_questions_of_an_evaluation_between_them() {
     }
     let one = accuracy("one").unwrap();
     assert!(!one.is_empty());
-    assert_eq!(Some(one), accuracy("three"));
+    assert_eq!(Some(&one), accuracy("three").as_ref());
+    assert_eq!(Some(one), accuracy("full"));
+}
+
+#[test]
+fn shared_layers_learn_low_rank_updates_and_ranks_without_a_sample_keep_up() {
+    let lab = Lab::new(3);
+    // Two of four cannot be used: on four ranks, one or two have nothing to go through the layers with.
+    let mut writer = Writer::create(lab.path("few.jsonl")).unwrap();
+    for (at, mut sample) in lab.samples("data").into_iter().take(4).enumerate() {
+        if at >= 2 {
+            sample.media[0].uri = "nowhere.mp4".to_owned();
+        }
+        writer.write(&sample.into_record()).unwrap();
+    }
+    writer.finish().unwrap();
+    for (size, output, shard) in [(1, "one", Sharding::None), (4, "full", Sharding::Full)] {
+        let mut config = config(&lab, output, 3, shard);
+        config.data.mixture.sources[0].path = lab.path("few.jsonl");
+        config.data.max_skipped = 1.0;
+        config.steps.batch = 4;
+        config.lora = Some(LoraConfig {
+            rank: 4,
+            alpha: 8.0,
+            modules: vec!["q_proj".into(), "down_proj".into()],
+            base: None,
+        });
+        finish_on(size, &config, false);
+    }
+    check_same(&lab.path("one"), &lab.path("full"));
 }
 
 #[test]
@@ -218,9 +264,7 @@ fn over_mpi() {
     if ranks.rank() == 0 {
         finish_on(1, &config(&lab, "one", 4, Sharding::None), false);
     }
-    for (name, shard) in
-        [("all", Sharding::None), ("optimizer", Sharding::Optimizer), ("gradients", Sharding::Gradients)]
-    {
+    for (name, shard) in SHARDINGS {
         for output in [name.to_owned(), format!("{name}-again")] {
             run(&config(&lab, &output, 4, shard), false, Arc::clone(&ranks)).unwrap();
         }

@@ -25,6 +25,20 @@ pub trait Communicator: Debug + Send + Sync {
     /// - `part`: `(n)`, f32, f64, bf16, f16 or u8
     /// - returns: `(n * size)`, on every rank
     fn all_gather(&self, what: &str, part: &Tensor) -> Result<Tensor>;
+
+    /// The values of rank `root`. All others bring anything of their shape and type.
+    ///
+    /// # Shapes
+    /// - `values`: `(n)`, f32, f64, bf16, f16 or u8
+    /// - returns: `(n)`, on every rank
+    fn broadcast(&self, what: &str, values: &Tensor, root: usize) -> Result<Tensor>;
+
+    /// Sums of all ranks' values, on rank `root` alone.
+    ///
+    /// # Shapes
+    /// - `values`: `(n)`, f32 or f64
+    /// - returns: `(n)` on `root`, nothing on the others
+    fn reduce(&self, what: &str, values: &Tensor, root: usize) -> Result<Option<Tensor>>;
 }
 
 /// The only rank of a run.
@@ -47,6 +61,16 @@ impl Communicator for Alone {
 
     fn all_gather(&self, _what: &str, part: &Tensor) -> Result<Tensor> {
         Ok(part.clone())
+    }
+
+    fn broadcast(&self, what: &str, values: &Tensor, root: usize) -> Result<Tensor> {
+        check_root(what, root, 1)?;
+        Ok(values.clone())
+    }
+
+    fn reduce(&self, what: &str, values: &Tensor, root: usize) -> Result<Option<Tensor>> {
+        check_root(what, root, 1)?;
+        self.all_reduce(what, values).map(Some)
     }
 }
 
@@ -75,6 +99,11 @@ pub fn gather_bytes(ranks: &dyn Communicator, what: &str, own: &[u8]) -> Result<
     padded.resize(longest, 0);
     let all = ranks.all_gather(what, &Tensor::from_vec(padded, longest, &Device::Cpu)?)?.to_vec1::<u8>()?;
     Ok(all.chunks(longest).zip(lengths).map(|(bytes, length)| bytes[..length].to_vec()).collect())
+}
+
+/// Fails for a rank that there is not.
+pub(crate) fn check_root(what: &str, root: usize, size: usize) -> Result<()> {
+    if root < size { Ok(()) } else { candle_core::bail!("{what}: there is no rank {root}, only {size}") }
 }
 
 /// Fails for values that ranks do not sum.

@@ -8,9 +8,9 @@ use mpi::Threading;
 use mpi::collective::SystemOperation;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator as _, CommunicatorCollectives, Equivalence};
+use mpi::traits::{Communicator as _, CommunicatorCollectives, Equivalence, Root};
 
-use crate::communicator::{Communicator, check_summable};
+use crate::communicator::{Communicator, check_root, check_summable};
 
 /// MPI counts with 32 bits: longer values go in portions.
 const PORTION: usize = 1 << 28;
@@ -88,6 +88,33 @@ impl Mpi {
         });
         all
     }
+
+    /// `values` of `root`, in the place of those of the others.
+    fn told<T: Equivalence + Copy>(&self, mut values: Vec<T>, root: usize) -> Vec<T> {
+        self.with(|world| {
+            for portion in values.chunks_mut(PORTION) {
+                world.process_at_rank(root as i32).broadcast_into(portion);
+            }
+        });
+        values
+    }
+
+    fn sums_at<T: Equivalence + Copy + Default>(&self, values: &[T], root: usize) -> Option<Vec<T>> {
+        self.with(|world| {
+            let process = world.process_at_rank(root as i32);
+            if self.rank != root {
+                for own in values.chunks(PORTION) {
+                    process.reduce_into(own, SystemOperation::sum());
+                }
+                return None;
+            }
+            let mut sums = vec![T::default(); values.len()];
+            for (own, sum) in values.chunks(PORTION).zip(sums.chunks_mut(PORTION)) {
+                process.reduce_into_root(own, sum, SystemOperation::sum());
+            }
+            Some(sums)
+        })
+    }
 }
 
 impl Communicator for Mpi {
@@ -126,6 +153,41 @@ impl Communicator for Mpi {
                 Tensor::from_vec(all, count, &Device::Cpu)
             }
             other => bail!("{what}: ranks do not exchange {other:?}"),
+        }
+    }
+
+    fn broadcast(&self, what: &str, values: &Tensor, root: usize) -> Result<Tensor> {
+        check_root(what, root, self.size)?;
+        let count = values.dims1()?;
+        match values.dtype() {
+            DType::F32 => Tensor::from_vec(self.told(values.to_vec1::<f32>()?, root), count, &Device::Cpu),
+            DType::F64 => Tensor::from_vec(self.told(values.to_vec1::<f64>()?, root), count, &Device::Cpu),
+            DType::U8 => Tensor::from_vec(self.told(values.to_vec1::<u8>()?, root), count, &Device::Cpu),
+            DType::BF16 => {
+                let bits: Vec<u16> = values.to_vec1::<bf16>()?.into_iter().map(bf16::to_bits).collect();
+                let told: Vec<bf16> = self.told(bits, root).into_iter().map(bf16::from_bits).collect();
+                Tensor::from_vec(told, count, &Device::Cpu)
+            }
+            DType::F16 => {
+                let bits: Vec<u16> = values.to_vec1::<f16>()?.into_iter().map(f16::to_bits).collect();
+                let told: Vec<f16> = self.told(bits, root).into_iter().map(f16::from_bits).collect();
+                Tensor::from_vec(told, count, &Device::Cpu)
+            }
+            other => bail!("{what}: ranks do not exchange {other:?}"),
+        }
+    }
+
+    fn reduce(&self, what: &str, values: &Tensor, root: usize) -> Result<Option<Tensor>> {
+        check_root(what, root, self.size)?;
+        check_summable(what, values)?;
+        let count = values.elem_count();
+        let whole = |sums: Vec<f32>| Tensor::from_vec(sums, count, &Device::Cpu);
+        match values.dtype() {
+            DType::F64 => {
+                let sums = self.sums_at(&values.to_vec1::<f64>()?, root);
+                sums.map(|sums| Tensor::from_vec(sums, count, &Device::Cpu)).transpose()
+            }
+            _ => self.sums_at(&values.to_vec1::<f32>()?, root).map(whole).transpose(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::communicator::{Communicator, check_summable};
+use crate::communicator::{Communicator, check_root, check_summable};
 
 /// How long a rank waits for the others before it gives up: in a test, one of them has failed by then.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -98,5 +98,16 @@ impl Communicator for ThreadRank {
 
     fn all_gather(&self, what: &str, part: &Tensor) -> Result<Tensor> {
         Tensor::cat(&self.exchange(what, part)?[..], 0)
+    }
+
+    fn broadcast(&self, what: &str, values: &Tensor, root: usize) -> Result<Tensor> {
+        check_root(what, root, self.size)?;
+        Ok(self.exchange(what, values)?[root].clone())
+    }
+
+    fn reduce(&self, what: &str, values: &Tensor, root: usize) -> Result<Option<Tensor>> {
+        check_root(what, root, self.size)?;
+        let sums = self.all_reduce(what, values)?;
+        Ok((self.rank == root).then_some(sums))
     }
 }

@@ -116,4 +116,12 @@ impl Communicator for Watched {
     fn all_gather(&self, what: &str, part: &Tensor) -> Result<Tensor> {
         self.during(what, || self.ranks.all_gather(what, part))
     }
+
+    fn broadcast(&self, what: &str, values: &Tensor, root: usize) -> Result<Tensor> {
+        self.during(what, || self.ranks.broadcast(what, values, root))
+    }
+
+    fn reduce(&self, what: &str, values: &Tensor, root: usize) -> Result<Option<Tensor>> {
+        self.during(what, || self.ranks.reduce(what, values, root))
+    }
 }

@@ -40,6 +40,19 @@ fn check(ranks: &dyn Communicator) -> Result<Vec<f32>> {
         let wanted: Vec<f32> = (0..size).flat_map(|rank| [rank as f32, 7.0]).collect();
         assert_eq!(all.to_dtype(DType::F32)?.to_vec1::<f32>()?, wanted);
     }
+    for root in 0..size {
+        for dtype in [DType::F32, DType::F64, DType::BF16, DType::F16, DType::U8] {
+            let own = Tensor::new(&[rank as f32, 7.0], &Device::Cpu)?.to_dtype(dtype)?;
+            let told = ranks.broadcast("pair", &own, root)?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            assert_eq!(told, [root as f32, 7.0]);
+        }
+        let at_root = ranks.reduce("values", &own, root)?;
+        assert_eq!(at_root.is_some(), rank == root);
+        for sum in at_root.map_or(Ok(Vec::new()), |sums| sums.to_vec1::<f32>())?.iter().enumerate() {
+            assert!((f64::from(*sum.1) - exact(sum.0)).abs() < 1e-4);
+        }
+    }
+    assert!(ranks.broadcast("values", &own, size).is_err() && ranks.reduce("values", &own, size).is_err());
     assert_eq!(sum_of(ranks, "counts", [1.0, rank as f64])?, [size as f64, (size * (size - 1) / 2) as f64]);
     let texts: Vec<Vec<u8>> = (0..size).map(|rank| b"strefer"[..rank % 5].to_vec()).collect();
     assert_eq!(gather_bytes(ranks, "texts", &texts[rank])?, texts);

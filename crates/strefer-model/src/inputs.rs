@@ -1,6 +1,6 @@
 //! What a sample is for the model.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use crate::config::VideoLlmConfig;
 use crate::region::RegionRows;
@@ -47,6 +47,23 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// A row of one token that shows nothing and of which nothing is learnt, for going through a model without a sample.
+    pub fn of_one_token(cfg: &VideoLlmConfig) -> candle_core::Result<Self> {
+        let size = cfg.image_size();
+        Ok(Self {
+            id: String::new(),
+            frames: Tensor::zeros((0, 3, size, size), DType::F32, &Device::Cpu)?,
+            shown: Vec::new(),
+            tiling: None,
+            regions: Vec::new(),
+            tokens: vec![PromptToken::Text(0)],
+            labels: vec![IGNORE],
+            turns: Vec::new(),
+            frame_indices: Vec::new(),
+            duration_s: 0.0,
+        })
+    }
+
     /// Source frames that the video connector sees.
     pub fn shown_frames(&self) -> Vec<usize> {
         self.shown.iter().map(|&row| self.frame_indices[row as usize]).collect()

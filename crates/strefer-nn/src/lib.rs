@@ -23,6 +23,7 @@ pub mod optim;
 mod params;
 mod recompute;
 mod schedule;
+mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod weights;
@@ -32,6 +33,7 @@ pub use error::{Error, Result};
 pub use linear::{Linear, LoraConfig, linear, linear_init, linear_no_bias};
 pub use norm::{LayerNorm, RmsNorm};
 pub use params::ParamStore;
-pub use recompute::Recompute;
+pub use recompute::{LayerWatch, Pass, Recompute};
 pub use schedule::{Schedule, Shape, WarmUp};
+pub use storage::{let_go, refill};
 pub use weights::{Declared, Mismatch, Misshapen, Weights, save_safetensors};

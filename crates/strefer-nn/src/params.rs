@@ -10,6 +10,7 @@ use candle_nn::var_builder::SimpleBackend;
 use strefer_core::Rng;
 
 use crate::error::{Error, Result};
+use crate::storage::let_go;
 use crate::weights::Weights;
 
 type Predicate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -27,6 +28,7 @@ pub struct ParamStore {
     weights: Option<Arc<Weights>>,
     trainable: Predicate,
     hollow: Predicate,
+    elsewhere: Predicate,
     state: Arc<Mutex<State>>,
 }
 
@@ -54,6 +56,7 @@ impl ParamStore {
             weights: None,
             trainable: Arc::new(|_| false),
             hollow: Arc::new(|_| false),
+            elsewhere: Arc::new(|_| false),
             state: Arc::default(),
         }
     }
@@ -76,6 +79,13 @@ impl ParamStore {
     #[must_use]
     pub fn hollow(mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.hollow = Arc::new(predicate);
+        self
+    }
+
+    /// Chooses names whose values come later: they have a shape and no memory until [`crate::refill`].
+    #[must_use]
+    pub fn elsewhere(mut self, predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.elsewhere = Arc::new(predicate);
         self
     }
 
@@ -140,6 +150,8 @@ impl ParamStore {
         device: &Device,
     ) -> Result<(Tensor, bool)> {
         match &self.weights {
+            // Zeros that nobody touches are no memory yet.
+            _ if (self.elsewhere)(name) => Ok((Tensor::zeros(shape, dtype, device)?, false)),
             _ if (self.hollow)(name) => Ok((Tensor::zeros((), dtype, device)?.broadcast_as(shape)?, false)),
             Some(weights) if weights.contains(name) => {
                 Ok((weights.load_shaped(name, shape.dims(), dtype, device)?, false))
@@ -174,15 +186,19 @@ impl SimpleBackend for ParamStore {
         if initialised {
             state.initialised.push(name.to_string());
         }
-        if (self.trainable)(name) {
+        let tensor = if (self.trainable)(name) {
             let var = Var::from_tensor(&tensor)?;
             let tensor = var.as_tensor().clone();
             state.vars.insert(name.to_string(), var);
-            Ok(tensor)
+            tensor
         } else {
             state.constants.insert(name.to_string(), tensor.clone());
-            Ok(tensor)
+            tensor
+        };
+        if (self.elsewhere)(name) {
+            let_go(&tensor)?;
         }
+        Ok(tensor)
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {

@@ -26,6 +26,7 @@
 mod checkpoints;
 pub mod config;
 mod error;
+mod layers;
 mod log;
 mod ranks;
 mod reader;

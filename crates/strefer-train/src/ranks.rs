@@ -104,13 +104,29 @@ impl Ranks {
 
     /// Gives every rank the parameters as their owners have them.
     pub(crate) fn share(&self, what: &str, vars: &BTreeMap<String, Var>, owners: &Owners) -> Result<()> {
-        let all: Vec<(&String, &Var)> = vars.iter().collect();
-        let own = |name: &str| vars.get(name).filter(|_| owners.owns(name)).map(Var::as_detached_tensor);
-        // Every other rank adds zeros.
-        self.sum_each(what, &all, own, |name, value| match vars.get(name) {
-            Some(var) if !owners.owns(name) => Ok(var.set(&value)?),
-            _ => Ok(()),
-        })
+        for (name, var) in vars {
+            let Some(owner) = owners.of(name) else { continue };
+            let own = owners.owns(name);
+            let values = match own {
+                true => var.as_detached_tensor().flatten_all()?.to_device(&Device::Cpu)?,
+                false => Tensor::zeros(var.elem_count(), var.dtype(), &Device::Cpu)?,
+            };
+            let values = self.broadcast(&format!("{what}, {name}"), &values, owner)?;
+            if !own {
+                var.set(&values.reshape(var.shape())?.to_device(var.device())?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The values of rank `root`; others bring any of their shape and type.
+    pub(crate) fn broadcast(&self, what: &str, values: &Tensor, root: usize) -> Result<Tensor> {
+        Ok(self.0.broadcast(what, values, root)?)
+    }
+
+    /// Sums over all ranks, for rank `root`.
+    pub(crate) fn reduce(&self, what: &str, values: &Tensor, root: usize) -> Result<Option<Tensor>> {
+        Ok(self.0.reduce(what, values, root)?)
     }
 
     /// Sums a tensor for each of `vars`, shaped and typed as it, a bucket at a time; nothing counts as zeros.
@@ -148,32 +164,36 @@ impl Ranks {
     }
 }
 
-/// Which rank keeps the optimiser's state of which parameter.
+/// Which rank keeps a parameter, or the optimiser's state of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Owners {
     rank: usize,
     /// None where every rank keeps everything.
     of: Option<BTreeMap<String, usize>>,
+    /// How many numbers each rank keeps.
+    loads: Vec<usize>,
 }
 
 impl Owners {
-    /// Parameters in the order of their sizes go to the rank that has least.
-    pub(crate) fn new(vars: &BTreeMap<String, Var>, sharding: Sharding, ranks: &Ranks) -> Self {
-        let rank = ranks.rank();
-        if sharding == Sharding::None || ranks.size() == 1 {
-            return Self { rank, of: None };
-        }
-        let mut sizes: Vec<(usize, &String)> =
-            vars.iter().map(|(name, var)| (var.elem_count(), name)).collect();
-        sizes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
-        let mut loads = vec![0; ranks.size()];
-        let mut of = BTreeMap::new();
+    /// Nothing has an owner yet; where nothing is shared, nothing will.
+    pub(crate) fn new(sharding: Sharding, ranks: &Ranks) -> Self {
+        let several = sharding != Sharding::None && ranks.size() > 1;
+        Self { rank: ranks.rank(), of: several.then(BTreeMap::new), loads: vec![0; ranks.size()] }
+    }
+
+    /// Gives parameters of these sizes owners, the largest first, each the one that keeps least.
+    pub(crate) fn spread<'a>(&mut self, sizes: impl IntoIterator<Item = (&'a str, usize)>) {
+        let Some(of) = &mut self.of else { return };
+        let mut sizes: Vec<(usize, &str)> = sizes.into_iter().map(|(name, size)| (size, name)).collect();
+        sizes.sort_by_key(|(size, name)| (std::cmp::Reverse(*size), *name));
         for (size, name) in sizes {
-            let least = (0..loads.len()).min_by_key(|rank| loads[*rank]).unwrap_or_default();
-            loads[least] += size;
-            of.insert(name.clone(), least);
+            if of.contains_key(name) {
+                continue;
+            }
+            let least = (0..self.loads.len()).min_by_key(|rank| self.loads[*rank]).unwrap_or_default();
+            self.loads[least] += size;
+            of.insert(name.to_owned(), least);
         }
-        Self { rank, of: Some(of) }
     }
 
     /// Whether states lie on several ranks.
@@ -181,7 +201,12 @@ impl Owners {
         self.of.is_some()
     }
 
-    /// Whether this rank keeps the state of `name`.
+    /// The rank that keeps `name`, where it is one.
+    pub(crate) fn of(&self, name: &str) -> Option<usize> {
+        self.of.as_ref()?.get(name).copied()
+    }
+
+    /// Whether this rank keeps `name`.
     pub(crate) fn owns(&self, name: &str) -> bool {
         self.of.as_ref().is_none_or(|of| of.get(name) == Some(&self.rank))
     }

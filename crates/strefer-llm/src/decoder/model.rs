@@ -56,6 +56,8 @@ pub struct Decoder {
     lm_head: Head,
     frequencies: Frequencies,
     recompute: Option<Recompute>,
+    /// Path of the layers' parameters.
+    path: String,
     placement: Placement,
     cfg: DecoderConfig,
 }
@@ -84,6 +86,7 @@ impl Decoder {
             embed_tokens,
             frequencies: Frequencies::new(cfg, placement.first())?,
             recompute: None,
+            path: model.pp("layers").prefix(),
             placement: placement.clone(),
             cfg: cfg.clone(),
         })
@@ -231,7 +234,8 @@ impl Decoder {
             xs = match (&self.recompute, &caches) {
                 (Some(recompute), Caches::None) => {
                     let (layer, rotary, mask) = (layer.clone(), rotary.clone(), mask.clone());
-                    recompute.run(&xs, move |xs| layer.forward(xs, &rotary, &mask, Caches::None))?
+                    let name = format!("{}.{at}", self.path);
+                    recompute.run(&name, &xs, move |xs| layer.forward(xs, &rotary, &mask, Caches::None))?
                 }
                 _ => layer.forward(&xs, &rotary, mask, caches.reborrow())?,
             };

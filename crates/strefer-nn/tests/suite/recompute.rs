@@ -16,7 +16,7 @@ impl Net {
             let layer = layer.clone();
             let block = move |xs: &Tensor| xs + ops::gelu_tanh(&layer.forward(xs)?)?;
             xs = match recompute {
-                Some(recompute) => recompute.run(&xs, block)?,
+                Some(recompute) => recompute.run("block", &xs, block)?,
                 None => block(&xs)?,
             };
         }
@@ -59,10 +59,11 @@ fn a_frozen_layer_has_no_history() -> Result<()> {
     let layer = linear(6, 6, store.var_builder())?;
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = std::sync::Arc::clone(&calls);
-    let ys = Recompute::default().run(&Tensor::ones((2, 6), DType::F32, &Device::Cpu)?, move |xs| {
-        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        layer.forward(xs)
-    })?;
+    let ys =
+        Recompute::default().run("block", &Tensor::ones((2, 6), DType::F32, &Device::Cpu)?, move |xs| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            layer.forward(xs)
+        })?;
     assert!(!ys.track_op());
     assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
     Ok(())

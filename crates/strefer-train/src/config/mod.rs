@@ -107,6 +107,8 @@ pub enum Sharding {
     Optimizer,
     /// That and gradients (ZeRO-2).
     Gradients,
+    /// That and the weights of the language model's layers, which come for their layer's turn (ZeRO-3).
+    Full,
 }
 
 impl Sharding {
@@ -280,7 +282,7 @@ impl TrainConfig {
     fn validate(&self) -> std::result::Result<(), String> {
         self.data.mixture.validate().map_err(|error| error.to_string())?;
         self.schedule.validate().map_err(|error| error.to_string())?;
-        let StepsConfig { total, epochs, batch, micro_batch, dtype, recompute: _, shard: _ } = self.steps;
+        let StepsConfig { total, epochs, batch, micro_batch, dtype, recompute, shard } = self.steps;
         if total == Some(0) || batch == 0 || micro_batch == Some(0) {
             return Err("steps: total, batch and micro_batch must be positive".to_owned());
         }
@@ -289,6 +291,16 @@ impl TrainConfig {
         }
         if total.is_none() && epochs.is_none() {
             return Err("steps: total or epochs must say how long".to_owned());
+        }
+        if shard == Sharding::Full && !recompute {
+            return Err(
+                "steps.shard: weights that come for a layer's turn need steps.recompute = true".to_owned()
+            );
+        }
+        if shard == Sharding::Full && self.lora.as_ref().is_some_and(|lora| lora.base.is_some()) {
+            return Err(
+                "steps.shard: quantised layers (lora.base) lie on every rank; take \"gradients\"".to_owned()
+            );
         }
         if dtype == Float::F16 {
             return Err("steps.dtype: gradients underflow in f16; take bf16".to_owned());
@@ -489,6 +501,7 @@ mod tests {
         let refused = |overrides: &[(&str, &str)]| load(TEXT, overrides).unwrap_err().to_string();
         assert!(refused(&[("steps.totl", "7")]).contains("totl"));
         assert!(refused(&[("steps.total", "0")]).contains("must be positive"));
+        assert!(refused(&[("steps.shard", "full")]).contains("steps.recompute"));
         assert!(refused(&[("save.best", "mean")]).contains("save.best"));
         assert!(refused(&[("schedule.lr", "-1.0")]).contains("learning rate"));
         assert!(refused(&[("parts.language", "nan")]).contains("relative learning rate"));

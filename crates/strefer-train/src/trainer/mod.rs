@@ -16,12 +16,13 @@ use strefer_eval::quiz::{self, Look};
 use strefer_llm::Tokenizer;
 use strefer_model::{Checkpoint, Origin, Processor, ProcessorOptions, VideoLlm, VideoLlmConfig};
 use strefer_nn::optim::AdamW;
-use strefer_nn::{ParamStore, Recompute, Weights};
+use strefer_nn::{LayerWatch, ParamStore, Recompute, Weights};
 
-use self::setup::{Built, build, claim_output, groups, open_quiz};
+use self::setup::{Built, LAYERS, build, claim_output, groups, open_quiz};
 use crate::checkpoints::Checkpoints;
-use crate::config::{Passes, TrainConfig};
+use crate::config::{Passes, Sharding, TrainConfig};
 use crate::error::{Error, Result};
+use crate::layers::Layers;
 use crate::log::{EvalReport, LogLine, RunLog};
 use crate::ranks::{Owners, Ranks};
 use crate::reader::{Reader, Seen, Source};
@@ -61,6 +62,9 @@ pub struct Trainer {
     /// Weights that the model has in quantised form instead.
     kept: Weights,
     vars: BTreeMap<String, Var>,
+    /// Those of them that lie on every rank.
+    everywhere: BTreeMap<String, Var>,
+    layers: Option<Arc<Layers>>,
     model: VideoLlm,
     recompute: Option<Recompute>,
     optimizer: AdamW,
@@ -123,11 +127,20 @@ impl Trainer {
     ) -> Result<Self> {
         let passes = config.steps.passes(ranks.size())?;
         let mut checkpoint = Checkpoint::open(latest.unwrap_or(&config.init))?;
-        let Built { store, mut model, kept } = build(&config, &mut checkpoint, device)?;
-        let recompute = config.steps.recompute.then(Recompute::default);
-        model.set_recompute(recompute.as_ref());
+        let mut owners = Owners::new(config.steps.shard, &ranks);
+        let Built { store, mut model, kept } = build(&config, &mut checkpoint, device, &mut owners)?;
         let vars = store.vars();
-        let owners = Owners::new(&vars, config.steps.shard, &ranks);
+        let fully = config.steps.shard == Sharding::Full && owners.are_several();
+        let layers = fully
+            .then(|| Arc::new(Layers::new(ranks.clone(), owners.clone(), LAYERS, &store.tensors(), &vars)));
+        owners.spread(vars.iter().map(|(name, var)| (name.as_str(), var.elem_count())));
+        let mut everywhere = vars.clone();
+        everywhere.retain(|name, _| layers.as_ref().is_none_or(|layers| !layers.has(name)));
+        let recompute = config.steps.recompute.then(|| match &layers {
+            Some(layers) => Recompute::watched(Arc::clone(layers) as Arc<dyn LayerWatch>),
+            None => Recompute::default(),
+        });
+        model.set_recompute(recompute.as_ref());
         let own = vars.iter().filter(|(name, _)| owners.owns(name));
         let own: BTreeMap<String, Var> = own.map(|(name, var)| (name.clone(), var.clone())).collect();
         let mut optimizer = AdamW::new(&own, config.optim.adamw, &groups(&config, &vars))?;
@@ -152,6 +165,8 @@ impl Trainer {
             store,
             kept,
             vars,
+            everywhere,
+            layers,
             model,
             recompute,
             optimizer,
@@ -225,7 +240,7 @@ impl Trainer {
                 self.save(done || !self.config.save.background, &mut tell)?;
             }
         }
-        let written = if first { self.write_final() } else { Ok(self.final_folder()) };
+        let written = self.write_final();
         Ok(Outcome::Finished(self.ranks.together("writing the final weights", written)?))
     }
 
@@ -245,7 +260,11 @@ impl Trainer {
         if let Some((processor, samples)) = &self.quiz {
             let (rank, size) = (self.ranks.rank(), self.ranks.size());
             let own: Vec<Sample> = samples.iter().skip(rank).step_by(size).cloned().collect();
-            let answers = quiz::answer_all(&self.model, processor, &own, Look::Real, &mut |_| {});
+            let answer = || quiz::answer_all(&self.model, processor, &own, Look::Real, &mut |_| {});
+            let answers = match &self.layers {
+                Some(layers) => layers.all_here(answer)?,
+                None => answer(),
+            };
             let answers = self.ranks.together("evaluating", answers.map_err(Error::from))?;
             accuracy = quiz::accuracy_by_kind(&self.ranks.gather("answers", answers)?);
         }
@@ -284,13 +303,17 @@ impl Trainer {
     /// What this rank writes of a checkpoint, as it is now.
     fn snapshot(&self) -> Result<Snapshot> {
         let (first, several) = (self.ranks.is_first(), self.owners.are_several());
+        let collected =
+            self.layers.as_ref().map_or_else(|| Ok(BTreeMap::new()), |layers| layers.collect())?;
         let shared = || -> Result<Shared> {
-            let learning: candle_core::Result<BTreeMap<String, Tensor>> =
-                self.vars.iter().map(|(name, var)| Ok((name.clone(), var.copy()?.detach()))).collect();
+            let mut copies = collected;
+            for (name, var) in &self.everywhere {
+                copies.insert(name.clone(), var.copy()?.detach());
+            }
             Ok(Shared {
                 config: self.model_config.clone(),
                 tokenizer: self.tokenizer.clone(),
-                weights: self.weights(learning?)?,
+                weights: self.weights(copies)?,
                 origin: self.origin.clone(),
                 progress: self.progress,
             })
@@ -311,18 +334,25 @@ impl Trainer {
 
     fn write_final(&self) -> Result<PathBuf> {
         let dir = self.final_folder();
-        if !dir.exists() {
-            let weights = self.weights(BTreeMap::new())?.cast(self.config.save.final_dtype.into());
+        let there = self.ranks.is_first() && dir.exists();
+        let [there] = self.ranks.sum("looking for the final weights", [f64::from(u8::from(there))])?;
+        if there > 0.0 {
+            return Ok(dir);
+        }
+        let collected =
+            self.layers.as_ref().map_or_else(|| Ok(BTreeMap::new()), |layers| layers.collect())?;
+        if self.ranks.is_first() {
+            let weights = self.weights(collected)?.cast(self.config.save.final_dtype.into());
             let origin = self.origin.as_ref();
             Checkpoint::save(&dir, &self.model_config, &self.tokenizer, &weights, origin)?;
         }
         Ok(dir)
     }
 
-    /// All weights by name; `learning` takes the place of those that learn.
-    fn weights(&self, learning: BTreeMap<String, Tensor>) -> strefer_nn::Result<Weights> {
+    /// All weights by name; those in `copies` take the place of the run's own.
+    fn weights(&self, copies: BTreeMap<String, Tensor>) -> strefer_nn::Result<Weights> {
         let mut tensors = self.store.tensors();
-        tensors.extend(learning);
+        tensors.extend(copies);
         tensors.retain(|name, _| !self.kept.contains(name));
         Weights::from_tensors(self.config.output.display().to_string(), tensors).joined(self.kept.clone())
     }

@@ -13,8 +13,13 @@ use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, VisualPro
 use strefer_nn::optim::Group;
 use strefer_nn::{ParamStore, Weights};
 
-use crate::config::{EvalConfig, LoraConfig, Part, TrainConfig};
+use crate::config::{EvalConfig, LoraConfig, Part, Sharding, TrainConfig};
 use crate::error::{Error, Result, io};
+use crate::layers::layer_of;
+use crate::ranks::Owners;
+
+/// Path of the layers that ranks may share.
+pub(super) const LAYERS: &str = "language_model.model.layers";
 
 /// Makes the run's folder, or checks that it is this run's. Gives whether there may be checkpoints.
 pub(super) fn claim_output(config: &TrainConfig, resume: bool) -> Result<bool> {
@@ -50,8 +55,22 @@ pub(super) struct Built {
 }
 
 /// The model, with the low-rank updates that the run asks for, which the checkpoint may not have yet.
-pub(super) fn build(config: &TrainConfig, checkpoint: &mut Checkpoint, device: &Device) -> Result<Built> {
+pub(super) fn build(
+    config: &TrainConfig,
+    checkpoint: &mut Checkpoint,
+    device: &Device,
+    owners: &mut Owners,
+) -> Result<Built> {
     let weights = checkpoint.weights()?;
+    if config.steps.shard == Sharding::Full {
+        let size = |name: &str| weights.shape(name).map_or(0, |shape| shape.iter().product());
+        let shared = weights.names().filter(|name| layer_of(LAYERS, name).is_some());
+        owners.spread(shared.map(|name| (name, size(name))));
+    }
+    let away = {
+        let owners = owners.clone();
+        move |name: &str| owners.of(name).is_some() && !owners.owns(name)
+    };
     let mut fresh = false;
     if let Some(lora) = config.lora.as_ref().map(LoraConfig::settings) {
         match &checkpoint.config.llm.lora {
@@ -80,6 +99,7 @@ pub(super) fn build(config: &TrainConfig, checkpoint: &mut Checkpoint, device: &
     let store = ParamStore::new(config.seed, device, config.steps.dtype.into())
         .with_weights(weights)
         .hollow(in_base)
+        .elsewhere(away)
         .trainable(move |name| parts.rate(Part::of(name), lora).is_some());
     let mut model = VideoLlm::new(&checkpoint.config, store.var_builder())?;
     store.check_missing(|name| fresh && Part::of(name) == Part::Lora)?;

@@ -22,7 +22,9 @@ impl Trainer {
         let begun = Instant::now();
         let step = self.progress.step;
         let own = self.own_passes(reader);
-        let Pile { gradients, skipped, ids, counts, shares, wait_seconds } =
+        // While ranks share layers, one that fails cannot tell the others: it ends, and they are ended.
+        let own = if self.layers.is_some() { Ok(own?) } else { own };
+        let Pile { mut gradients, of_layers, skipped, ids, counts, shares, wait_seconds } =
             self.ranks.together(&format!("step {step}: passes"), own)?;
         let Counts { loss, supervised, tokens, samples, seen } = counts.summed(&self.ranks, step)?;
         let skipped = match seen > samples {
@@ -41,9 +43,10 @@ impl Trainer {
             return Err(Error::NothingSupervised { step, ids });
         }
         let what = format!("step {step}: gradients");
-        let shared = self.config.steps.shard == Sharding::Gradients;
+        let shared = matches!(self.config.steps.shard, Sharding::Gradients | Sharding::Full);
         let keep = |name: &str| !shared || self.owners.owns(name);
-        let mut gradients = self.ranks.sum_gradients(&what, &self.vars, gradients, keep)?;
+        gradients = self.ranks.sum_gradients(&what, &self.everywhere, gradients, keep)?;
+        gradients.add(of_layers)?;
         let [by_source, by_group] = shares.of_all(&self.ranks, &format!("step {step}: losses"))?;
         let loss = loss / supervised as f64;
         gradients.scale(1.0 / supervised as f64)?;
@@ -57,7 +60,7 @@ impl Trainer {
         let lr = self.config.schedule.lr_at(step, self.total);
         self.optimizer.step(&gradients, lr)?;
         if self.owners.are_several() {
-            self.ranks.share(&format!("step {step}: parameters"), &self.vars, &self.owners)?;
+            self.ranks.share(&format!("step {step}: parameters"), &self.everywhere, &self.owners)?;
         }
         self.progress.step += 1;
         self.progress.supervised += supervised;
@@ -90,10 +93,19 @@ impl Trainer {
             pile.counts.samples += rows.len();
             pile.skipped.extend(skipped);
             pile.ids.extend(rows.iter().map(|row| row.inputs.id.clone()));
+            if self.layers.is_some() {
+                // Every rank goes through the layers equally often, also one that has nothing to show them; and on this
+                // thread: those of the pool must not wait for other ranks.
+                self.pass(rows, &mut pile)?;
+                continue;
+            }
             for alike in by_length(rows, |row| self.positions(&row.inputs)) {
                 // Among the pool's own threads: a thread outside would compete with them for the cores.
                 rayon::scope(|_| self.pass(alike, &mut pile))?;
             }
+        }
+        if let Some(layers) = &self.layers {
+            pile.of_layers = layers.settle()?;
         }
         Ok(pile)
     }
@@ -115,8 +127,11 @@ impl Trainer {
 
     /// Forward and backward of one micro-batch.
     fn pass(&self, rows: Vec<Row>, pile: &mut Pile) -> Result<()> {
-        let (inputs, origins): (Vec<Inputs>, Vec<_>) =
+        let (mut inputs, origins): (Vec<Inputs>, Vec<_>) =
             rows.into_iter().map(|Row { inputs, source, group }| (inputs, (source, group))).unzip();
+        if inputs.is_empty() {
+            inputs.push(Inputs::of_one_token(&self.model_config)?);
+        }
         let spliced = self.model.splice(&inputs)?;
         pile.counts.tokens += spliced.embeds.dim(0)? * spliced.embeds.dim(1)?;
         let hidden = self.model.forward(&spliced)?;
@@ -125,6 +140,12 @@ impl Trainer {
             pile.shares.add(self.source.name(source), group.as_deref(), loss);
         }
         let Loss { sum, count, .. } = losses;
+        let sum = match &self.layers {
+            // A pass in which nothing is learnt goes back through the layers, too, where ranks share them. Candle would
+            // not go back through a product with a plain 0.
+            Some(_) if count == 0 => (&hidden * hidden.zeros_like()?)?.sum_all()?,
+            _ => sum,
+        };
         let mut own = Gradients::collect(&self.vars, &sum.backward()?);
         if let Some(recompute) = &self.recompute {
             recompute.add_to(&mut own, &self.vars)?;
@@ -154,6 +175,8 @@ impl Trainer {
 #[derive(Default)]
 struct Pile {
     gradients: Gradients,
+    /// Those of layers that ranks share, summed over all ranks already, of what this rank owns.
+    of_layers: Gradients,
     skipped: Vec<(String, String)>,
     ids: Vec<String>,
     counts: Counts,

@@ -17,6 +17,8 @@ pub struct SiglipVision {
     post_layernorm: Option<LayerNorm>,
     head: Option<PoolingHead>,
     recompute: Option<Recompute>,
+    /// Path of the layers' parameters.
+    path: String,
     depth: usize,
 }
 
@@ -46,6 +48,7 @@ impl SiglipVision {
             post_layernorm,
             head: None,
             recompute: None,
+            path: vb.pp("encoder.layers").prefix(),
             depth: cfg.num_hidden_layers,
         })
     }
@@ -69,11 +72,12 @@ impl SiglipVision {
             );
         }
         let mut xs = self.embeddings.forward(pixels)?;
-        for layer in &self.layers[..wanted] {
+        for (at, layer) in self.layers[..wanted].iter().enumerate() {
             xs = match &self.recompute {
                 Some(recompute) => {
                     let layer = layer.clone();
-                    recompute.run(&xs, move |xs| layer.forward(xs))?
+                    let name = format!("{}.{at}", self.path);
+                    recompute.run(&name, &xs, move |xs| layer.forward(xs))?
                 }
                 None => layer.forward(&xs)?,
             };

@@ -1,0 +1,96 @@
+//! Weights that come and go: a tensor keeps its shape while its values are elsewhere.
+
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
+
+/// Gives back the memory of a contiguous tensor's values. All its clones lose them; whoever reads one before
+/// [`refill`] fails or panics.
+pub fn let_go(tensor: &Tensor) -> Result<()> {
+    tensor.inplace_op2(&Tensor::zeros(0, tensor.dtype(), tensor.device())?, &Replace)
+}
+
+/// Puts the values of `with` into a contiguous tensor and all its clones, whether or not it has any.
+pub fn refill(tensor: &Tensor, with: &Tensor) -> Result<()> {
+    if tensor.elem_count() != with.elem_count() || tensor.dtype() != with.dtype() {
+        bail!(
+            "{:?} values {:?} cannot take the place of {:?} {:?}",
+            with.dtype(),
+            with.dims(),
+            tensor.dtype(),
+            tensor.dims()
+        );
+    }
+    tensor.inplace_op2(&with.contiguous()?, &Replace)
+}
+
+/// The first storage becomes a copy of the second.
+struct Replace;
+
+impl InplaceOp2 for Replace {
+    fn name(&self) -> &'static str {
+        "replace"
+    }
+
+    fn cpu_fwd(
+        &self,
+        values: &mut CpuStorage,
+        layout: &Layout,
+        with: &CpuStorage,
+        with_layout: &Layout,
+    ) -> Result<()> {
+        use candle_core::backend::BackendStorage;
+        check(layout)?;
+        *values = with.try_clone(with_layout)?;
+        Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        values: &mut candle_core::CudaStorage,
+        layout: &Layout,
+        with: &candle_core::CudaStorage,
+        with_layout: &Layout,
+    ) -> Result<()> {
+        use candle_core::backend::BackendStorage;
+        check(layout)?;
+        *values = with.try_clone(with_layout)?;
+        Ok(())
+    }
+}
+
+/// A view of a larger tensor would take the rest of it along.
+fn check(layout: &Layout) -> Result<()> {
+    if layout.is_contiguous() && layout.start_offset() == 0 {
+        Ok(())
+    } else {
+        bail!("replace: a tensor that is not the whole of its storage")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[test]
+    fn values_go_and_come_back_for_all_clones() {
+        let tensor = Tensor::arange(0f32, 6.0, &Device::Cpu).unwrap().reshape((2, 3)).unwrap();
+        let clone = tensor.clone();
+        let product =
+            |tensor: &Tensor| tensor.matmul(&tensor.t().unwrap()).unwrap().to_vec2::<f32>().unwrap();
+        let reads = |tensor: &Tensor| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tensor.to_vec2::<f32>()))
+        };
+        let (before, values) = (product(&tensor), tensor.copy().unwrap());
+        let_go(&tensor).unwrap();
+        assert_eq!(clone.dims(), [2, 3]);
+        assert!(reads(&clone).map_or(true, |values| values.is_err()));
+        refill(&clone, &values).unwrap();
+        assert_eq!(product(&tensor), before);
+        assert!(refill(&tensor, &values.narrow(0, 0, 1).unwrap()).is_err());
+        assert!(refill(&tensor, &values.to_dtype(DType::F64).unwrap()).is_err());
+        assert!(let_go(&tensor.narrow(0, 1, 1).unwrap()).is_err());
+        assert!(let_go(&tensor.t().unwrap()).is_err());
+    }
+}
