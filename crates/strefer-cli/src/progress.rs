@@ -11,17 +11,29 @@ pub fn bar(total: usize, what: &str) -> ProgressBar {
     bar
 }
 
-/// The bar of a training run: loss, rate, tokens a second, time left; evaluations above it.
+/// The bar of a training run: loss, rate, samples, tokens and operations a second, memory, waiting for data, time left;
+/// evaluations above it.
 #[derive(Debug)]
 pub struct TrainBar {
     bar: Option<ProgressBar>,
     loss: f64,
+    /// Operations a second that all ranks together could do.
+    peak: Option<f64>,
+}
+
+/// Bytes of this process in memory.
+fn resident() -> Option<u64> {
+    let own = sysinfo::get_current_pid().ok()?;
+    let mut system = sysinfo::System::new();
+    system.refresh_processes(sysinfo::ProcessesToUpdate::Some(&[own]), false);
+    Some(system.process(own)?.memory())
 }
 
 impl TrainBar {
-    /// A bar that appears with the first step.
-    pub fn new() -> Self {
-        Self { bar: None, loss: f64::NAN }
+    /// A bar that appears with the first step. With `peak`, operations a second of all ranks together, it shows which share of them
+    /// the model's take (MFU).
+    pub fn new(peak: Option<f64>) -> Self {
+        Self { bar: None, loss: f64::NAN, peak }
     }
 }
 
@@ -33,11 +45,20 @@ impl Observer for TrainBar {
                 self.loss =
                     if self.loss.is_nan() { report.loss } else { 0.95 * self.loss + 0.05 * report.loss };
                 bar.set_position(report.step as u64 + 1);
+                let seconds = report.seconds.max(1e-9);
+                let rate = report.flops / seconds;
+                let mfu = self.peak.map_or_else(String::new, |peak| {
+                    format!(" MFU {:.0} % of {:.4}", 100.0 * rate / peak, peak / 1e12)
+                });
                 bar.set_message(format!(
-                    "loss {:.3} lr {:.1e} {:.0} tokens/s",
+                    "loss {:.3} lr {:.1e} {:.1} samples/s {:.0} tokens/s {:.4} TFLOP/s{mfu}{} waiting {:.0} %",
                     self.loss,
                     report.lr,
-                    report.tokens as f64 / report.seconds.max(1e-9)
+                    report.samples as f64 / seconds,
+                    report.tokens as f64 / seconds,
+                    rate / 1e12,
+                    resident().map_or_else(String::new, |bytes| format!(" {:.1} GB", bytes as f64 / 1e9)),
+                    100.0 * report.wait_seconds / seconds,
                 ));
             }
             LogLine::Eval(report) => {

@@ -78,6 +78,19 @@ impl Inputs {
         }
     }
 
+    /// Positions in the language model of `cfg`, visual tokens included.
+    pub fn positions(&self, cfg: &VideoLlmConfig) -> usize {
+        let most = cfg.region.map_or(0, |region| region.max_tokens);
+        let of = |token: &PromptToken| match *token {
+            PromptToken::Text(_) => 1,
+            PromptToken::Video => self.video_tokens(cfg),
+            PromptToken::Region(region) => {
+                self.regions.get(region).map_or(0, |rows| rows.rows.len().min(most))
+            }
+        };
+        self.tokens.iter().map(of).sum()
+    }
+
     /// Whether both go through the connector together: videos of equally many frames do.
     pub(crate) fn is_shown_like(&self, other: &Self) -> bool {
         self.tiling.is_none() && other.tiling.is_none() && self.shown.len() == other.shown.len()

@@ -89,6 +89,13 @@ impl ParamStore {
         self
     }
 
+    /// Lets go of the weights that values were taken from, and of their files.
+    #[must_use]
+    pub fn without_weights(mut self) -> Self {
+        self.weights = None;
+        self
+    }
+
     /// What models are built from.
     pub fn var_builder(&self) -> VarBuilder<'static> {
         VarBuilder::from_backend(Box::new(self.clone()), self.dtype, self.device.clone())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result, Tensor, TensorId, Var};
 
 use crate::known::with_backward;
 use crate::optim::Gradients;
@@ -78,8 +78,17 @@ impl Recompute {
             }
             let xs = Var::from_tensor(&xs.detach())?;
             let ys = layer(xs.as_tensor())?;
-            let mut store = (ys * grad.detach())?.sum_all()?.backward()?;
+            let grad = grad.detach();
+            let mut store = (ys * &grad)?.sum_all()?.backward()?;
             let own = store.remove(xs.as_tensor()).map(|grad| grad.detach());
+            store.remove(&grad);
+            // Gradients remember what they were computed from, which is the whole layer.
+            let ids: Vec<TensorId> = store.get_ids().copied().collect();
+            for id in ids {
+                if let Some(grad) = store.get_id(id).map(Tensor::detach) {
+                    store.insert_id(id, grad);
+                }
+            }
             if let Some(watch) = &watch {
                 watch.leave(&name, Some(&mut store))?;
             }

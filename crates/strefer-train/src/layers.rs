@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var, bail};
@@ -17,7 +18,8 @@ use crate::ranks::{Owners, Ranks};
 /// exchanges something else must call [`Layers::settle`] first.
 pub(crate) struct Layers {
     inner: Arc<Inner>,
-    jobs: Mutex<Sender<Job>>,
+    jobs: Mutex<Option<Sender<Job>>>,
+    worker: Option<JoinHandle<()>>,
 }
 
 struct Inner {
@@ -102,9 +104,8 @@ impl Layers {
             Arc::new(Inner { ranks, owners, layers, state: Mutex::new(state), changed: Condvar::new() });
         let (jobs, received) = channel();
         let worker = Arc::clone(&inner);
-        // It ends when the sender is dropped. Nobody waits for it: where another rank has failed, it may never end.
-        std::thread::spawn(move || worker.work(&received));
-        Self { inner, jobs: Mutex::new(jobs) }
+        let worker = std::thread::spawn(move || worker.work(&received));
+        Self { inner, jobs: Mutex::new(Some(jobs)), worker: Some(worker) }
     }
 
     /// Whether a parameter comes and goes.
@@ -159,9 +160,22 @@ impl Layers {
 
     fn send(&self, job: Job) {
         self.inner.state().open += 1;
-        let sent = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).send(job);
-        if sent.is_err() {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
             self.inner.state().fault.get_or_insert_with(|| "the exchange of layers has ended".to_owned());
+        }
+    }
+}
+
+impl Drop for Layers {
+    fn drop(&mut self) {
+        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // Where another rank has failed, what is under way may never end.
+        if self.inner.state().open == 0
+            && let Some(worker) = self.worker.take()
+        {
+            // One that panicked has left its work open.
+            let _ = worker.join();
         }
     }
 }

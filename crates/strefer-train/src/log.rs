@@ -37,6 +37,9 @@ pub struct StepReport {
     pub supervised: usize,
     /// Samples of the step.
     pub samples: usize,
+    /// Floating-point operations of the model, forward and backward; layers that run again are counted once.
+    #[serde(default)]
+    pub flops: f64,
     /// Samples skipped since the start of the run.
     pub skipped: usize,
     /// Seconds that the step took.
@@ -152,6 +155,8 @@ impl RunLog {
                         self.events.scalar(&format!("loss_by_{what}/{name}"), report.step, share.loss)?;
                     }
                 }
+                let rate = report.flops / report.seconds.max(1e-9) / 1e12;
+                self.events.scalar("train/tflops", report.step, rate)?;
                 let share = report.supervised as f64 / (report.tokens as f64).max(1.0);
                 self.events.scalar("train/supervised_share", report.step, share)?;
                 self.events.scalar("train/wait_s", report.step, report.wait_seconds)?;

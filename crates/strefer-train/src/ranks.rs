@@ -177,8 +177,13 @@ pub(crate) struct Owners {
 impl Owners {
     /// Nothing has an owner yet; where nothing is shared, nothing will.
     pub(crate) fn new(sharding: Sharding, ranks: &Ranks) -> Self {
-        let several = sharding != Sharding::None && ranks.size() > 1;
-        Self { rank: ranks.rank(), of: several.then(BTreeMap::new), loads: vec![0; ranks.size()] }
+        Self::of_rank(sharding, ranks.rank(), ranks.size())
+    }
+
+    /// As [`Owners::new`], of one rank of so many.
+    pub(crate) fn of_rank(sharding: Sharding, rank: usize, size: usize) -> Self {
+        let several = sharding != Sharding::None && size > 1;
+        Self { rank, of: several.then(BTreeMap::new), loads: vec![0; size] }
     }
 
     /// Gives parameters of these sizes owners, the largest first, each the one that keeps least.

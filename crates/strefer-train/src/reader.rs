@@ -15,7 +15,7 @@ use crate::config::{DataConfig, Passes};
 use crate::error::{Error, Result};
 
 /// Batches that one reader may be ahead.
-const AHEAD: usize = 2;
+pub(crate) const AHEAD: usize = 2;
 
 /// One sample of a pass.
 #[derive(Debug)]

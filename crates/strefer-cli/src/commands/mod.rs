@@ -10,6 +10,7 @@ pub mod infer;
 mod infer_file;
 pub mod init;
 mod overlay;
+mod plan;
 pub mod report;
 pub mod schema;
 pub mod score;

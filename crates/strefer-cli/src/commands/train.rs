@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use strefer_dist::World;
 use strefer_train::{Outcome, TrainConfig, Trainer};
 
 use crate::args::{DeviceArgs, HubArgs, key_value};
@@ -30,6 +31,22 @@ pub struct TrainArgs {
     /// The page of --show; step-STEP.html when absent
     #[arg(long, value_name = "FILE", requires = "show")]
     page: Option<PathBuf>,
+    /// Do not train: print what the run needs (memory of each rank by part, tokens, operations, disk, reading), and fail if
+    /// it does not fit
+    #[arg(long, conflicts_with_all = ["show", "resume"])]
+    dry_run: bool,
+    /// Ranks of --dry-run, all on this machine; as the launcher says when absent
+    #[arg(long, value_name = "RANKS", requires = "dry_run", value_parser = clap::value_parser!(u32).range(1..))]
+    ranks: Option<u32>,
+    /// GB that a rank of --dry-run has, such as a card's; its share of what is free here when absent
+    #[arg(long, value_name = "GB", requires = "dry_run")]
+    memory: Option<f64>,
+    /// Print --dry-run as JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
+    /// 10^12 operations a second that one rank's processor or card can do: shows the share that the model takes (MFU)
+    #[arg(long, value_name = "TFLOPS")]
+    peak_tflops: Option<f64>,
     /// Seconds that a rank waits for the others before it ends with an error that names what it waited for
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     patience: u64,
@@ -47,6 +64,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         println!("{}", super::show::run(&config, step, args.page.as_deref())?.display());
         return Ok(());
     }
+    if args.dry_run {
+        let ranks = args
+            .ranks
+            .map_or_else(|| World::from_env().map(|world| world.size), |ranks| Ok(ranks as usize))?;
+        let each = args.memory.map(|memory| (memory * 1e9) as usize);
+        return super::plan::run(&config, &super::plan::Room { ranks, each }, args.json);
+    }
     let output = config.output.clone();
     let ranks = ranks(Duration::from_secs(args.patience))?;
     let (rank, size) = (ranks.rank(), ranks.size());
@@ -57,7 +81,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         let step = trainer.step();
         tracing::info!("{learning} of {all} parameters learn on {size} ranks; {step} steps are done");
     }
-    let outcome = trainer.run(&mut TrainBar::new(), stop_flag()?.as_ref());
+    let outcome = trainer.run(
+        &mut TrainBar::new(args.peak_tflops.map(|peak| peak * 1e12 * size as f64)),
+        stop_flag()?.as_ref(),
+    );
     if outcome.is_err() {
         // The end of MPI waits for all ranks, and they may wait for this one: gone without it, the launcher ends them.
         std::mem::forget(ranks);

@@ -160,6 +160,11 @@ impl Passes {
         self.share.div_ceil(self.micro_batch)
     }
 
+    /// The most samples of one pass.
+    pub fn rows(&self) -> usize {
+        self.micro_batch
+    }
+
     /// Positions of the run that a pass of a rank sees; passes are counted from the first of the run.
     pub fn positions(&self, rank: usize, pass: usize) -> std::ops::Range<usize> {
         let (step, pass) = (pass / self.count(), pass % self.count());
@@ -272,6 +277,11 @@ impl TrainConfig {
         let bad = |reason: String| Error::Config { path: path.to_owned(), reason };
         config.validate().map_err(bad)?;
         Ok(config)
+    }
+
+    /// As a file has it.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a configuration is tables of plain values")
     }
 
     /// A JSON schema (draft 2020-12) of the file, for editors: keys, types, usual values, what each is for.

@@ -18,12 +18,15 @@ use strefer_model::{Checkpoint, Origin, Processor, ProcessorOptions, VideoLlm, V
 use strefer_nn::optim::AdamW;
 use strefer_nn::{LayerWatch, ParamStore, Recompute, Weights};
 
-use self::setup::{Built, LAYERS, build, claim_output, groups, open_quiz};
+pub(crate) use self::setup::LAYERS;
+use self::setup::{Built, build, claim_output, groups, open_quiz};
+pub(crate) use self::step::by_length;
 use crate::checkpoints::Checkpoints;
-use crate::config::{Passes, Sharding, TrainConfig};
+use crate::config::{Part, Passes, Sharding, TrainConfig};
 use crate::error::{Error, Result};
 use crate::layers::Layers;
 use crate::log::{EvalReport, LogLine, RunLog};
+use crate::plan::Learning;
 use crate::ranks::{Owners, Ranks};
 use crate::reader::{Reader, Seen, Source};
 use crate::saver::{Saver, saving};
@@ -67,6 +70,7 @@ pub struct Trainer {
     layers: Option<Arc<Layers>>,
     model: VideoLlm,
     recompute: Option<Recompute>,
+    learning: Learning,
     optimizer: AdamW,
     source: Arc<Source>,
     quiz: Option<(Processor, Vec<Sample>)>,
@@ -141,6 +145,7 @@ impl Trainer {
             None => Recompute::default(),
         });
         model.set_recompute(recompute.as_ref());
+        let learning = Learning::of(&vars.keys().map(|name| Part::of(name)).collect::<Vec<_>>());
         let own = vars.iter().filter(|(name, _)| owners.owns(name));
         let own: BTreeMap<String, Var> = own.map(|(name, var)| (name.clone(), var.clone())).collect();
         let mut optimizer = AdamW::new(&own, config.optim.adamw, &groups(&config, &vars))?;
@@ -169,6 +174,7 @@ impl Trainer {
             layers,
             model,
             recompute,
+            learning,
             optimizer,
             source,
             quiz,

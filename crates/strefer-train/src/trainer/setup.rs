@@ -19,13 +19,12 @@ use crate::layers::layer_of;
 use crate::ranks::Owners;
 
 /// Path of the layers that ranks may share.
-pub(super) const LAYERS: &str = "language_model.model.layers";
+pub(crate) const LAYERS: &str = "language_model.model.layers";
 
 /// Makes the run's folder, or checks that it is this run's. Gives whether there may be checkpoints.
 pub(super) fn claim_output(config: &TrainConfig, resume: bool) -> Result<bool> {
     let run = config.output.as_path();
     let path = run.join("config.toml");
-    let bad = |reason: String| Error::Config { path: path.clone(), reason };
     if run.exists() {
         if !resume {
             return Err(Error::OutputExists { path: run.to_owned() });
@@ -39,9 +38,8 @@ pub(super) fn claim_output(config: &TrainConfig, resume: bool) -> Result<bool> {
         }
     }
     fs::create_dir_all(run.join("checkpoints")).map_err(io(run))?;
-    let text = toml::to_string_pretty(config).map_err(|error| bad(error.to_string()))?;
     let temporary = path.with_extension("toml.tmp");
-    fs::write(&temporary, text).map_err(io(&temporary))?;
+    fs::write(&temporary, config.to_toml()).map_err(io(&temporary))?;
     fs::rename(&temporary, &path).map_err(io(&path))?;
     Ok(false)
 }
@@ -106,7 +104,7 @@ pub(super) fn build(
     if let Some(file) = &base {
         model.language_model_mut().quantise_layers(file)?;
     }
-    Ok(Built { store, model, kept })
+    Ok(Built { store: store.without_weights(), model, kept })
 }
 
 /// Matrices are decayed, vectors (biases, norms) where it is asked for; every part has its own rate.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::DType;
 use strefer_llm::Loss;
-use strefer_model::{Inputs, PromptToken};
+use strefer_model::Inputs;
 use strefer_nn::optim::Gradients;
 
 use super::Trainer;
@@ -13,6 +13,7 @@ use super::shares::Shares;
 use crate::config::{Part, Sharding};
 use crate::error::{Error, Result};
 use crate::log::StepReport;
+use crate::plan::{RowSize, flops};
 use crate::ranks::Ranks;
 use crate::reader::{Batch, Reader, Row};
 
@@ -26,7 +27,7 @@ impl Trainer {
         let own = if self.layers.is_some() { Ok(own?) } else { own };
         let Pile { mut gradients, of_layers, skipped, ids, counts, shares, wait_seconds } =
             self.ranks.together(&format!("step {step}: passes"), own)?;
-        let Counts { loss, supervised, tokens, samples, seen } = counts.summed(&self.ranks, step)?;
+        let Counts { loss, supervised, tokens, samples, seen, flops } = counts.summed(&self.ranks, step)?;
         let skipped = match seen > samples {
             true => self.ranks.gather(&format!("step {step}: skipped samples"), skipped)?,
             false => skipped,
@@ -75,6 +76,7 @@ impl Trainer {
             tokens,
             supervised,
             samples,
+            flops,
             skipped: self.progress.skipped,
             seconds: begun.elapsed().as_secs_f64(),
             wait_seconds,
@@ -92,6 +94,9 @@ impl Trainer {
             pile.counts.seen += rows.len() + skipped.len();
             pile.counts.samples += rows.len();
             pile.skipped.extend(skipped);
+            let size = |row: &Row| RowSize::of(&row.inputs, &self.model_config);
+            let work = rows.iter().map(|row| flops(size(row), &self.model_config, self.learning));
+            pile.counts.flops += work.sum::<f64>();
             pile.ids.extend(rows.iter().map(|row| row.inputs.id.clone()));
             if self.layers.is_some() {
                 // Every rank goes through the layers equally often, also one that has nothing to show them; and on this
@@ -99,7 +104,7 @@ impl Trainer {
                 self.pass(rows, &mut pile)?;
                 continue;
             }
-            for alike in by_length(rows, |row| self.positions(&row.inputs)) {
+            for alike in by_length(rows, |row| row.inputs.positions(&self.model_config)) {
                 // Among the pool's own threads: a thread outside would compete with them for the cores.
                 rayon::scope(|_| self.pass(alike, &mut pile))?;
             }
@@ -155,20 +160,6 @@ impl Trainer {
         pile.counts.loss += f64::from(sum.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         Ok(())
     }
-
-    /// Positions of a sample in the language model, visual tokens included.
-    fn positions(&self, inputs: &Inputs) -> usize {
-        let cfg = &self.model_config;
-        let most = cfg.region.map_or(0, |region| region.max_tokens);
-        let of = |token: &PromptToken| match *token {
-            PromptToken::Text(_) => 1,
-            PromptToken::Video => inputs.video_tokens(cfg),
-            PromptToken::Region(region) => {
-                inputs.regions.get(region).map_or(0, |rows| rows.rows.len().min(most))
-            }
-        };
-        inputs.tokens.iter().map(of).sum()
-    }
 }
 
 /// What a rank's passes of one step have come to.
@@ -193,22 +184,22 @@ struct Counts {
     samples: usize,
     /// Skipped ones included.
     seen: usize,
+    flops: f64,
 }
 
 impl Counts {
     fn summed(self, ranks: &Ranks, step: usize) -> Result<Self> {
-        let Self { loss, supervised, tokens, samples, seen } = self;
-        let counts = [supervised, tokens, samples, seen].map(|count| count as f64);
-        let [supervised, tokens, samples, seen, loss] =
-            ranks.sum(&format!("step {step}: counts"), [counts[0], counts[1], counts[2], counts[3], loss])?;
-        let [supervised, tokens, samples, seen] =
-            [supervised, tokens, samples, seen].map(|count| count as usize);
-        Ok(Self { loss, supervised, tokens, samples, seen })
+        let Self { loss, supervised, tokens, samples, seen, flops } = self;
+        let [a, b, c, d] = [supervised, tokens, samples, seen].map(|count| count as f64);
+        let [a, b, c, d, loss, flops] =
+            ranks.sum(&format!("step {step}: counts"), [a, b, c, d, loss, flops])?;
+        let [supervised, tokens, samples, seen] = [a, b, c, d].map(|count| count as usize);
+        Ok(Self { loss, supervised, tokens, samples, seen, flops })
     }
 }
 
 /// Rows of like length, longest first: padding a short prompt to a long one costs as much as the long one.
-fn by_length<T>(rows: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+pub(crate) fn by_length<T>(rows: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let mut rows: Vec<(usize, T)> = rows.into_iter().map(|row| (length(&row), row)).collect();
     rows.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
     let (mut groups, mut longest) = (Vec::<Vec<T>>::new(), 0);

@@ -1,0 +1,160 @@
+//! What a rank holds.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use strefer_model::Checkpoint;
+
+use crate::config::{Float, LoraConfig, Part, Sharding, TrainConfig};
+use crate::error::{Result, io};
+use crate::layers::layer_of;
+use crate::ranks::Owners;
+use crate::trainer::LAYERS;
+
+/// A parameter, as far as memory depends on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameter {
+    pub name: String,
+    pub count: usize,
+    pub part: Part,
+    pub learns: bool,
+    /// Whether ranks may share it by turns.
+    in_layer: bool,
+    /// Whether its values lie in a quantised file.
+    quantised: bool,
+}
+
+/// All parameters of a run's model: those of the checkpoint, and low-rank updates that begin with the run.
+pub(crate) fn parameters(config: &TrainConfig, checkpoint: &Checkpoint) -> Result<Vec<Parameter>> {
+    let weights = checkpoint.weights()?;
+    let lora = config.lora.is_some() || checkpoint.config.llm.lora.is_some();
+    let base = config.lora.as_ref().is_some_and(|lora| lora.base.is_some());
+    let entry = |name: String, count: usize, fresh: bool| {
+        let part = Part::of(&name);
+        Parameter {
+            count,
+            part,
+            learns: config.parts.rate(part, lora).is_some(),
+            in_layer: !fresh && layer_of(LAYERS, &name).is_some(),
+            quantised: base && part == Part::Language && name.ends_with("_proj.weight"),
+            name,
+        }
+    };
+    let mut all = Vec::new();
+    for name in weights.names() {
+        let shape = weights.shape(name).unwrap_or_default();
+        all.push(entry(name.to_owned(), shape.iter().product(), false));
+        let fresh = config.lora.as_ref().filter(|_| checkpoint.config.llm.lora.is_none());
+        if let (Some(LoraConfig { rank, modules, .. }), [out, d]) = (fresh, shape)
+            && Part::of(name) == Part::Language
+            && let Some(stem) = name.strip_suffix(".weight")
+            && modules.iter().any(|module| stem.ends_with(&format!(".{module}")))
+        {
+            all.push(entry(format!("{stem}.lora_A.weight"), rank * d, true));
+            all.push(entry(format!("{stem}.lora_B.weight"), out * rank, true));
+        }
+    }
+    Ok(all)
+}
+
+/// Bytes of one rank.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RankMemory {
+    /// Weights, by part.
+    pub weights: BTreeMap<Part, usize>,
+    /// Layers of other ranks, for their turn.
+    pub visiting: usize,
+    /// Gradients, by part.
+    pub gradients: BTreeMap<Part, usize>,
+    /// Moments and f32 masters.
+    pub optimizer: usize,
+    /// A copy of what learns, which a checkpoint is written from.
+    pub snapshot: usize,
+    /// What a pass keeps for its backward.
+    pub activations: usize,
+    /// Samples that were read ahead, and decoded frames that are kept.
+    pub data: usize,
+}
+
+impl RankMemory {
+    /// The most of it at a time: the copy is made between steps, and written before the next one needs its memory.
+    pub fn total(&self) -> usize {
+        with_gaps(self.lasting() + self.step().max(self.snapshot))
+    }
+
+    /// The same where the disk is so slow that a copy is still being written when a step needs most.
+    pub fn with_slow_disk(&self) -> usize {
+        with_gaps(self.lasting() + self.step() + self.snapshot)
+    }
+
+    /// What stays from step to step.
+    fn lasting(&self) -> usize {
+        self.weights.values().sum::<usize>() + self.optimizer + self.data
+    }
+
+    /// What a step needs besides.
+    fn step(&self) -> usize {
+        self.gradients.values().sum::<usize>() + self.visiting + self.activations
+    }
+
+    /// What a rank keeps from step to step.
+    pub(crate) fn kept(
+        config: &TrainConfig,
+        parameters: &[Parameter],
+        owners: &Owners,
+        first: bool,
+        several_passes: bool,
+    ) -> Result<Self> {
+        let width = if config.steps.dtype == Float::F32 { 4 } else { 2 };
+        let full = config.steps.shard == Sharding::Full && owners.are_several();
+        let mut found = Self::default();
+        let mut layers: BTreeMap<&str, usize> = BTreeMap::new();
+        for parameter in parameters {
+            let Parameter { name, count, part, learns, in_layer, quantised } = parameter;
+            let (shared, own) = (full && *in_layer, owners.owns(name));
+            if shared && !own {
+                *layers.entry(layer_of(LAYERS, name).unwrap_or_default()).or_default() += width * count;
+            } else if !quantised {
+                *found.weights.entry(*part).or_default() += width * count;
+            }
+            if !learns {
+                continue;
+            }
+            // A pass makes a set of gradients of its own before it is added to that of the step.
+            let sets = if several_passes { 2 } else { 1 };
+            if !shared || own {
+                *found.gradients.entry(*part).or_default() += sets * width * count;
+            }
+            if own {
+                found.optimizer += count * if width == 4 { 8 } else { 12 };
+            }
+            found.snapshot += if first { width * count } else { 0 } + if own { 8 * count } else { 0 };
+        }
+        if full && first {
+            let frozen = parameters.iter().filter(|parameter| parameter.in_layer && !parameter.learns);
+            found.snapshot += frozen.map(|parameter| width * parameter.count).sum::<usize>();
+        }
+        found.visiting = 2 * layers.into_values().max().unwrap_or_default();
+        if let Some(base) = config.lora.as_ref().and_then(|lora| lora.base.as_ref()) {
+            let bytes = std::fs::metadata(base).map_err(io(base))?.len();
+            *found.weights.entry(Part::Language).or_default() += bytes as usize;
+        }
+        Ok(found)
+    }
+}
+
+/// With what lies between allocations: about a twentieth, measured on CPUs.
+fn with_gaps(bytes: usize) -> usize {
+    bytes + bytes / 20
+}
+
+/// Who keeps what, as the run shares it.
+pub(crate) fn spread(mut owners: Owners, sharding: Sharding, parameters: &[Parameter]) -> Owners {
+    if sharding == Sharding::Full {
+        let layers = parameters.iter().filter(|parameter| parameter.in_layer);
+        owners.spread(layers.map(|parameter| (parameter.name.as_str(), parameter.count)));
+    }
+    let learning = parameters.iter().filter(|parameter| parameter.learns);
+    owners.spread(learning.map(|parameter| (parameter.name.as_str(), parameter.count)));
+    owners
+}

@@ -1,0 +1,113 @@
+//! How much a pass computes, and how much of it is kept for the backward.
+
+use strefer_model::{Inputs, VideoLlmConfig};
+
+/// What learns, as far as work and memory depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Learning {
+    /// Something of the vision tower.
+    pub vision: bool,
+    /// The language model's own weights.
+    pub language: bool,
+    /// Low-rank updates of it.
+    pub lora: bool,
+    /// The head.
+    pub head: bool,
+    /// Something before the language model's layers.
+    pub before: bool,
+}
+
+/// Sizes of one row of a pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RowSize {
+    /// Positions in the language model.
+    pub positions: usize,
+    /// Positions that are learnt.
+    pub supervised: usize,
+    /// Frames that go through the vision tower.
+    pub frames: usize,
+    /// Tokens of what is shown.
+    pub video_tokens: usize,
+}
+
+impl RowSize {
+    pub(crate) fn of(inputs: &Inputs, cfg: &VideoLlmConfig) -> Self {
+        Self {
+            positions: inputs.positions(cfg),
+            supervised: inputs.supervised(),
+            frames: inputs.frames.dims().first().copied().unwrap_or_default(),
+            video_tokens: if inputs.shown.is_empty() { 0 } else { inputs.video_tokens(cfg) },
+        }
+    }
+}
+
+/// Matrix entries of one decoder layer.
+fn decoder_layer(cfg: &VideoLlmConfig) -> usize {
+    let llm = &cfg.llm;
+    let (d, heads) = (llm.hidden_size, llm.num_attention_heads + llm.num_key_value_heads);
+    2 * d * heads * llm.head_dim() + 3 * d * llm.intermediate_size
+}
+
+/// Floating-point operations of a row, forward and backward, a multiplication and an addition counted apart; layers that
+/// run again are counted once. Connectors are left out.
+pub(crate) fn flops(row: RowSize, cfg: &VideoLlmConfig, learning: Learning) -> f64 {
+    let (llm, vision) = (&cfg.llm, &cfg.vision.siglip);
+    // Once forward, once back to what comes before, once to the weights.
+    let times =
+        |before: bool, weights: bool| 1.0 + f64::from(u8::from(before)) + f64::from(u8::from(weights));
+    let back = learning.before || learning.language || learning.lora;
+    let s = row.positions as f64;
+    let attention = 4.0 * s * s / 2.0 * (llm.num_attention_heads * llm.head_dim()) as f64;
+    let layer = 2.0 * decoder_layer(cfg) as f64 * s * times(back, learning.language)
+        + attention * if back { 3.0 } else { 1.0 };
+    let head = 2.0 * (llm.vocab_size * llm.hidden_size * row.supervised) as f64 * times(back, learning.head);
+    let patches = (vision.image_size / vision.patch_size).pow(2) as f64;
+    let dv = vision.hidden_size as f64;
+    let matrices = 4.0 * dv * dv + 2.0 * dv * vision.intermediate_size as f64;
+    let tower = row.frames as f64
+        * patches
+        * vision.num_hidden_layers as f64
+        * (2.0 * matrices + 4.0 * patches * dv)
+        * if learning.vision { 3.0 } else { 1.0 };
+    layer * llm.num_hidden_layers as f64 + head + tower
+}
+
+/// Numbers that a pass over `rows` keeps until its backward is through, and those that a layer needs besides while it runs.
+/// The rows are padded to the longest. Derived from what the layers compute on the CPU: every result that the backward reads.
+pub(crate) fn kept(rows: &[RowSize], cfg: &VideoLlmConfig, learning: Learning, recompute: bool) -> usize {
+    let (llm, vision) = (&cfg.llm, &cfg.vision.siglip);
+    let longest = rows.iter().map(|row| row.positions).max().unwrap_or_default();
+    let (s, d) = (rows.len() * longest, llm.hidden_size);
+    let wide = (llm.num_attention_heads + llm.num_key_value_heads) * llm.head_dim();
+    // Two norms, two products, two sums; queries, keys, values, attention; gate, up and their product.
+    let layer = 6 * d + 2 * wide + 3 * llm.intermediate_size;
+    // A low-rank update adds the product with B, that scaled, and a sum, of every projection.
+    let updates = 3 * (2 * d + wide + llm.num_key_value_heads * llm.head_dim() + 2 * llm.intermediate_size);
+    let layer = s * (layer + if learning.lora { updates } else { 0 });
+    let layers = llm.num_hidden_layers;
+    let back = learning.before || learning.language || learning.lora;
+    let language = match (back, recompute) {
+        (false, _) => layer,
+        // All of all layers, and the gradients of one on the way back.
+        (true, false) => layers * layer + s * (3 * llm.intermediate_size + 4 * d),
+        // Of each layer what goes in, twice; all of one; and its gradients on the way back.
+        (true, true) => 2 * layers * s * d + 2 * layer,
+    };
+    // Embeddings of the text, the spliced rows, the last norm, and what the loss picks out with its gradient.
+    let supervised: usize = rows.iter().map(|row| row.supervised).sum();
+    let ends = 3 * s * d + 2 * supervised * d;
+    let scores = (1usize << 20).max(64 * llm.vocab_size).min(supervised * llm.vocab_size);
+
+    let frames: usize = rows.iter().map(|row| row.frames).sum();
+    let patches = (vision.image_size / vision.patch_size).pow(2);
+    let (n, dv) = (frames * patches, vision.hidden_size);
+    let layer = n * (10 * dv + 2 * vision.intermediate_size);
+    let tower = match (learning.vision, recompute) {
+        (false, _) => layer / 2,
+        (true, false) => vision.num_hidden_layers * layer,
+        (true, true) => 2 * vision.num_hidden_layers * n * dv + 2 * layer,
+    };
+    let pixels = frames * 3 * vision.image_size * vision.image_size;
+    let connector = 2 * n * dv + 3 * rows.iter().map(|row| row.video_tokens).sum::<usize>() * d;
+    language + ends + scores + tower + pixels + connector
+}
