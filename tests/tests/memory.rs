@@ -101,7 +101,7 @@ fn a_run_uses_the_memory_that_was_planned() {
     lora.parts = PartsConfig { language: Some(1.0), connector: Some(1.0), ..PartsConfig::default() };
     let modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
     let modules = modules.map(str::to_owned).to_vec();
-    lora.lora = Some(LoraConfig { rank: 8, alpha: 16.0, modules, base: None });
+    lora.lora = Some(LoraConfig { rank: 8, alpha: 16.0, modules, dropout: 0.0, base: None });
     for (name, config) in [("plain", plain("plain")), ("again", again), ("lora", lora)] {
         let plan = Plan::of(&config, 1).unwrap();
         let (planned, used) = (plan.ranks[0].total() as f64, growth(&lab, &config) as f64);

@@ -230,6 +230,7 @@ fn shared_layers_learn_low_rank_updates_and_ranks_without_a_sample_keep_up() {
             rank: 4,
             alpha: 8.0,
             modules: vec!["q_proj".into(), "down_proj".into()],
+            dropout: 0.0,
             base: None,
         });
         finish_on(size, &config, false);

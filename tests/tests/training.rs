@@ -153,6 +153,7 @@ fn low_rank_updates_learn_while_the_weights_under_them_stay() {
         rank: 4,
         alpha: 8.0,
         modules: vec!["q_proj".into(), "down_proj".into()],
+        dropout: 0.0,
         base: None,
     });
     config.parts = PartsConfig { language: Some(1.0), embedding: Some(0.5), ..PartsConfig::default() };
@@ -162,6 +163,25 @@ fn low_rank_updates_learn_while_the_weights_under_them_stay() {
     let load = |weights: &Weights, name: &str| {
         weights.load(name, DType::F32, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
+    let bytes = |run: &str| std::fs::read(lab.path(run).join("final/model.safetensors")).unwrap();
+    for (run, recompute, stop_after) in
+        [("drop", false, 99), ("drop-again", true, 99), ("drop-broken", false, 1)]
+    {
+        let mut config = config.clone();
+        config.output = lab.path(run);
+        config.steps.recompute = recompute;
+        if let Some(lora) = &mut config.lora {
+            lora.dropout = 0.3;
+        }
+        train(config.clone(), false, stop_after).unwrap();
+        if stop_after < 99 {
+            train(config, true, 99).unwrap();
+        }
+    }
+    assert_ne!(bytes("lora"), bytes("drop"), "dropout changes what is learnt");
+    assert_eq!(bytes("drop"), bytes("drop-broken"), "and a resumed run drops the same");
+    let near = losses_of(&lab.path("drop")).into_iter().zip(losses_of(&lab.path("drop-again")));
+    near.for_each(|(one, again)| assert!((one - again).abs() < 1e-4 * one, "{one} beside {again}"));
     for name in after.names() {
         if name.ends_with("lora_B.weight") {
             assert!(load(&after, name).iter().any(|value| *value != 0.0), "{name} has not learnt");
@@ -198,6 +218,7 @@ fn low_rank_updates_learn_over_quantised_layers() {
             rank: 4,
             alpha: 8.0,
             modules: vec!["q_proj".into(), "down_proj".into()],
+            dropout: 0.0,
             base,
         });
         config.parts = PartsConfig { language: Some(1.0), connector: Some(0.1), ..PartsConfig::default() };

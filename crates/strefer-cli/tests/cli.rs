@@ -193,8 +193,14 @@ fn published_training_data_becomes_samples_and_bad_records_are_named() {
     let samples = strefer_core::mixture::SampleFile::open(desk.path("samples.jsonl"), None).unwrap();
     assert_eq!((samples.len(), samples.get(0).unwrap().id.as_str()), (1, "good"));
     assert!(complaint(&import("none.json", &[])).contains("none.json"));
-    let packed = strefer_core::mixture::SampleFile::open(desk.path("samples.jsonl.zst"), None).unwrap_err();
-    assert!(packed.to_string().contains("unpack"), "{packed}");
+    let into_packed =
+        ["import", "videorefer", "few.json", "--max-refused", "0.5", "--out", "packed.jsonl.zst"];
+    stdout(&desk.run(&into_packed));
+    let packed = strefer_core::mixture::SampleFile::open(desk.path("packed.jsonl.zst"), None).unwrap();
+    assert_eq!((packed.len(), packed.get(0).unwrap()), (1, samples.get(0).unwrap()));
+    desk.write("odd.jsonl.zst", "{}");
+    let odd = strefer_core::mixture::SampleFile::open(desk.path("odd.jsonl.zst"), None).unwrap_err();
+    assert!(odd.to_string().contains("odd.jsonl.zst"), "{odd}");
     desk.write("cut.json", "[{\"id\": ");
     assert!(complaint(&import("cut.json", &[])).contains("cut.json"));
 }

@@ -1,7 +1,7 @@
 //! Which sample is seen when: a pure function of the sources' lengths, the seed and the position.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,7 @@ impl Augment {
 pub struct SourceConfig {
     /// Its name in logs.
     pub name: String,
-    /// JSON Lines of samples.
+    /// JSON Lines of samples, plain or zstd (`.jsonl.zst`).
     pub path: PathBuf,
     /// The folder that media paths are relative to; the file's own folder when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -196,18 +196,12 @@ pub struct SampleFile {
 }
 
 impl SampleFile {
-    /// Finds the lines of a plain `.jsonl` file, at most `cap` of them.
+    /// Finds the lines of a `.jsonl` file, at most `cap` of them. One packed with zstd (`.jsonl.zst`) is unpacked first, into a file
+    /// without a name among the system's temporary ones (`TMPDIR`): samples are read in any order.
     pub fn open(path: impl AsRef<Path>, cap: Option<usize>) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        if is_zstd(&path) {
-            let problem = format!(
-                "{}: samples are read in any order, and a packed file in one only: unpack it",
-                path.display()
-            );
-            return Err(Error::Mixture(problem));
-        }
         let io = |source| Error::Io { path: path.clone(), source };
-        let file = File::open(&path).map_err(io)?;
+        let file = if is_zstd(&path) { unpacked(&path)? } else { File::open(&path).map_err(io)? };
         let mut input = BufReader::with_capacity(1 << 20, &file);
         let (mut lines, mut at, mut buffer) = (Vec::new(), 0u64, Vec::new());
         for number in 1.. {
@@ -250,6 +244,16 @@ impl SampleFile {
             found,
         })
     }
+}
+
+/// The content of a file packed with zstd, in a file that goes away with the process.
+fn unpacked(path: &Path) -> Result<File> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let mut plain = tempfile::tempfile().map_err(io)?;
+    let packed = File::open(path).map_err(io)?;
+    zstd::stream::copy_decode(packed, &mut plain).map_err(io)?;
+    plain.rewind().map_err(io)?;
+    Ok(plain)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
+mod dropout;
 mod embedding;
 mod error;
 mod known;
@@ -28,6 +29,7 @@ mod storage;
 pub mod testing;
 pub mod weights;
 
+pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::{Error, Result};
 pub use linear::{Linear, LoraConfig, linear, linear_init, linear_no_bias};

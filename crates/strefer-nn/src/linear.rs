@@ -8,6 +8,7 @@ use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use serde::{Deserialize, Serialize};
 
+use crate::dropout::Dropout;
 use crate::ops::{self, QuantisedWeight};
 
 /// A low-rank update of a frozen weight (LoRA, arXiv 2106.09685).
@@ -37,6 +38,7 @@ struct Lora {
     /// `(o, rank)`, zeros at first, so that the layer starts as it was
     lora_b: Tensor,
     scale: f64,
+    dropout: Option<Dropout>,
 }
 
 /// Spread of fresh weights: the usual uniform one for layers read with [`linear`].
@@ -73,8 +75,15 @@ impl Linear {
         let (output, input) = self.weight.dims2()?;
         let lora_a = vb.get_with_hints((cfg.rank, input), "lora_A.weight", fresh_weight(input))?;
         let lora_b = vb.get_with_hints((output, cfg.rank), "lora_B.weight", Init::Const(0.))?;
-        self.lora = Some(Lora { lora_a, lora_b, scale: cfg.alpha / cfg.rank.max(1) as f64 });
+        self.lora = Some(Lora { lora_a, lora_b, scale: cfg.alpha / cfg.rank.max(1) as f64, dropout: None });
         Ok(self)
+    }
+
+    /// What goes into the low-rank update, where there is one, is dropped by `dropout` from now on.
+    pub fn set_dropout(&mut self, dropout: Dropout) {
+        if let Some(lora) = &mut self.lora {
+            lora.dropout = Some(dropout);
+        }
     }
 
     /// Takes a quantised weight in the place of the plain one. It does not learn; gradients go through it.
@@ -132,7 +141,8 @@ impl Module for Linear {
         match &self.lora {
             None => Ok(ys),
             Some(lora) => {
-                let low = ops::linear(xs, &lora.lora_a, None)?;
+                let dropped = lora.dropout.as_ref().map(|dropout| dropout.forward(xs)).transpose()?;
+                let low = ops::linear(dropped.as_ref().unwrap_or(xs), &lora.lora_a, None)?;
                 ys + (ops::linear(&low, &lora.lora_b, None)? * lora.scale)?
             }
         }

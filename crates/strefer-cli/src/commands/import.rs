@@ -13,7 +13,7 @@ use strefer_core::{Sample, jsonl};
 
 use crate::progress::bar;
 
-/// Write records of a published format as samples
+/// Write records of a published format as samples, which training reads
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// The format of the records
@@ -21,7 +21,7 @@ pub struct ImportArgs {
     format: Format,
     /// A JSON array or JSON Lines, plain or zstd (.zst)
     file: PathBuf,
-    /// The file of samples to write, plain or zstd (.zst); training reads plain ones
+    /// The file of samples to write, plain or zstd (.zst)
     #[arg(long)]
     out: PathBuf,
     /// The share of records that may be refused; with more of them nothing is written

@@ -3,7 +3,7 @@
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use strefer_nn::ops::{AttentionMask, Rotary};
-use strefer_nn::{Recompute, RmsNorm};
+use strefer_nn::{Dropout, Linear, Recompute, RmsNorm};
 
 use super::attention::Attention;
 use super::embedding::TokenEmbedding;
@@ -125,17 +125,32 @@ impl Decoder {
     pub fn quantise_layers(&mut self, file: &Gguf) -> crate::Result<()> {
         file.check(&self.cfg)?;
         let layers = self.layers.len();
-        for (at, layer) in self.layers.iter_mut().enumerate() {
-            let attention = layer.self_attn.projections_mut().into_iter().map(|named| ("self_attn", named));
-            let mlp = layer.mlp.projections_mut().into_iter().map(|named| ("mlp", named));
-            for (part, (name, projection)) in attention.chain(mlp) {
-                let name = format!("model.layers.{at}.{part}.{name}.weight");
-                if file.has_matrix(&name) {
-                    projection.quantise(file.tensor(&name, self.placement.of_layer(at, layers))?)?;
-                }
+        let placement = self.placement.clone();
+        for (at, name, projection) in self.projections_mut() {
+            let name = format!("{name}.weight");
+            if file.has_matrix(&name) {
+                projection.quantise(file.tensor(&name, placement.of_layer(at, layers))?)?;
             }
         }
         Ok(())
+    }
+
+    /// What goes into low-rank updates is dropped by `dropout` from now on, each place for itself.
+    pub fn set_dropout(&mut self, dropout: &Dropout) {
+        for (_, name, projection) in self.projections_mut() {
+            projection.set_dropout(dropout.at(name));
+        }
+    }
+
+    /// All projections of the layers: layer, path, projection.
+    fn projections_mut(&mut self) -> impl Iterator<Item = (usize, String, &mut Linear)> {
+        self.layers.iter_mut().enumerate().flat_map(|(at, layer)| {
+            let attention = layer.self_attn.projections_mut().into_iter().map(|named| ("self_attn", named));
+            let mlp = layer.mlp.projections_mut().into_iter().map(|named| ("mlp", named));
+            attention.chain(mlp).map(move |(part, (name, projection))| {
+                (at, format!("model.layers.{at}.{part}.{name}"), projection)
+            })
+        })
     }
 
     /// Where the embeddings lie.

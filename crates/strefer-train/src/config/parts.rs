@@ -127,6 +127,10 @@ pub struct LoraConfig {
     /// Which projections get one; all when absent.
     #[serde(default = "all_modules")]
     pub modules: Vec<String>,
+    /// Probability with which a number that goes into an update is left out of it, while learning. Which ones hangs on how a step
+    /// is split into passes and over ranks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
     /// A GGUF file of the language model (`strefer convert --gguf`): its layers run from there, quantised, and only the
     /// updates learn (QLoRA, arXiv 2305.14314).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,6 +140,10 @@ pub struct LoraConfig {
 /// Projections of both decoders: Qwen2's, and Phi-3's, which take several together.
 const MODULES: [&str; 9] =
     ["q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "gate_up_proj", "down_proj"];
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
 
 fn all_modules() -> Vec<String> {
     MODULES.map(str::to_owned).to_vec()
@@ -154,6 +162,9 @@ impl LoraConfig {
         }
         if self.modules.is_empty() || self.rank == 0 {
             return Some("lora: rank and modules must not be empty".to_owned());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Some(format!("lora.dropout is {}, not at least 0 and less than 1", self.dropout));
         }
         let odd = !(self.alpha.is_finite() && self.alpha > 0.0);
         odd.then(|| format!("lora.alpha is {}, not positive", self.alpha))

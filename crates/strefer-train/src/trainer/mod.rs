@@ -16,7 +16,7 @@ use strefer_eval::quiz::{self, Look};
 use strefer_llm::Tokenizer;
 use strefer_model::{Checkpoint, Origin, Processor, ProcessorOptions, VideoLlm, VideoLlmConfig};
 use strefer_nn::optim::AdamW;
-use strefer_nn::{LayerWatch, ParamStore, Recompute, Weights};
+use strefer_nn::{Dropout, LayerWatch, ParamStore, Recompute, Weights};
 
 pub(crate) use self::setup::LAYERS;
 use self::setup::{Built, build, claim_output, groups, open_quiz};
@@ -69,6 +69,7 @@ pub struct Trainer {
     everywhere: BTreeMap<String, Var>,
     layers: Option<Arc<Layers>>,
     model: VideoLlm,
+    dropout: Dropout,
     recompute: Option<Recompute>,
     learning: Learning,
     optimizer: AdamW,
@@ -132,7 +133,7 @@ impl Trainer {
         let passes = config.steps.passes(ranks.size())?;
         let mut checkpoint = Checkpoint::open(latest.unwrap_or(&config.init))?;
         let mut owners = Owners::new(config.steps.shard, &ranks);
-        let Built { store, mut model, kept } = build(&config, &mut checkpoint, device, &mut owners)?;
+        let Built { store, mut model, dropout, kept } = build(&config, &mut checkpoint, device, &mut owners)?;
         let vars = store.vars();
         let fully = config.steps.shard == Sharding::Full && owners.are_several();
         let layers = fully
@@ -173,6 +174,7 @@ impl Trainer {
             everywhere,
             layers,
             model,
+            dropout,
             recompute,
             learning,
             optimizer,

@@ -11,7 +11,7 @@ use strefer_core::mixture::SampleFile;
 use strefer_llm::gguf::Gguf;
 use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, VisualPrompt, prefix};
 use strefer_nn::optim::Group;
-use strefer_nn::{ParamStore, Weights};
+use strefer_nn::{Dropout, ParamStore, Weights};
 
 use crate::config::{EvalConfig, LoraConfig, Part, Sharding, TrainConfig};
 use crate::error::{Error, Result, io};
@@ -48,6 +48,8 @@ pub(super) fn claim_output(config: &TrainConfig, resume: bool) -> Result<bool> {
 pub(super) struct Built {
     pub store: ParamStore,
     pub model: VideoLlm,
+    /// What its low-rank updates drop.
+    pub dropout: Dropout,
     /// Weights that the model has in quantised form instead: they are written as they were read.
     pub kept: Weights,
 }
@@ -104,7 +106,9 @@ pub(super) fn build(
     if let Some(file) = &base {
         model.language_model_mut().quantise_layers(file)?;
     }
-    Ok(Built { store: store.without_weights(), model, kept })
+    let dropout = Dropout::new(config.lora.as_ref().map_or(0.0, |lora| lora.dropout));
+    model.language_model_mut().set_dropout(&dropout);
+    Ok(Built { dropout, store: store.without_weights(), model, kept })
 }
 
 /// Matrices are decayed, vectors (biases, norms) where it is asked for; every part has its own rate.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::DType;
+use strefer_core::Rng;
 use strefer_llm::Loss;
 use strefer_model::Inputs;
 use strefer_nn::optim::Gradients;
@@ -23,9 +24,10 @@ impl Trainer {
         let begun = Instant::now();
         let step = self.progress.step;
         let own = self.own_passes(reader);
+        self.dropout.begin(None);
         // While ranks share layers, one that fails cannot tell the others: it ends, and they are ended.
         let own = if self.layers.is_some() { Ok(own?) } else { own };
-        let Pile { mut gradients, of_layers, skipped, ids, counts, shares, wait_seconds } =
+        let Pile { mut gradients, of_layers, skipped, ids, counts, shares, wait_seconds, groups: _ } =
             self.ranks.together(&format!("step {step}: passes"), own)?;
         let Counts { loss, supervised, tokens, samples, seen, flops } = counts.summed(&self.ranks, step)?;
         let skipped = match seen > samples {
@@ -137,6 +139,9 @@ impl Trainer {
         if inputs.is_empty() {
             inputs.push(Inputs::of_one_token(&self.model_config)?);
         }
+        let draws = Rng::new(self.config.seed, "dropout").at(self.progress.step as u64);
+        self.dropout.begin(Some(draws.at(self.ranks.rank() as u64).at(pile.groups)));
+        pile.groups += 1;
         let spliced = self.model.splice(&inputs)?;
         pile.counts.tokens += spliced.embeds.dim(0)? * spliced.embeds.dim(1)?;
         let hidden = self.model.forward(&spliced)?;
@@ -172,6 +177,8 @@ struct Pile {
     ids: Vec<String>,
     counts: Counts,
     shares: Shares,
+    /// Groups that went through the model.
+    groups: u64,
     wait_seconds: f64,
 }
 
