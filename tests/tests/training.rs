@@ -139,6 +139,8 @@ fn the_loss_of_a_step_is_that_of_its_sources_and_the_best_checkpoint_is_kept() {
         }
     }
     assert_eq!(sources, 2);
+    let page = std::fs::read_to_string(lab.path("run/report.html")).unwrap();
+    assert!(page.contains("loss by source") && page.contains("questions") && page.contains("accuracy"));
     let kept = std::fs::read_link(lab.path("run/best")).unwrap();
     assert_eq!(kept, PathBuf::from(format!("checkpoints/step-{:08}", best.0)));
     assert!(lab.path("run/best/model.safetensors").exists());
@@ -278,6 +280,16 @@ fn a_run_is_not_started_over_another_one() {
     other.seed += 1;
     let error = train(other, true, 99).unwrap_err();
     assert!(matches!(&*error, Error::ConfigChanged { field, .. } if field == "seed"), "{error}");
+}
+
+#[test]
+fn a_video_that_takes_too_long_is_skipped_and_named() {
+    let lab = Lab::new(3);
+    let mut config = lab.config("slow", 1);
+    config.data.deadline_s = 1e-9;
+    config.data.max_skipped = 1.0;
+    let error = train(config, false, 99).unwrap_err();
+    assert!(error.to_string().contains("not done after"), "{error}");
 }
 
 #[test]

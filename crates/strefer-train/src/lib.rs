@@ -26,6 +26,7 @@
 mod checkpoints;
 pub mod config;
 mod error;
+mod history;
 mod layers;
 mod log;
 mod plan;
@@ -39,6 +40,7 @@ mod trainer;
 
 pub use config::TrainConfig;
 pub use error::{Error, Result};
+pub use history::History;
 pub use log::{EvalReport, LogLine, Share, StepReport, read_log};
 pub use plan::{Plan, RankMemory, SampleStatistics};
 pub use reader::{Batch, Reader, Seen, Source};

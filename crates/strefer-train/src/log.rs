@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Part;
 use crate::error::{Result, io};
+use crate::history::History;
 use crate::tensorboard::EventWriter;
 
 /// One optimiser step.
@@ -118,30 +119,38 @@ impl LogLine {
     }
 }
 
-/// Writes both logs of a run.
+/// Writes both logs of a run, and a page of charts.
 #[derive(Debug)]
 pub struct RunLog {
     path: PathBuf,
     file: File,
     events: EventWriter,
+    history: History,
 }
 
 impl RunLog {
     /// Opens the logs of the run in `dir`; lines after `first_step` steps belong to work that is done again.
     pub fn open(dir: &Path, first_step: usize) -> Result<Self> {
         let path = dir.join("log.jsonl");
+        let mut history = History::default();
         if path.exists() {
             keep_until(&path, first_step)?;
+            history = History::read(&path)?;
         }
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))?;
-        Ok(Self { path, file, events: EventWriter::create(dir, first_step)? })
+        Ok(Self { path, file, events: EventWriter::create(dir, first_step)?, history })
     }
 
-    /// Adds a line.
+    /// Adds a line; evaluations and checkpoints renew the page.
     pub fn write(&mut self, line: &LogLine) -> Result<()> {
         let mut bytes = serde_json::to_vec(line).map_err(|error| io(&self.path)(error.into()))?;
         bytes.push(b'\n');
         self.file.write_all(&bytes).map_err(io(&self.path))?;
+        self.history.add(line);
+        if matches!(line, LogLine::Eval(_) | LogLine::Saved { .. }) {
+            let run = self.path.parent().unwrap_or(Path::new("."));
+            self.history.write(&run.join("report.html"), &run.display().to_string())?;
+        }
         match line {
             LogLine::Step(report) => {
                 self.events.scalar("train/loss", report.step, report.loss)?;

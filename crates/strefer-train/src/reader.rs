@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use strefer_core::mixture::{MixtureConfig, MixtureOrder, Place, SampleFile};
 use strefer_core::{Rng, Sample};
 use strefer_model::{FrameCache, Inputs, Processor, ProcessorOptions, Purpose};
+
+use strefer_video::Limits;
 
 use crate::config::{DataConfig, Passes};
 use crate::error::{Error, Result};
@@ -62,6 +65,7 @@ impl Source {
             let own_folder = || source.path.parent().map_or_else(PathBuf::new, PathBuf::from);
             processors.push(base.with_options(ProcessorOptions {
                 media_root: source.media_root.clone().unwrap_or_else(own_folder),
+                limits: Limits { deadline: Duration::from_secs_f64(data.deadline_s), ..Limits::default() },
                 cache: Arc::clone(&cache),
                 draw: data.draw,
                 labels: data.labels,

@@ -10,8 +10,8 @@ use strefer_core::jsonl::{Reader, read_records};
 use strefer_core::placeholder::{Piece, render};
 use strefer_core::{QuizFacts, Sample};
 use strefer_eval::quiz::{Answer, QuizTable};
-use strefer_eval::report::{Curve, Example, Report, Section, line_chart};
-use strefer_train::{LogLine, read_log};
+use strefer_eval::report::{Example, Report, Section};
+use strefer_train::History;
 use strefer_video::{Limits, VideoSource, draw};
 
 /// Make an HTML page of a training run and its evaluations
@@ -67,7 +67,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         Section::Heading("Training".to_owned()),
     ];
     let mut tables: Vec<(&str, QuizTable)> = Vec::new();
-    sections.extend(charts(&read_log(&args.run.join("log.jsonl"))?).into_iter().map(Section::Chart));
+    sections.extend(History::read(&args.run.join("log.jsonl"))?.charts().into_iter().map(Section::Chart));
     for (name, folder) in &args.evals {
         let path = Path::new(folder).join("table.json");
         let text =
@@ -84,32 +84,6 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     Report { title: "strefer: this object, at this moment".to_owned(), sections }.write(&args.out)?;
     println!("{}", args.out.display());
     Ok(())
-}
-
-/// Loss over steps, and accuracy by kind where the run was evaluated on the way.
-fn charts(log: &[LogLine]) -> Vec<String> {
-    let mut loss = Vec::new();
-    let mut kinds: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
-    for line in log {
-        match line {
-            LogLine::Step(report) => loss.push((report.step as f64, report.loss)),
-            LogLine::Eval(report) => {
-                for (kind, accuracy) in &report.accuracy {
-                    kinds.entry(kind).or_default().push((report.step as f64, 100.0 * accuracy));
-                }
-            }
-            LogLine::Skipped { .. } | LogLine::Saved { .. } => {}
-        }
-    }
-    let stride = loss.len().div_ceil(400).max(1);
-    let points = loss.chunks(stride).map(|part| {
-        let mean = |pick: fn(&(f64, f64)) -> f64| part.iter().map(pick).sum::<f64>() / part.len() as f64;
-        (mean(|point| point.0), mean(|point| point.1))
-    });
-    let loss = Curve { name: "training".to_owned(), points: points.collect() };
-    let kinds: Vec<Curve> =
-        kinds.into_iter().map(|(name, points)| Curve { name: name.to_owned(), points }).collect();
-    vec![line_chart("step", "loss", &[loss]), line_chart("step", "accuracy on unseen clips, %", &kinds)]
 }
 
 /// A few questions of every kind, with what each evaluation's model answered.

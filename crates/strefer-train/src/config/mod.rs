@@ -59,6 +59,9 @@ pub struct DataConfig {
     /// Megabytes of decoded frames that are kept.
     #[serde(default)]
     pub cache_mb: usize,
+    /// Seconds that opening a video, or decoding one sample's frames of it, may take; a sample that takes longer is skipped.
+    #[serde(default = "two_minutes")]
+    pub deadline_s: f64,
     /// The share of samples that may be skipped before the run stops.
     #[serde(default = "one_percent")]
     pub max_skipped: f64,
@@ -266,6 +269,10 @@ fn one() -> usize {
     1
 }
 
+fn two_minutes() -> f64 {
+    120.0
+}
+
 fn one_percent() -> f64 {
     0.01
 }
@@ -314,6 +321,9 @@ impl TrainConfig {
         }
         if dtype == Float::F16 {
             return Err("steps.dtype: gradients underflow in f16; take bf16".to_owned());
+        }
+        if !(self.data.deadline_s > 0.0 && self.data.deadline_s <= 86400.0) {
+            return Err("data.deadline_s is not between 0 and a day".to_owned());
         }
         if self.data.readers == 0 || self.data.readers > 64 {
             return Err("data.readers is not between 1 and 64".to_owned());
