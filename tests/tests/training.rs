@@ -10,7 +10,7 @@ use strefer_core::sample::{Region, RegionMode, TimeRef, Turn};
 use strefer_core::{Rng, Sample};
 use strefer_llm::gguf::Quantisation;
 use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, VideoLlm};
-use strefer_nn::optim::Gradients;
+use strefer_nn::optim::{Gradients, MomentType};
 use strefer_nn::{ParamStore, Recompute, Weights};
 use strefer_tests::Lab;
 use strefer_train::config::{EvalConfig, Float, LoraConfig, PartsConfig, SaveConfig};
@@ -280,6 +280,26 @@ fn a_run_is_not_started_over_another_one() {
     other.seed += 1;
     let error = train(other, true, 99).unwrap_err();
     assert!(matches!(&*error, Error::ConfigChanged { field, .. } if field == "seed"), "{error}");
+}
+
+#[test]
+fn moments_in_eight_bits_resume_like_others() {
+    let lab = Lab::new(3);
+    let config = |output: &str| {
+        let mut config = lab.config(output, 5);
+        config.optim.adamw.moments = MomentType::EightBit;
+        config
+    };
+    train(config("straight"), false, 99).unwrap();
+    train(config("broken"), false, 2).unwrap();
+    train(config("broken"), true, 99).unwrap();
+    assert_eq!(weights(&lab.path("straight")), weights(&lab.path("broken")));
+    let size = |run: &str| {
+        std::fs::metadata(lab.path(run).join("checkpoints/step-00000005/trainer/optimizer.safetensors"))
+    };
+    train(lab.config("wide", 5), false, 99).unwrap();
+    let (packed, wide) = (size("straight").unwrap().len(), size("wide").unwrap().len());
+    assert!(3 * packed < wide, "{packed} bytes beside {wide}");
 }
 
 #[test]

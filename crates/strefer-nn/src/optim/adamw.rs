@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Gradients;
+use super::moments::{CHUNK, Moment, MomentType};
 use crate::error::{Error, Result};
 use crate::ops::simd;
 
@@ -24,11 +25,24 @@ pub struct AdamWConfig {
     pub eps: f64,
     /// Decoupled weight decay of parameters that no group speaks for.
     pub weight_decay: f64,
+    /// How moments are kept.
+    #[serde(skip_serializing_if = "MomentType::is_usual")]
+    pub moments: MomentType,
+    /// Whether moments and masters of parameters elsewhere lie on the host, which then computes the update.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub offload: bool,
 }
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 }
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.01,
+            moments: MomentType::F32,
+            offload: false,
+        }
     }
 }
 
@@ -44,7 +58,7 @@ pub struct Group {
 
 /// Moments of one parameter, on the host where the update is one pass over slices, else as tensors.
 enum Moments {
-    Host { first: Vec<f32>, second: Vec<f32> },
+    Host { first: Moment, second: Moment, master: Option<Vec<f32>> },
     Device { first: Tensor, second: Tensor, master: Option<Tensor> },
 }
 
@@ -86,10 +100,16 @@ impl AdamW {
         let mut slots = BTreeMap::new();
         for (name, var) in vars {
             let group = groups.iter().find(|group| (group.matches)(name));
-            let host = var.dtype() == DType::F32 && var.device().is_cpu() && var.is_contiguous();
+            let direct = var.dtype() == DType::F32 && var.device().is_cpu() && var.is_contiguous();
             let count = var.elem_count();
-            let moments = if host {
-                Moments::Host { first: vec![0.0; count], second: vec![0.0; count] }
+            let packed = !cfg.moments.is_usual();
+            if packed && !var.device().is_cpu() && !cfg.offload {
+                bail!("{name}: moments in 8 bits are updated on the host: they need `offload` here");
+            }
+            let moments = if direct || packed || cfg.offload {
+                let moment = |signed| Moment::zeros(count, cfg.moments, signed);
+                let master = if direct { None } else { Some(on_host(var)?) };
+                Moments::Host { first: moment(true), second: moment(false), master }
             } else {
                 let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
                 let narrow = var.dtype() != DType::F32;
@@ -133,14 +153,26 @@ impl AdamW {
     }
 
     /// Moments and step counts by name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`, and `NAME.master` for
-    /// parameters narrower than f32.
+    /// parameters narrower than f32 or elsewhere. Moments in 8 bits are the names of values, with
+    /// `NAME.exp_avg_scale` and `NAME.exp_avg_sq_scale` of their blocks.
     pub fn state_dict(&self) -> candle_core::Result<BTreeMap<String, Tensor>> {
         let mut state = BTreeMap::new();
         for (name, slot) in &self.slots {
             let (first, second) = match &slot.moments {
-                Moments::Host { first, second } => {
-                    let tensor = |values: &[f32]| Tensor::from_slice(values, slot.var.shape(), &Device::Cpu);
-                    (tensor(first)?, tensor(second)?)
+                Moments::Host { first, second, master } => {
+                    if let Some(master) = master {
+                        let master = Tensor::from_slice(master, slot.var.shape(), &Device::Cpu)?;
+                        state.insert(format!("{name}.master"), master);
+                    }
+                    let mut tensor = |kind: &str, moment: &Moment| match moment {
+                        Moment::Wide(values) => Tensor::from_slice(values, slot.var.shape(), &Device::Cpu),
+                        Moment::Packed { codes, scales, .. } => {
+                            let scales = Tensor::from_slice(scales, scales.len(), &Device::Cpu)?;
+                            state.insert(format!("{name}.{kind}_scale"), scales);
+                            Tensor::from_slice(codes, slot.var.shape(), &Device::Cpu)
+                        }
+                    };
+                    (tensor("exp_avg", first)?, tensor("exp_avg_sq", second)?)
                 }
                 Moments::Device { first, second, master } => {
                     if let Some(master) = master {
@@ -178,15 +210,28 @@ impl AdamW {
                 }
                 Ok(tensor.to_dtype(dtype)?.to_device(&device)?.contiguous()?)
             };
-            let new_first = find("exp_avg", shape.dims(), DType::F32)?;
-            let new_second = find("exp_avg_sq", shape.dims(), DType::F32)?;
             slot.step = find("step", &[], DType::I64)?.to_scalar::<i64>()?.max(0) as u64;
             match &mut slot.moments {
-                Moments::Host { first, second } => {
-                    *first = new_first.flatten_all()?.to_vec1()?;
-                    *second = new_second.flatten_all()?.to_vec1()?;
+                Moments::Host { first, second, master } => {
+                    for (kind, moment) in [("exp_avg", first), ("exp_avg_sq", second)] {
+                        match moment {
+                            Moment::Wide(values) => {
+                                *values = find(kind, shape.dims(), DType::F32)?.flatten_all()?.to_vec1()?;
+                            }
+                            Moment::Packed { codes, scales, .. } => {
+                                let scale = format!("{kind}_scale");
+                                *scales = find(&scale, &[scales.len()], DType::F32)?.to_vec1()?;
+                                *codes = find(kind, shape.dims(), DType::U8)?.flatten_all()?.to_vec1()?;
+                            }
+                        }
+                    }
+                    if let Some(master) = master {
+                        *master = find("master", shape.dims(), DType::F32)?.flatten_all()?.to_vec1()?;
+                    }
                 }
                 Moments::Device { first, second, master } => {
+                    let new_first = find("exp_avg", shape.dims(), DType::F32)?;
+                    let new_second = find("exp_avg_sq", shape.dims(), DType::F32)?;
                     if let Some(master) = master {
                         *master = find("master", shape.dims(), DType::F32)?;
                     }
@@ -201,10 +246,19 @@ impl AdamW {
 impl Slot {
     fn update(&mut self, grad: &Tensor, update: Update) -> candle_core::Result<()> {
         match &mut self.moments {
-            Moments::Host { first, second } => {
+            Moments::Host { first, second, master } => {
                 let grad = grad.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
-                let pass = HostPass { update, moments: Mutex::new((first, second)) };
-                self.var.as_tensor().inplace_op2(&grad, &pass)
+                match master {
+                    None => {
+                        let pass = HostPass { update, moments: Mutex::new((first, second)) };
+                        self.var.as_tensor().inplace_op2(&grad, &pass)
+                    }
+                    Some(master) => {
+                        update.run(master, &grad.flatten_all()?.to_vec1::<f32>()?, first, second);
+                        let moved = Tensor::from_slice(master, self.var.shape(), &Device::Cpu)?;
+                        self.var.set(&moved.to_dtype(self.var.dtype())?.to_device(self.var.device())?)
+                    }
+                }
             }
             Moments::Device { first, second, master } => {
                 let grad = grad.to_dtype(DType::F32)?;
@@ -228,10 +282,15 @@ impl Slot {
     }
 }
 
+/// A parameter's values as f32 on the host.
+fn on_host(var: &Var) -> candle_core::Result<Vec<f32>> {
+    var.as_detached_tensor().to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+}
+
 /// One pass over parameter, gradient and both moments.
 struct HostPass<'a> {
     update: Update,
-    moments: Mutex<(&'a mut Vec<f32>, &'a mut Vec<f32>)>,
+    moments: Mutex<(&'a mut Moment, &'a mut Moment)>,
 }
 
 impl InplaceOp2 for HostPass<'_> {
@@ -246,7 +305,6 @@ impl InplaceOp2 for HostPass<'_> {
         grads: &CpuStorage,
         grads_layout: &Layout,
     ) -> candle_core::Result<()> {
-        const BLOCK: usize = 1 << 14;
         let (CpuStorage::F32(values), CpuStorage::F32(grads)) = (values, grads) else {
             bail!("adamw: not f32");
         };
@@ -257,22 +315,29 @@ impl InplaceOp2 for HostPass<'_> {
         };
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, second) = &mut *moments;
-        let update = self.update;
-        values[v0..v1]
-            .par_chunks_mut(BLOCK)
-            .zip(grads[g0..g1].par_chunks(BLOCK))
-            .zip(first.par_chunks_mut(BLOCK).zip(second.par_chunks_mut(BLOCK)))
-            .for_each(|((values, grads), (first, second))| {
-                simd::run(
-                    #[inline(always)]
-                    || update.apply(values, grads, first, second),
-                );
-            });
+        self.update.run(&mut values[v0..v1], &grads[g0..g1], first, second);
         Ok(())
     }
 }
 
 impl Update {
+    /// One pass over slices of a parameter, its gradient and its moments.
+    fn run(self, values: &mut [f32], grads: &[f32], first: &mut Moment, second: &mut Moment) {
+        let moments = first.chunks().into_par_iter().zip(second.chunks());
+        values.par_chunks_mut(CHUNK).zip(grads.par_chunks(CHUNK)).zip(moments).for_each(
+            |((values, grads), (first, second))| {
+                first.update(|first| {
+                    second.update(|second| {
+                        simd::run(
+                            #[inline(always)]
+                            || self.apply(values, grads, first, second),
+                        );
+                    });
+                });
+            },
+        );
+    }
+
     #[inline(always)]
     fn apply(self, values: &mut [f32], grads: &[f32], first: &mut [f32], second: &mut [f32]) {
         for (((value, &grad), first), second) in values.iter_mut().zip(grads).zip(first).zip(second) {

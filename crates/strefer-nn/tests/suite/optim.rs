@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};
-use strefer_nn::optim::{AdamW, AdamWConfig, Gradients, Group};
+use strefer_nn::optim::{AdamW, AdamWConfig, Gradients, Group, MomentType};
 use strefer_nn::testing::{assert_close, max_abs_diff, randn, values};
 
 fn vars(dtype: DType) -> BTreeMap<String, Var> {
@@ -22,7 +22,14 @@ fn groups() -> Vec<Group> {
     vec![Group { matches: Box::new(|name| name.ends_with("bias")), lr_scale: 0.5, weight_decay: 0.0 }]
 }
 
-const CFG: AdamWConfig = AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.1 };
+const CFG: AdamWConfig = AdamWConfig {
+    beta1: 0.9,
+    beta2: 0.98,
+    eps: 1e-8,
+    weight_decay: 0.1,
+    moments: MomentType::F32,
+    offload: false,
+};
 
 /// The published update, in double precision.
 fn by_formula(start: &Tensor, grads: &[Tensor], lr: f64, decay: f64) -> Vec<f64> {
@@ -64,15 +71,78 @@ fn the_tensor_path_equals_the_slice_path_and_keeps_f32_masters() {
         var.set(&narrow[name].to_dtype(DType::F32).unwrap()).unwrap();
     }
     let mut host = AdamW::new(&wide, CFG, &[]).unwrap();
+    let offloaded = vars(DType::BF16);
     let mut other = AdamW::new(&narrow, CFG, &[]).unwrap();
+    let mut away = AdamW::new(&offloaded, AdamWConfig { offload: true, ..CFG }, &[]).unwrap();
     for step in 0..20 {
         host.step(&grads(step), 1e-4).unwrap();
         other.step(&grads(step), 1e-4).unwrap();
+        away.step(&grads(step), 1e-4).unwrap();
     }
-    let state = other.state_dict().unwrap();
+    let (state, away) = (other.state_dict().unwrap(), away.state_dict().unwrap());
     for (name, var) in &wide {
         assert_close(&state[&format!("{name}.master")], var, 1e-6);
+        assert_eq!(max_abs_diff(&away[&format!("{name}.master")], var), 0.0);
         assert_eq!(narrow[name].dtype(), DType::BF16);
+        assert_eq!(values(&offloaded[name]), values(&var.to_dtype(DType::BF16).unwrap()));
+    }
+}
+
+#[test]
+fn moments_in_eight_bits_learn_nearly_the_same_and_continue_with_the_same_bits() {
+    let start = || BTreeMap::from([("w".to_owned(), Var::from_tensor(&randn(1, &[90, 100])).unwrap())]);
+    // Towards zero, with noise of its own size.
+    let grad = |vars: &BTreeMap<String, Var>, step: u64| {
+        let mut grads = Gradients::default();
+        let noise = (randn(step, &[90, 100]) * 0.3).unwrap();
+        grads.insert("w", (vars["w"].as_tensor() + noise).unwrap());
+        grads
+    };
+    let size = |vars: &BTreeMap<String, Var>| {
+        vars["w"].sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap()
+    };
+    for dtype in [DType::F32, DType::BF16] {
+        let eight = AdamWConfig { moments: MomentType::EightBit, weight_decay: 0.0, ..CFG };
+        let cast = |vars: BTreeMap<String, Var>| -> BTreeMap<String, Var> {
+            vars.into_iter()
+                .map(|(n, v)| (n, Var::from_tensor(&v.to_dtype(dtype).unwrap()).unwrap()))
+                .collect()
+        };
+        let (wide, packed, stopped) = (start(), cast(start()), cast(start()));
+        let run = |vars: &BTreeMap<String, Var>, adam: &mut AdamW, steps: std::ops::Range<u64>| {
+            for step in steps {
+                let wide: BTreeMap<String, Var> = vars
+                    .iter()
+                    .map(|(n, v)| (n.clone(), Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap()))
+                    .collect();
+                adam.step(&grad(&wide, step), 0.02).unwrap();
+            }
+        };
+        let cfg = AdamWConfig { weight_decay: 0.0, ..CFG };
+        run(&wide, &mut AdamW::new(&wide, cfg, &[]).unwrap(), 0..100);
+        let mut adam = AdamW::new(&packed, eight, &[]).unwrap();
+        run(&packed, &mut adam, 0..100);
+        let packed_f32 = BTreeMap::from([(
+            "w".to_owned(),
+            Var::from_tensor(&packed["w"].to_dtype(DType::F32).unwrap()).unwrap(),
+        )]);
+        let (before, exact, found) = (size(&start()), size(&wide), size(&packed_f32));
+        assert!(
+            exact < 0.05 * before && found < 1.2 * exact + 1e-3,
+            "{dtype:?}: {before} to {exact}, {found} in 8 bits"
+        );
+
+        let mut first = AdamW::new(&stopped, eight, &[]).unwrap();
+        run(&stopped, &mut first, 0..40);
+        let mut second = AdamW::new(&stopped, eight, &[]).unwrap();
+        let state = first.state_dict().unwrap();
+        assert_eq!(state["w.exp_avg"].dtype(), DType::U8);
+        second.load_state_dict(&state).unwrap();
+        run(&stopped, &mut second, 40..100);
+        assert_eq!(
+            values(&packed["w"].to_dtype(DType::F32).unwrap()),
+            values(&stopped["w"].to_dtype(DType::F32).unwrap())
+        );
     }
 }
 

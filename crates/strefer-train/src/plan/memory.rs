@@ -126,9 +126,10 @@ impl RankMemory {
                 *found.gradients.entry(*part).or_default() += sets * width * count;
             }
             if own {
-                found.optimizer += count * if width == 4 { 8 } else { 12 };
+                found.optimizer += states(config, *count);
             }
-            found.snapshot += if first { width * count } else { 0 } + if own { 8 * count } else { 0 };
+            found.snapshot += if first { width * count } else { 0 };
+            found.snapshot += if own { 2 * config.optim.adamw.moments.bytes(*count) } else { 0 };
         }
         if full && first {
             let frozen = parameters.iter().filter(|parameter| parameter.in_layer && !parameter.learns);
@@ -146,6 +147,12 @@ impl RankMemory {
 /// With what lies between allocations: about a twentieth, measured on CPUs.
 fn with_gaps(bytes: usize) -> usize {
     bytes + bytes / 20
+}
+
+/// Bytes of the optimiser's state of a parameter with so many numbers: moments, and a master where it is narrower.
+pub(super) fn states(config: &TrainConfig, count: usize) -> usize {
+    let master = if config.steps.dtype == Float::F32 { 0 } else { 4 * count };
+    2 * config.optim.adamw.moments.bytes(count) + master
 }
 
 /// Who keeps what, as the run shares it.

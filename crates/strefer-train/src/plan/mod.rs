@@ -16,7 +16,7 @@ use crate::reader::{AHEAD, Cursor, Source};
 use crate::trainer::by_length;
 
 pub use memory::RankMemory;
-use memory::{Parameter, parameters, spread};
+use memory::{Parameter, parameters, spread, states};
 pub(crate) use work::{Learning, RowSize, flops};
 
 /// Samples that are looked at, spread over the run.
@@ -110,7 +110,8 @@ impl Plan {
         };
         let (learn, all) = (count(true), count(false));
         let own = if config.steps.dtype == Float::F32 { 4 } else { 2 };
-        let state = learn * if own == 4 { 8 } else { 12 };
+        let learning_parameters = parameters.iter().filter(|parameter| parameter.learns);
+        let state: usize = learning_parameters.map(|parameter| states(config, parameter.count)).sum();
         let kept = config.save.keep + 1 + usize::from(config.save.best.is_some());
         let last = if config.save.final_dtype == Float::F32 { 4 } else { 2 };
         let per_row =
