@@ -1,4 +1,4 @@
-//! Models that look at pixels. So far: the SigLIP vision tower.
+//! Models that look at pixels: the SigLIP vision tower, and SAM 2.1, which finds the masks of what prompts point at.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -14,4 +14,9 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
+mod error;
+mod layers;
+pub mod sam2;
 pub mod siglip;
+
+pub use error::{Error, Result};

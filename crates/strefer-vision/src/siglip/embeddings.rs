@@ -6,6 +6,7 @@ use candle_nn::init::Init;
 use strefer_nn::{Embedding, ops};
 
 use super::SiglipConfig;
+use crate::layers::{Filter, dense_weights};
 
 /// Cuts images into patches, maps each to a vector and adds its position.
 #[derive(Debug, Clone)]
@@ -67,7 +68,8 @@ impl VisionEmbeddings {
         if (rows, columns) == (self.grid, self.grid) {
             return Ok(table.clone());
         }
-        let (down, across) = (cubic_weights(self.grid, rows), cubic_weights(self.grid, columns));
+        let weights = |to: usize| dense_weights(self.grid, to, Filter::Cubic);
+        let (down, across) = (weights(rows), weights(columns));
         let mut weights = Vec::with_capacity(rows * columns * self.grid * self.grid);
         for row in &down {
             for column in &across {
@@ -77,41 +79,5 @@ impl VisionEmbeddings {
         let shape = (rows * columns, self.grid * self.grid);
         let weights = Tensor::from_vec(weights, shape, table.device())?.to_dtype(table.dtype())?;
         weights.matmul(table)
-    }
-}
-
-/// For each of `to` samples, the weights of the `from` samples it is interpolated from: cubic convolution with
-/// a = -0.75, pixel centres aligned, edges repeated, no smoothing when shrinking.
-fn cubic_weights(from: usize, to: usize) -> Vec<Vec<f32>> {
-    const A: f32 = -0.75;
-    let near = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
-    let far = |x: f32| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
-    let scale = from as f32 / to as f32;
-    let sample = |at: usize| {
-        let place = (at as f32 + 0.5) * scale - 0.5;
-        let base = place.floor();
-        let t = place - base;
-        let mut weights = vec![0.0; from];
-        for (tap, weight) in [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)].into_iter().enumerate() {
-            let source = (base as i64 - 1 + tap as i64).clamp(0, from as i64 - 1) as usize;
-            weights[source] += weight;
-        }
-        weights
-    };
-    (0..to).map(sample).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resizing_to_the_same_size_changes_nothing_and_weights_sum_to_one() {
-        for (at, weights) in cubic_weights(5, 5).into_iter().enumerate() {
-            assert!(weights.iter().enumerate().all(|(i, w)| (w - f32::from(i == at)).abs() < 1e-6));
-        }
-        for weights in cubic_weights(5, 12).into_iter().chain(cubic_weights(9, 4)) {
-            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        }
     }
 }

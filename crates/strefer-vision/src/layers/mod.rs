@@ -1,0 +1,16 @@
+//! What several vision models are built from. Maps have their channels last, `(b, h, w, c)`, so that a 1×1 convolution is
+//! a linear layer and a channel-wise norm is a layer norm.
+
+mod attention;
+mod conv;
+mod mlp;
+mod resize;
+mod sine;
+mod window;
+
+pub(crate) use attention::{CrossAttention, attend};
+pub(crate) use conv::{Conv2d, PatchConv, UpConv, pointwise};
+pub(crate) use mlp::Mlp;
+pub(crate) use resize::{Filter, dense_weights, resize};
+pub(crate) use sine::sine_grid;
+pub(crate) use window::Windows;
