@@ -1,4 +1,5 @@
-//! Models that look at pixels: the SigLIP vision tower, and SAM 2.1, which finds the masks of what prompts point at.
+//! Models that look at pixels: the SigLIP vision tower, SAM 2.1, which finds the masks of what prompts point
+//! at, and Grounding DINO, which finds the boxes of what phrases name.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -15,6 +16,7 @@
 //! ```
 
 mod error;
+pub mod grounding_dino;
 mod layers;
 pub mod sam2;
 pub mod siglip;

@@ -36,6 +36,28 @@ pub(crate) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads) -> Result
     Tensor::cat(&(0..b).map(rows).collect::<Result<Vec<_>>>()?, 0)
 }
 
+/// Attention with something added to the scores; the whole matrix of scores exists.
+///
+/// # Shapes
+/// - `q`: `(b, s, nh*hd)`, `k`, `v`: `(b, t, nh*hd)` → `(b, s, nh*hd)`
+/// - `add` gets and gives scores, `(b, nh, s, t)`
+pub(crate) fn attend_with(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: Heads,
+    add: impl FnOnce(Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let (b, s, d) = q.dims3()?;
+    let split = |xs: &Tensor| -> Result<Tensor> {
+        let (b, n, width) = xs.dims3()?;
+        xs.reshape((b, n, heads.query, width / heads.query))?.transpose(1, 2)?.contiguous()
+    };
+    let scores = (split(q)? * heads.scale)?.matmul(&split(k)?.t()?)?;
+    let ys = ops::softmax_last(&add(scores)?)?.matmul(&split(v)?)?; // (b, nh, s, hd)
+    ys.transpose(1, 2)?.contiguous()?.reshape((b, s, d))
+}
+
 /// Attention with its four linear layers.
 #[derive(Debug, Clone)]
 pub(crate) struct CrossAttention {
@@ -73,6 +95,24 @@ impl CrossAttention {
     pub(crate) fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (q, k, v) = (q.apply(&self.query)?, k.apply(&self.key)?, v.apply(&self.value)?);
         attend(&q, &k, &v, self.heads)?.apply(&self.out)
+    }
+
+    /// As [`CrossAttention::forward`] with keys hidden.
+    pub(crate) fn forward_masked(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        mask: &AttentionMask,
+    ) -> Result<Tensor> {
+        let (q, k, v) = (q.apply(&self.query)?, k.apply(&self.key)?, v.apply(&self.value)?);
+        ops::multi_head_attention(&q, &k, &v, self.heads, None, mask)?.apply(&self.out)
+    }
+
+    /// A sequence that attends to itself with `bias`, `(b, 1, s, s)`, added to its scores.
+    pub(crate) fn forward_biased(&self, xs: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let (q, k, v) = (xs.apply(&self.query)?, xs.apply(&self.key)?, xs.apply(&self.value)?);
+        attend_with(&q, &k, &v, self.heads, |scores| scores.broadcast_add(bias))?.apply(&self.out)
     }
 }
 

@@ -3,14 +3,20 @@
 
 mod attention;
 mod conv;
+mod deformable;
+mod group_norm;
 mod mlp;
+mod pixels;
 mod resize;
 mod sine;
 mod window;
 
-pub(crate) use attention::{CrossAttention, attend};
+pub(crate) use attention::{CrossAttention, attend, attend_with};
 pub(crate) use conv::{Conv2d, PatchConv, UpConv, pointwise};
+pub(crate) use deformable::deformable;
+pub(crate) use group_norm::GroupNorm;
 pub(crate) use mlp::Mlp;
+pub(crate) use pixels::planes;
 pub(crate) use resize::{Filter, dense_weights, resize};
-pub(crate) use sine::sine_grid;
+pub(crate) use sine::{Waves, sine_grid};
 pub(crate) use window::Windows;

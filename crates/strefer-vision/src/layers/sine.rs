@@ -4,12 +4,30 @@ use std::f32::consts::TAU;
 
 use candle_core::{Device, Result, Tensor};
 
-/// Appends `width` values for one position: sine and cosine by turns of `position / temperature^(2⌊i/2⌋/width)`.
-fn interleaved_sine(position: f32, width: usize, temperature: f32, into: &mut Vec<f32>) {
-    for at in 0..width {
-        let wave = temperature.powf((at / 2 * 2) as f32 / width as f32);
-        let angle = position / wave;
-        into.push(if at % 2 == 0 { angle.sin() } else { angle.cos() });
+/// Sines and cosines by turns, `width` of them for a position, of waves that become longer.
+#[derive(Debug, Clone)]
+pub(crate) struct Waves {
+    lengths: Vec<f32>,
+}
+
+impl Waves {
+    /// Lengths `temperature^(2⌊i/2⌋/width)`.
+    pub(crate) fn new(width: usize, temperature: f32) -> Self {
+        let length = |at: usize| temperature.powf((at / 2 * 2) as f32 / width as f32);
+        Self { lengths: (0..width).map(length).collect() }
+    }
+
+    /// Appends the values for one position.
+    pub(crate) fn encode(&self, position: f32, into: &mut Vec<f32>) {
+        let angles = self.lengths.iter().map(|length| position / length).enumerate();
+        into.extend(angles.map(|(at, angle)| if at % 2 == 0 { angle.sin() } else { angle.cos() }));
+    }
+
+    /// The values for several positions, one after the other.
+    pub(crate) fn of(&self, positions: impl IntoIterator<Item = f32>) -> Vec<f32> {
+        let mut values = Vec::new();
+        positions.into_iter().for_each(|position| self.encode(position, &mut values));
+        values
     }
 }
 
@@ -19,22 +37,16 @@ fn interleaved_sine(position: f32, width: usize, temperature: f32, into: &mut Ve
 /// # Shapes
 /// - returns: `(h*w, c)`
 pub(crate) fn sine_grid(h: usize, w: usize, c: usize, temperature: f32, dev: &Device) -> Result<Tensor> {
-    let line = |n: usize| -> Vec<Vec<f32>> {
-        let turn = |at: usize| (at + 1) as f32 / (n as f32 + 1e-6) * TAU;
-        let encode = |at: usize| {
-            let mut values = Vec::with_capacity(c / 2);
-            interleaved_sine(turn(at), c / 2, temperature, &mut values);
-            values
-        };
-        (0..n).map(encode).collect()
-    };
+    let half = c / 2;
+    let waves = Waves::new(half, temperature);
+    let line = |n: usize| waves.of((0..n).map(|at| (at + 1) as f32 / (n as f32 + 1e-6) * TAU));
     let (rows, columns) = (line(h), line(w));
-    let mut values = Vec::with_capacity(h * w * c);
-    for row in &rows {
-        for column in &columns {
+    let mut values = Vec::with_capacity(h * w * 2 * half);
+    for row in rows.chunks_exact(half) {
+        for column in columns.chunks_exact(half) {
             values.extend_from_slice(row);
             values.extend_from_slice(column);
         }
     }
-    Tensor::from_vec(values, (h * w, c / 2 * 2), dev)
+    Tensor::from_vec(values, (h * w, 2 * half), dev)
 }

@@ -25,16 +25,29 @@ impl Windows {
         (self.h.div_ceil(self.side), self.w.div_ceil(self.side))
     }
 
+    /// The same windows over a map that fills them.
+    pub(crate) fn filled(self) -> Self {
+        let (rows, columns) = self.grid();
+        Self { side: self.side, h: rows * self.side, w: columns * self.side }
+    }
+
+    /// Zeros at the bottom and right edges of `(b, h, w, c)` until the windows are full.
+    pub(crate) fn pad(self, xs: &Tensor) -> Result<Tensor> {
+        let Self { h, w, .. } = self.filled();
+        xs.pad_with_zeros(1, 0, h - self.h)?.pad_with_zeros(2, 0, w - self.w)
+    }
+
     /// `(b, h, w, c)` → `(b*windows, side, side, c)`
     pub(crate) fn cut(self, xs: &Tensor) -> Result<Tensor> {
-        let (b, h, w, c) = xs.dims4()?;
+        let (b, _h, _w, c) = xs.dims4()?;
         let (rows, columns) = self.grid();
         let side = self.side;
-        xs.pad_with_zeros(1, 0, rows * side - h)?
-            .pad_with_zeros(2, 0, columns * side - w)?
-            .reshape((b, rows, side, columns, side, c))?
-            .permute((0, 1, 3, 2, 4, 5))?
-            .reshape((b * rows * columns, side, side, c))
+        self.pad(xs)?.reshape((b, rows, side, columns, side, c))?.permute((0, 1, 3, 2, 4, 5))?.reshape((
+            b * rows * columns,
+            side,
+            side,
+            c,
+        ))
     }
 
     /// `(b*windows, side, side, c)` → `(b, h, w, c)`
