@@ -25,7 +25,7 @@ pub(crate) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads) -> Result
     }
     let pieces = s / PIECE;
     let rows = |row: usize| -> Result<Tensor> {
-        let q = q.narrow(0, row, 1)?.reshape((pieces, PIECE, d))?;
+        let q = q.narrow(0, row, 1)?.contiguous()?.reshape((pieces, PIECE, d))?;
         // Every piece sees the same keys: a stride of zero, no copy.
         let shared = |xs: &Tensor| {
             let (_, t, width) = xs.dims3()?;

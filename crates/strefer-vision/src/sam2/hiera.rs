@@ -46,14 +46,15 @@ impl Module for Attention {
         let (b, h, w, _c) = xs.dims4()?;
         let qkv = xs.apply(&self.qkv)?;
         let d = qkv.dim(3)? / 3;
-        let (k, v) = (qkv.narrow(3, d, d)?, qkv.narrow(3, 2 * d, d)?);
-        let (k, v) = (k.flatten(1, 2)?, v.flatten(1, 2)?);
+        // Views: heads are read where the layer left them.
+        let part = |at: usize| qkv.flatten(1, 2)?.narrow(2, at * d, d);
+        let (k, v) = (part(1)?, part(2)?);
         let (q, h, w) = if self.pooled {
-            (max_pool(&qkv.narrow(3, 0, d)?)?, h / 2, w / 2)
+            (max_pool(&qkv.narrow(3, 0, d)?)?.flatten(1, 2)?, h / 2, w / 2)
         } else {
-            (qkv.narrow(3, 0, d)?, h, w)
+            (part(0)?, h, w)
         };
-        attend(&q.flatten(1, 2)?, &k, &v, self.heads)?.reshape((b, h, w, d))?.apply(&self.proj)
+        attend(&q, &k, &v, self.heads)?.reshape((b, h, w, d))?.apply(&self.proj)
     }
 }
 

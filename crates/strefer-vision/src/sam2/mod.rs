@@ -18,6 +18,7 @@ mod pixels;
 mod prompt;
 mod prompt_encoder;
 mod propagate;
+mod recall;
 mod session;
 mod two_way;
 mod video;
