@@ -1,4 +1,4 @@
-//! Models that look at pixels: the SigLIP vision tower, SAM 2.1, which finds the masks of what prompts point
+//! Models that look at pixels: the towers of SigLIP, CLIP and ConvNeXt, SAM 2.1, which finds the masks of what prompts point
 //! at, and Grounding DINO, which finds the boxes of what phrases name.
 //!
 //! ```
@@ -15,6 +15,8 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
+pub mod clip;
+pub mod convnext;
 mod error;
 pub mod grounding_dino;
 mod layers;

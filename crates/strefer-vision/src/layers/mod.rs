@@ -3,9 +3,11 @@
 
 mod attention;
 mod conv;
+mod convnext;
 mod deformable;
 mod group_norm;
 mod mlp;
+mod patches;
 mod pixels;
 mod resize;
 mod sine;
@@ -13,9 +15,11 @@ mod window;
 
 pub(crate) use attention::{CrossAttention, attend, attend_with};
 pub(crate) use conv::{Conv2d, PatchConv, UpConv, pointwise};
+pub(crate) use convnext::{BlockNames, ConvNextBlock};
 pub(crate) use deformable::deformable;
 pub(crate) use group_norm::GroupNorm;
 pub(crate) use mlp::Mlp;
+pub(crate) use patches::PatchEmbedding;
 pub(crate) use pixels::planes;
 pub(crate) use resize::{Filter, dense_weights, resize};
 pub(crate) use sine::{Waves, sine_grid};

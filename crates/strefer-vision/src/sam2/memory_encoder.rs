@@ -2,12 +2,11 @@
 
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_nn::init::Init;
-use strefer_nn::{LayerNorm, Linear, linear, ops};
+use strefer_nn::{LayerNorm, Linear, ops};
 
 use super::Sam2Config;
 use super::config::STRIDE;
-use crate::layers::{Conv2d, pointwise};
+use crate::layers::{BlockNames, Conv2d, ConvNextBlock, pointwise};
 
 /// A mask at the size of the image becomes a map as coarse as the top map.
 #[derive(Debug, Clone)]
@@ -39,46 +38,15 @@ impl Module for MaskDownSampler {
     }
 }
 
-/// A block of ConvNeXt: wide filters in each channel, then an MLP across channels.
-#[derive(Debug, Clone)]
-struct FuserBlock {
-    depthwise: Tensor,
-    depthwise_bias: Tensor,
-    layer_norm: LayerNorm,
-    pointwise_conv1: Linear,
-    pointwise_conv2: Linear,
-    scale: Tensor,
-}
-
-impl FuserBlock {
-    fn new(d: usize, inner: usize, vb: VarBuilder) -> Result<Self> {
-        let conv = vb.pp("depthwise_conv");
-        let spread = Init::Randn { mean: 0.0, stdev: 1.0 / 7.0 };
-        Ok(Self {
-            depthwise: conv.get_with_hints((d, 1, 7, 7), "weight", spread)?,
-            depthwise_bias: conv.get_with_hints(d, "bias", Init::Const(0.))?,
-            layer_norm: LayerNorm::new(d, 1e-6, vb.pp("layer_norm"))?,
-            pointwise_conv1: linear(d, inner, vb.pp("pointwise_conv1"))?,
-            pointwise_conv2: linear(inner, d, vb.pp("pointwise_conv2"))?,
-            scale: vb.get_with_hints(d, "scale", Init::Const(1e-6))?,
-        })
-    }
-}
-
-impl Module for FuserBlock {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let ys = ops::depthwise(xs, &self.depthwise)?.broadcast_add(&self.depthwise_bias)?;
-        let ys = ops::gelu_erf(&ys.apply(&self.layer_norm)?.apply(&self.pointwise_conv1)?)?;
-        xs + ys.apply(&self.pointwise_conv2)?.broadcast_mul(&self.scale)?
-    }
-}
+/// Names of the parts of a block that fuses image and mask.
+const FUSER: BlockNames<'_> = ["depthwise_conv", "layer_norm", "pointwise_conv1", "pointwise_conv2", "scale"];
 
 /// The memory encoder.
 #[derive(Debug, Clone)]
 pub(super) struct MemoryEncoder {
     mask_downsampler: MaskDownSampler,
     feature_projection: Linear,
-    memory_fuser: Vec<FuserBlock>,
+    memory_fuser: Vec<ConvNextBlock>,
     projection: Linear,
 }
 
@@ -86,7 +54,7 @@ impl MemoryEncoder {
     pub(super) fn new(cfg: &Sam2Config, vb: VarBuilder) -> Result<Self> {
         let d = cfg.vision_config.fpn_hidden_size;
         let inner = cfg.memory_fuser_intermediate_dim;
-        let block = |at: usize| FuserBlock::new(d, inner, vb.pp("memory_fuser.layers").pp(at));
+        let block = |at: usize| ConvNextBlock::new(d, inner, FUSER, vb.pp("memory_fuser.layers").pp(at));
         Ok(Self {
             mask_downsampler: MaskDownSampler::new(d, vb.pp("mask_downsampler"))?,
             feature_projection: pointwise(d, d, vb.pp("feature_projection"))?,

@@ -170,3 +170,82 @@ pub(super) fn open_weights(path: &Path) -> Result<(Sam2Config, Weights)> {
     let cfg = if config.is_file() { Sam2Config::open(&config)? } else { Sam2Config::of_weights(&weights)? };
     Ok((cfg, weights))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn original_names_become_canonical_ones() {
+        let pairs = [
+            ("image_encoder.trunk.blocks.3.norm2.bias", "vision_encoder.backbone.blocks.3.layer_norm2.bias"),
+            (
+                "image_encoder.trunk.blocks.3.mlp.layers.1.bias",
+                "vision_encoder.backbone.blocks.3.mlp.proj_out.bias",
+            ),
+            ("image_encoder.trunk.blocks.3.attn.qkv.bias", "vision_encoder.backbone.blocks.3.attn.qkv.bias"),
+            ("image_encoder.trunk.pos_embed_window", "vision_encoder.backbone.pos_embed_window"),
+            ("image_encoder.neck.convs.2.conv.weight", "vision_encoder.neck.convs.2.weight"),
+            ("sam_prompt_encoder.mask_downscaling.4.bias", "prompt_encoder.mask_embed.layer_norm2.bias"),
+            ("sam_prompt_encoder.no_mask_embed.weight", "prompt_encoder.no_mask_embed.weight"),
+            (
+                "sam_mask_decoder.transformer.layers.1.cross_attn_image_to_token.out_proj.bias",
+                "mask_decoder.transformer.layers.1.cross_attn_image_to_token.o_proj.bias",
+            ),
+            (
+                "sam_mask_decoder.transformer.norm_final_attn.bias",
+                "mask_decoder.transformer.layer_norm_final_attn.bias",
+            ),
+            ("sam_mask_decoder.output_upscaling.3.bias", "mask_decoder.upscale_conv2.bias"),
+            (
+                "sam_mask_decoder.output_hypernetworks_mlps.3.layers.1.bias",
+                "mask_decoder.output_hypernetworks_mlps.3.layers.0.bias",
+            ),
+            (
+                "sam_mask_decoder.iou_prediction_head.layers.2.bias",
+                "mask_decoder.iou_prediction_head.proj_out.bias",
+            ),
+            ("memory_attention.layers.2.norm3.bias", "memory_attention.layers.2.layer_norm3.bias"),
+            ("memory_attention.layers.2.linear1.bias", "memory_attention.layers.2.linear1.bias"),
+            ("memory_attention.norm.bias", "memory_attention.layer_norm.bias"),
+            (
+                "memory_encoder.mask_downsampler.encoder.9.bias",
+                "memory_encoder.mask_downsampler.layers.3.conv.bias",
+            ),
+            (
+                "memory_encoder.mask_downsampler.encoder.1.bias",
+                "memory_encoder.mask_downsampler.layers.0.layer_norm.bias",
+            ),
+            (
+                "memory_encoder.mask_downsampler.encoder.12.bias",
+                "memory_encoder.mask_downsampler.final_conv.bias",
+            ),
+            ("memory_encoder.fuser.layers.1.gamma", "memory_encoder.memory_fuser.layers.1.scale"),
+            (
+                "memory_encoder.fuser.layers.1.norm.bias",
+                "memory_encoder.memory_fuser.layers.1.layer_norm.bias",
+            ),
+            ("memory_encoder.pix_feat_proj.bias", "memory_encoder.feature_projection.bias"),
+            ("memory_encoder.out_proj.bias", "memory_encoder.projection.bias"),
+            ("obj_ptr_proj.layers.0.bias", "object_pointer_proj.proj_in.bias"),
+            ("obj_ptr_proj.layers.2.bias", "object_pointer_proj.proj_out.bias"),
+            ("obj_ptr_tpos_proj.bias", "temporal_positional_encoding_projection_layer.bias"),
+            ("no_obj_embed_spatial", "occlusion_spatial_embedding_parameter"),
+        ];
+        for (old, new) in pairs {
+            assert_eq!(canonical_name(old).as_deref(), Some(new), "{old}");
+        }
+        assert_eq!(canonical_name("teacher.weight"), None);
+    }
+
+    #[test]
+    fn an_older_model_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let tensor = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
+        let old = BTreeMap::from([("memory_attention.layer_norm.weight".to_owned(), tensor)]);
+        let weights = Weights::from_tensors("old", old);
+        strefer_nn::save_safetensors(dir.path(), "model", &weights, usize::MAX, &BTreeMap::new()).unwrap();
+        let said = open_weights(dir.path()).unwrap_err().to_string();
+        assert!(said.contains("SAM 2.0"), "{said}");
+    }
+}

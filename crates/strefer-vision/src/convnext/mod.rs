@@ -1,0 +1,8 @@
+//! ConvNeXt (arXiv 2201.03545), the tower of high-resolution features of RexSeek: maps of four stages. Weights have the names
+//! of transformers; those of timm and of RexSeek are renamed while they are read.
+
+mod model;
+mod names;
+
+pub use model::{ConvNext, ConvNextConfig};
+pub use names::canonical;
