@@ -342,10 +342,10 @@ fn a_whole_checkpoint_of_the_original_layout_gets_canonical_names() {
 }
 
 /// A model of no recorded size, with fresh weights.
-fn fresh() -> Sam2Video {
+fn fresh(image_size: usize) -> Sam2Video {
     let mut cfg = Sam2Config::tiny();
     cfg.vision_config.backbone_config.embed_dim_per_stage = vec![8, 16, 32, 64];
-    cfg.prompt_encoder_config.image_size = 32;
+    cfg.prompt_encoder_config.image_size = image_size;
     cfg.memory_attention_num_layers = 1;
     let store = ParamStore::new(3, &Device::Cpu, DType::F32);
     Sam2Video::new(&cfg, store.var_builder()).unwrap()
@@ -365,7 +365,7 @@ fn click(x: f32, y: f32) -> VideoPrompt {
 
 #[test]
 fn objects_do_not_disturb_each_other_and_little_is_remembered_of_long_videos() {
-    let model = fresh();
+    let model = fresh(32);
     let follow = |prompts: &[(u64, f32)], keep: Keep| {
         let options = SessionOptions { keep, ..SessionOptions::default() };
         let mut session = Session::new((24, 40), Some(60), options);
@@ -388,8 +388,26 @@ fn objects_do_not_disturb_each_other_and_little_is_remembered_of_long_videos() {
 }
 
 #[test]
+fn threads_change_no_bit() {
+    let model = fresh(256);
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut session = Session::new((24, 40), Some(3), SessionOptions::default());
+            let pixels = |at: usize| randn(at as u64 + 1, &[1, 3, 256, 256]);
+            let features = model.image().encode(&pixels(0)).unwrap();
+            model.prompt(&mut session, 0, &features, 1, &click(8.0, 9.0)).unwrap();
+            let frames = |at: usize| Ok::<_, Infallible>(Some(pixels(at)));
+            let last = model.propagate(&mut session, Pass::forward(), frames).unwrap().last();
+            last.unwrap().unwrap().objects[0].logits.clone()
+        })
+    };
+    assert_eq!(max_abs_diff(&with(1), &with(3)), 0.0);
+}
+
+#[test]
 fn a_pass_can_be_left_and_gone_on_with() {
-    let model = fresh();
+    let model = fresh(32);
     let new = || {
         let mut session = Session::new((24, 40), None, SessionOptions::default());
         let features = model.image().encode(&frame(2)).unwrap();
@@ -417,7 +435,7 @@ fn a_pass_can_be_left_and_gone_on_with() {
 
 #[test]
 fn masks_can_be_kept_apart() {
-    let model = fresh();
+    let model = fresh(32);
     let mut session = Session::new((24, 40), Some(3), SessionOptions::default());
     let features = model.image().encode(&frame(0)).unwrap();
     for (id, x) in [(1, 6.0), (2, 7.0), (3, 30.0)] {
@@ -436,7 +454,7 @@ fn masks_can_be_kept_apart() {
 
 #[test]
 fn what_makes_no_sense_is_refused_by_name() {
-    let model = fresh();
+    let model = fresh(32);
     let mut session = Session::new((24, 40), Some(5), SessionOptions::default());
     let none = model.propagate(&mut session, Pass::forward(), frames).err().unwrap();
     assert!(matches!(none, Error::NothingToTrack));

@@ -31,23 +31,29 @@ pub struct Detector {
 
 /// What no computation reads.
 fn unread(name: &str) -> bool {
+    let trunk = "model.backbone.conv_encoder.model.";
     name.ends_with("relative_position_index")
         || name.ends_with("position_ids")
-        || name.starts_with("model.decoder.bbox_embed.")
         || name.starts_with("model.text_backbone.pooler.")
-        || name == "model.backbone.conv_encoder.model.layernorm.weight"
-        || name == "model.backbone.conv_encoder.model.layernorm.bias"
-        || name.starts_with("model.backbone.conv_encoder.model.swin.layernorm.")
-        || (name.starts_with("bbox_embed.") && !name.starts_with("bbox_embed.0."))
+        || name
+            .strip_prefix(trunk)
+            .is_some_and(|rest| rest.trim_start_matches("swin.").starts_with("layernorm."))
 }
 
-/// Weights of a published folder, without what no computation reads. The box head may lie under the decoder alone.
+/// The copy of the box head that a tensor belongs to, and the rest of its name. All copies are equal.
+fn box_head(name: &str) -> Option<(&str, &str)> {
+    let inside = name.strip_prefix("model.decoder.").unwrap_or(name);
+    let (_, rest) = inside.strip_prefix("bbox_embed.")?.split_once('.')?;
+    Some((&name[..name.len() - rest.len()], rest))
+}
+
+/// Weights of a published folder, without what no computation reads, and with one copy of the box head.
 pub(super) fn readable(weights: Weights) -> Result<Weights> {
-    let beside = weights.names().any(|name| name.starts_with("bbox_embed.0."));
-    let inside = "model.decoder.bbox_embed.0.";
-    Ok(weights.renamed(|name| match name.strip_prefix(inside) {
-        Some(rest) if !beside => Some(format!("bbox_embed.0.{rest}")),
-        _ => (!unread(name)).then(|| name.to_owned()),
+    let first = weights.names().find_map(|name| box_head(name).map(|(copy, _)| copy.to_owned()));
+    Ok(weights.renamed(|name| match box_head(name) {
+        Some((copy, rest)) if Some(copy) == first.as_deref() => Some(format!("bbox_embed.0.{rest}")),
+        Some(_) => None,
+        None => (!unread(name)).then(|| name.to_owned()),
     })?)
 }
 

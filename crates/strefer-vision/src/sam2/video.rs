@@ -113,7 +113,8 @@ impl Sam2Video {
     /// Says something about an object, which may be new, on a frame whose features are given. Gives the object's mask there.
     ///
     /// On a frame where the object was found by tracking, the prompt corrects what was found, and only passes that start
-    /// after that frame see it. On any other frame it becomes a condition for all passes, and stands for an earlier one.
+    /// after that frame see it. On any other frame, also one of which nothing is remembered any more (see
+    /// [`Keep`]), it becomes a condition for all passes, and stands for an earlier one.
     pub fn prompt(
         &self,
         session: &mut Session,
