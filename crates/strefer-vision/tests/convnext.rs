@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use strefer_nn::testing::{Golden, assert_close, max_abs_diff, randn, relative_diff};
 use strefer_nn::{ParamStore, Weights};
-use strefer_vision::convnext::{ConvNext, ConvNextConfig, canonical};
+use strefer_vision::convnext::{ConvNext, ConvNextConfig, box_features, box_positions, canonical};
 
 fn cases() -> Vec<PathBuf> {
     let dirs = strefer_core::golden::dirs("convnext");
@@ -46,7 +46,7 @@ fn every_map_matches_the_reference() {
 
 #[test]
 fn the_tower_of_rexseek_matches_the_reference() {
-    for dir in strefer_core::golden::find("rexseek_modules") {
+    for dir in strefer_core::golden::dirs("rexseek_modules") {
         let cfg: Value = Golden::open(&dir, "weights").config("config.json");
         let sizes =
             |name: &str| -> Vec<usize> { serde_json::from_value(cfg["convnext"][name].clone()).unwrap() };
@@ -97,4 +97,38 @@ fn one_disturbed_weight_breaks_the_agreement() {
             assert!(relative_diff(&last, &golden.tensor("out.last_hidden_state")) > 1e-3, "{name}");
         }
     }
+}
+
+/// Boxes as rows of four numbers.
+fn boxes(xs: &Tensor) -> Vec<[f32; 4]> {
+    xs.to_vec2::<f32>().unwrap().into_iter().map(|row| row.try_into().unwrap()).collect()
+}
+
+#[test]
+fn features_and_positions_of_boxes_match_the_reference() {
+    for dir in strefer_core::golden::dirs("rexseek_modules") {
+        let cfg: Value = Golden::open(&dir, "weights").config("config.json");
+        let canvas = cfg["canvas"].as_u64().unwrap() as usize;
+        let images = Golden::open(&dir, "encode_images");
+        let maps: Vec<Tensor> = (0..4)
+            .map(|at| {
+                images.tensor(&format!("stage_{at}")).permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
+            })
+            .collect();
+        let golden = Golden::open(&dir, "encode_objects");
+        let kinds: Vec<&str> =
+            ["f32", "f16"].into_iter().filter(|kind| golden.contains(&format!("{kind}.boxes"))).collect();
+        assert!(!kinds.is_empty());
+        for kind in kinds {
+            let wanted = |name: &str| golden.tensor(&format!("{kind}.{name}"));
+            let boxes = boxes(&wanted("boxes"));
+            let means = box_features(&maps, &boxes, 4).unwrap();
+            assert_close(&means, &wanted("roi_mean"), 1e-5);
+            let width = wanted("pos_embed").dim(1).unwrap();
+            let places = box_positions(&boxes, canvas, width, &Device::Cpu).unwrap();
+            assert_close(&places, &wanted("pos_embed"), 1e-5);
+            assert_close(&(means + places).unwrap(), &wanted("object_features"), 1e-5);
+        }
+    }
+    assert!(box_features(&[], &[[0.0; 4]], 4).is_err());
 }
