@@ -23,6 +23,20 @@ pub struct Found {
 }
 
 /// Grounding DINO with its tokenizer.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use candle_core::{DType, Device};
+/// use strefer_vision::grounding_dino::{Detector, Thresholds, batch};
+///
+/// let detector = Detector::open(Path::new("grounding-dino-tiny"), &Device::Cpu, DType::F32)?;
+/// let rgb = vec![0u8; 480 * 640 * 3];
+/// let asked = ["a red car", "a dog"];
+/// let found = detector.detect(&batch(&[(&rgb, 480, 640)])?, &[(480, 640)], &asked, Thresholds::default())?;
+/// let names: Vec<&str> = found[0].iter().map(|found| asked[found.phrase]).collect();
+/// # Ok::<(), strefer_vision::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Detector {
     model: GroundingDino,

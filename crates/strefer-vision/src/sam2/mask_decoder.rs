@@ -89,8 +89,9 @@ impl Chosen {
     /// The mask of each object that is estimated to be best, with its token.
     pub fn best(&self) -> Result<Self> {
         let picks = best(&self.iou)?;
-        let token = |at: &usize| (*at).min(self.mask_tokens.dim(1).unwrap_or(1) - 1);
-        let tokens: Vec<usize> = picks.iter().map(token).collect();
+        // The single mask has one token, whichever mask stands for it.
+        let last = self.mask_tokens.dim(1)?.saturating_sub(1);
+        let tokens: Vec<usize> = picks.iter().map(|at| (*at).min(last)).collect();
         Ok(Self {
             masks: pick_each(&self.masks, &picks)?,
             iou: pick_each(&self.iou, &picks)?,

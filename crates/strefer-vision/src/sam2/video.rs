@@ -38,6 +38,32 @@ struct Found {
 }
 
 /// SAM 2.1 with everything that follows objects. State lies in a [`Session`].
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use candle_core::{DType, Device, Tensor};
+/// use strefer_nn::ParamStore;
+/// use strefer_vision::sam2::{Pass, Prompt, Sam2Config, Sam2Video, Session, SessionOptions, VideoPrompt};
+///
+/// let mut cfg = Sam2Config::tiny();
+/// cfg.prompt_encoder_config.image_size = 32;
+/// let store = ParamStore::new(1, &Device::Cpu, DType::F32);
+/// let model = Sam2Video::new(&cfg, store.var_builder())?;
+/// let pixels = Tensor::zeros((1, 3, 32, 32), DType::F32, &Device::Cpu)?;
+///
+/// // A video of five frames of 30 by 40 pixels, and a box round an object on the second one.
+/// let mut session = Session::new((30, 40), Some(5), SessionOptions::default());
+/// let features = model.image().encode(&pixels)?;
+/// let prompt = VideoPrompt::Points(Prompt::boxed([4.0, 5.0, 20.0, 18.0]));
+/// model.prompt(&mut session, 1, &features, 7, &prompt)?;
+/// let frames = |_frame_idx: usize| Ok::<_, Infallible>(Some(pixels.clone()));
+/// for masks in model.propagate(&mut session, Pass::forward(), frames)? {
+///     let masks = masks?;
+///     assert_eq!(masks.objects[0].mask(30, 40)?.height(), 30);
+/// }
+/// # Ok::<(), strefer_vision::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sam2Video {
     pub(super) image: Sam2,
