@@ -137,9 +137,8 @@ impl Bank {
         conditioning.chain(passed).collect()
     }
 
-    /// Drops what no pass that goes on from here, or starts at a conditioning frame, will look at.
-    pub(super) fn forget(&mut self, frame_idx: usize, reach: Reach) {
-        let anchors: Vec<usize> = self.conditioning.keys().copied().chain([frame_idx]).collect();
+    /// Drops what no pass that goes on from one of the `anchors` will look at, or starts there.
+    pub(super) fn forget(&mut self, anchors: &[usize], reach: Reach) {
         let near = |at: usize, within: usize| anchors.iter().any(|anchor| anchor.abs_diff(at) < within);
         self.tracked.retain(|at, _| near(*at, reach.pointers.max(reach.memories)));
         for (at, entry) in &mut self.tracked {
@@ -190,7 +189,7 @@ mod tests {
             for bank in [&mut small, &mut full] {
                 bank.tracked.insert(at, entry(at));
             }
-            small.forget(at, REACH);
+            small.forget(&[0, at], REACH);
             assert!(small.tracked.len() <= 2 * REACH.pointers);
             let memories = small.tracked.values().filter(|entry| entry.memory.is_some()).count();
             assert!(memories <= 2 * REACH.memories);

@@ -104,6 +104,15 @@ impl Session {
         self.objects.iter().filter_map(|object| object.bank.conditioning.keys().next()).min().copied()
     }
 
+    /// Frames near which passes may begin or go on: this one, and those with a prompt for any object.
+    pub(super) fn anchors(&self, frame_idx: usize) -> Vec<usize> {
+        let prompts = self.objects.iter().flat_map(|object| object.bank.conditioning.keys().copied());
+        let mut anchors: Vec<usize> = prompts.chain([frame_idx]).collect();
+        anchors.sort_unstable();
+        anchors.dedup();
+        anchors
+    }
+
     /// Whether a frame needs no looking at: all objects have a prompt there.
     pub(super) fn settled(&self, frame_idx: usize) -> bool {
         self.objects.iter().all(|object| object.bank.conditioning.contains_key(&frame_idx))

@@ -213,6 +213,7 @@ impl Sam2Video {
             return Err(Error::NothingToTrack);
         }
         let mut objects = Vec::with_capacity(session.objects.len());
+        let anchors = session.anchors(frame_idx);
         for at in 0..session.objects.len() {
             let Object { id, bank } = &session.objects[at];
             let id = *id;
@@ -244,7 +245,7 @@ impl Sam2Video {
             let bank = &mut session.objects[at].bank;
             bank.tracked.insert(frame_idx, entry);
             if session.options.keep == Keep::Near {
-                bank.forget(frame_idx, reach);
+                bank.forget(&anchors, reach);
             }
         }
         Ok(FrameMasks { frame_idx, objects })
