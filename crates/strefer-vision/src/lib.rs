@@ -1,4 +1,5 @@
-//! Models that look at pixels. So far: the SigLIP vision tower.
+//! Models that look at pixels: the towers of SigLIP, CLIP and ConvNeXt, SAM 2.1, which finds the masks of what prompts point
+//! at, and Grounding DINO, which finds the boxes of what phrases name.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -14,4 +15,12 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
+pub mod clip;
+pub mod convnext;
+mod error;
+pub mod grounding_dino;
+mod layers;
+pub mod sam2;
 pub mod siglip;
+
+pub use error::{Error, Result};

@@ -72,7 +72,7 @@ impl DepthwiseNorm {
 
 impl Module for DepthwiseNorm {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        ops::depthwise_3x3(xs, &self.weight)?.apply(&self.bn)
+        ops::depthwise(xs, &self.weight)?.apply(&self.bn)
     }
 }
 

@@ -303,19 +303,23 @@ pub fn mask_pool(feats: &Tensor, pooled: Pooled) -> Result<Tensor> {
     }
 }
 
-/// Each channel under its own 3×3 filter: stride one, zeros around the map.
+/// Each channel under its own `k`×`k` filter, `k` odd: stride one, zeros around the map.
 ///
 /// # Shapes
 /// - `xs`: `(b, h, w, c)`
-/// - `weight`: `(c, 1, 3, 3)`
+/// - `weight`: `(c, 1, k, k)`
 /// - returns: `(b, h, w, c)`
-pub fn depthwise_3x3(xs: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub fn depthwise(xs: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let k = match weight.dims() {
+        &[_, 1, k, across] if k == across && k % 2 == 1 => k,
+        dims => bail!("depthwise filters of {dims:?} are not square with an odd side"),
+    };
     if let Some(dtype) = narrow([xs, weight]) {
-        return depthwise_3x3(&wide(xs)?, &wide(weight)?)?.to_dtype(dtype);
+        return depthwise(&wide(xs)?, &wide(weight)?)?.to_dtype(dtype);
     }
     if fused::applies([xs, weight]) {
-        fused::depthwise_3x3(xs, weight)
+        fused::depthwise(xs, weight, k)
     } else {
-        composed::depthwise_3x3(xs, weight)
+        composed::depthwise(xs, weight, k)
     }
 }

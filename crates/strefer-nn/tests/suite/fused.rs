@@ -373,14 +373,17 @@ fn fused_pooling_equals_the_composed_one() {
 #[test]
 fn fused_depthwise_convolutions_equal_the_composed_ones() {
     for dims in [[1, 1, 1, 1], [2, 5, 4, 3], [1, 1, 6, 17], [1, 7, 1, 16], [3, 24, 24, 40]] {
-        let inputs = [randn(6, &dims), randn(7, &[dims[3], 1, 3, 3])];
-        let composed = |v: &[Tensor]| composed::depthwise_3x3(&v[0], &v[1]);
-        assert_same(&format!("{dims:?}"), &inputs, 3e-6, |v| ops::depthwise_3x3(&v[0], &v[1]), composed);
-        let view = inputs[0].transpose(1, 2).unwrap();
-        let (found, wanted) =
-            (ops::depthwise_3x3(&view, &inputs[1]), composed::depthwise_3x3(&view, &inputs[1]));
-        assert!(relative_diff(&found.unwrap(), &wanted.unwrap()) < 3e-6);
+        for k in [3, 7] {
+            let inputs = [randn(6, &dims), randn(7, &[dims[3], 1, k, k])];
+            let composed = |v: &[Tensor]| composed::depthwise(&v[0], &v[1], k);
+            assert_same(&format!("{dims:?}"), &inputs, 3e-6, |v| ops::depthwise(&v[0], &v[1]), composed);
+            let view = inputs[0].transpose(1, 2).unwrap();
+            let (found, wanted) =
+                (ops::depthwise(&view, &inputs[1]), composed::depthwise(&view, &inputs[1], k));
+            assert!(relative_diff(&found.unwrap(), &wanted.unwrap()) < 3e-6);
+        }
     }
+    assert!(ops::depthwise(&randn(1, &[1, 4, 4, 2]), &randn(2, &[2, 1, 3, 2])).is_err());
 }
 
 #[test]
@@ -401,7 +404,7 @@ fn half_types_give_the_rounded_result_and_gradients_of_their_type() {
         ("swiglu", &[0, 3], |v| ops::swiglu(&v[0], &v[1])),
         ("rotary", &[0, 6, 7], |v| ops::rotary(&v[0], &v[1].detach(), &v[2].detach())),
         ("attention", &[0, 3, 4], |v| ops::attention(&v[0], &v[1], &v[2], 0.3, &AttentionMask::causal())),
-        ("depthwise_3x3", &[0, 5], |v| ops::depthwise_3x3(&v[0], &v[1])),
+        ("depthwise", &[0, 5], |v| ops::depthwise(&v[0], &v[1])),
     ];
     for (what, takes, op) in ops {
         let vars: Vec<Var> = takes.iter().map(|&at| Var::from_tensor(&inputs[at]).unwrap()).collect();

@@ -13,6 +13,9 @@ pub enum Activation {
     /// Exact GELU.
     #[serde(rename = "gelu")]
     GeluErf,
+    /// `x σ(1.702 x)`.
+    #[serde(rename = "quick_gelu")]
+    QuickGelu,
 }
 
 /// Configuration with the published keys. It comes with other people's weights, so unknown keys are left alone.

@@ -1,64 +1,35 @@
 //! Patches and positions become the first state.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_nn::init::Init;
-use strefer_nn::{Embedding, ops};
+use strefer_nn::Embedding;
 
 use super::SiglipConfig;
+use crate::layers::{Filter, PatchEmbedding, dense_weights};
 
 /// Cuts images into patches, maps each to a vector and adds its position.
 #[derive(Debug, Clone)]
 pub(super) struct VisionEmbeddings {
-    /// `(d, c, patch, patch)`
-    weight: Tensor,
-    bias: Tensor,
+    patch_embedding: PatchEmbedding,
     position_embedding: Embedding,
-    patch: usize,
     grid: usize,
 }
 
 impl VisionEmbeddings {
     pub(super) fn new(cfg: &SiglipConfig, vb: VarBuilder) -> Result<Self> {
         let (d, c, patch) = (cfg.hidden_size, cfg.num_channels, cfg.patch_size);
-        let vb_patch = vb.pp("patch_embedding");
-        let bound = 1.0 / ((c * patch * patch) as f64).sqrt();
-        let init = Init::Uniform { lo: -bound, up: bound };
-        let weight = vb_patch.get_with_hints((d, c, patch, patch), "weight", init)?;
-        let bias = vb_patch.get_with_hints(d, "bias", Init::Const(0.))?;
         let grid = cfg.grid();
-        let position_embedding = Embedding::new(grid * grid, d, vb.pp("position_embedding"))?;
-        Ok(Self { weight, bias, position_embedding, patch, grid })
+        Ok(Self {
+            patch_embedding: PatchEmbedding::new(c, d, patch, true, vb.pp("patch_embedding"))?,
+            position_embedding: Embedding::new(grid * grid, d, vb.pp("position_embedding"))?,
+            grid,
+        })
     }
 
     /// `pixels`: `(b, c, h, w)` → `(b, n, d)`. Pixels that do not fill a patch are left out.
     pub(super) fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
-        let (b, c, h, w) = pixels.dims4()?;
-        let patch = self.patch;
-        let (rows, columns) = (h / patch, w / patch);
-        if rows == 0 || columns == 0 {
-            bail!("siglip: an image of {h}x{w} holds no patch of {patch}");
-        }
-        let pixels =
-            self.beside_weights(pixels)?.narrow(2, 0, rows * patch)?.narrow(3, 0, columns * patch)?;
-        let patches = pixels
-            .reshape((b, c, rows, patch, columns, patch))?
-            .permute((0, 2, 4, 1, 3, 5))?
-            .reshape((b, rows * columns, c * patch * patch))?;
-        // A convolution whose stride is its size is a product with the flattened patch.
-        let xs = ops::linear(&patches, &self.weight.flatten_from(1)?, Some(&self.bias))?; // (b, n, d)
+        let (xs, (rows, columns)) = self.patch_embedding.forward(pixels)?;
         xs.broadcast_add(&self.positions(rows, columns)?)
-    }
-
-    /// Pixels are made on the CPU in f32. Cards and gradients want values of one type; else the CPU keeps f32 beside narrow
-    /// weights.
-    fn beside_weights(&self, pixels: &Tensor) -> Result<Tensor> {
-        let device = self.weight.device();
-        if device.is_cpu() && !self.weight.track_op() {
-            Ok(pixels.clone())
-        } else {
-            pixels.to_device(device)?.to_dtype(self.weight.dtype())
-        }
     }
 
     /// `(n, d)`: the table, or the table resized to another grid.
@@ -67,7 +38,8 @@ impl VisionEmbeddings {
         if (rows, columns) == (self.grid, self.grid) {
             return Ok(table.clone());
         }
-        let (down, across) = (cubic_weights(self.grid, rows), cubic_weights(self.grid, columns));
+        let weights = |to: usize| dense_weights(self.grid, to, Filter::Cubic);
+        let (down, across) = (weights(rows), weights(columns));
         let mut weights = Vec::with_capacity(rows * columns * self.grid * self.grid);
         for row in &down {
             for column in &across {
@@ -77,41 +49,5 @@ impl VisionEmbeddings {
         let shape = (rows * columns, self.grid * self.grid);
         let weights = Tensor::from_vec(weights, shape, table.device())?.to_dtype(table.dtype())?;
         weights.matmul(table)
-    }
-}
-
-/// For each of `to` samples, the weights of the `from` samples it is interpolated from: cubic convolution with
-/// a = -0.75, pixel centres aligned, edges repeated, no smoothing when shrinking.
-fn cubic_weights(from: usize, to: usize) -> Vec<Vec<f32>> {
-    const A: f32 = -0.75;
-    let near = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
-    let far = |x: f32| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
-    let scale = from as f32 / to as f32;
-    let sample = |at: usize| {
-        let place = (at as f32 + 0.5) * scale - 0.5;
-        let base = place.floor();
-        let t = place - base;
-        let mut weights = vec![0.0; from];
-        for (tap, weight) in [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)].into_iter().enumerate() {
-            let source = (base as i64 - 1 + tap as i64).clamp(0, from as i64 - 1) as usize;
-            weights[source] += weight;
-        }
-        weights
-    };
-    (0..to).map(sample).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resizing_to_the_same_size_changes_nothing_and_weights_sum_to_one() {
-        for (at, weights) in cubic_weights(5, 5).into_iter().enumerate() {
-            assert!(weights.iter().enumerate().all(|(i, w)| (w - f32::from(i == at)).abs() < 1e-6));
-        }
-        for weights in cubic_weights(5, 12).into_iter().chain(cubic_weights(9, 4)) {
-            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        }
     }
 }

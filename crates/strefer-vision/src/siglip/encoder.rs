@@ -7,6 +7,9 @@ use strefer_nn::{LayerNorm, Linear, linear};
 
 use super::{Activation, SiglipConfig};
 
+/// The slope inside a quick GELU.
+const QUICK: f64 = 1.702;
+
 /// Every patch attends to every patch.
 #[derive(Debug, Clone)]
 struct Attention {
@@ -68,6 +71,7 @@ impl Module for Mlp {
         let xs = match self.activation {
             Activation::GeluTanh => ops::gelu_tanh(&xs)?,
             Activation::GeluErf => ops::gelu_erf(&xs)?,
+            Activation::QuickGelu => (ops::silu(&(xs * QUICK)?)? / QUICK)?,
         };
         xs.apply(&self.fc2)
     }
@@ -75,7 +79,7 @@ impl Module for Mlp {
 
 /// Attention and MLP, each on normed states and added to what came in.
 #[derive(Debug, Clone)]
-pub(super) struct EncoderLayer {
+pub(crate) struct EncoderLayer {
     layer_norm1: LayerNorm,
     self_attn: Attention,
     layer_norm2: LayerNorm,
@@ -83,7 +87,7 @@ pub(super) struct EncoderLayer {
 }
 
 impl EncoderLayer {
-    pub(super) fn new(cfg: &SiglipConfig, vb: VarBuilder) -> Result<Self> {
+    pub(crate) fn new(cfg: &SiglipConfig, vb: VarBuilder) -> Result<Self> {
         let (d, eps) = (cfg.hidden_size, cfg.layer_norm_eps);
         Ok(Self {
             layer_norm1: LayerNorm::new(d, eps, vb.pp("layer_norm1"))?,

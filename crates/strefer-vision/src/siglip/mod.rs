@@ -8,4 +8,5 @@ mod head;
 mod model;
 
 pub use config::{Activation, FeatureLayer, SiglipConfig};
+pub(crate) use encoder::EncoderLayer;
 pub use model::SiglipVision;

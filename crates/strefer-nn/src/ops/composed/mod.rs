@@ -7,7 +7,7 @@ mod depthwise;
 
 pub use attention::{attention, multi_head_attention};
 pub use cross_entropy::linear_cross_entropy;
-pub use depthwise::depthwise_3x3;
+pub use depthwise::depthwise;
 
 use candle_core::{D, DType, Result, Tensor};
 

@@ -1,16 +1,17 @@
-//! Depthwise 3×3 convolution with the channels last: one pass over the map, nothing gathered or padded.
+//! Depthwise convolution with the channels last: one pass over the map, nothing gathered or padded.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::data::{slice, stored, tensor_like, with_slice};
 use super::simd;
 
-/// Height, width and channels of a stack of maps.
+/// Height, width and channels of a stack of maps, and the side of the filters.
 #[derive(Clone, Copy)]
 struct Map {
     h: usize,
     w: usize,
     c: usize,
+    k: usize,
 }
 
 impl Map {
@@ -19,20 +20,22 @@ impl Map {
     #[inline(always)]
     fn taps(self, row: usize, mut visit: impl FnMut(usize, usize, usize)) {
         let (map, y) = (row / self.h, row % self.h);
-        for tap in 0..9 {
-            let (down, across) = (tap / 3, tap % 3);
-            if (y + down) == 0 || y + down > self.h {
+        let reach = self.k / 2;
+        for tap in 0..self.k * self.k {
+            let (down, across) = (tap / self.k, tap % self.k);
+            if y + down < reach || y + down >= self.h + reach {
                 continue;
             }
-            let neighbours = (map * self.h + y + down - 1) * self.w;
-            let (first, last) = (usize::from(across == 0), self.w - usize::from(across == 2));
+            let neighbours = (map * self.h + y + down - reach) * self.w;
+            let first = reach.saturating_sub(across);
+            let last = self.w.saturating_sub(across.saturating_sub(reach));
             for x in first..last {
-                visit(tap, x, neighbours + x + across - 1);
+                visit(tap, x, neighbours + x + across - reach);
             }
         }
     }
 
-    /// The convolution, `(maps, h, w, c)` by `(9, c)`.
+    /// The convolution, `(maps, h, w, c)` by `(k*k, c)`.
     fn convolve(self, xs: &[f32], taps: &[f32]) -> Vec<f32> {
         let Self { w, c, .. } = self;
         let mut ys = vec![0.0; xs.len()];
@@ -55,10 +58,10 @@ impl Map {
         ys
     }
 
-    /// Gradient of the filters, `(9, c)`.
+    /// Gradient of the filters, `(k*k, c)`.
     fn filter_grad(self, xs: &[f32], grad: &[f32]) -> Vec<f32> {
-        let Self { w, c, .. } = self;
-        simd::sum_rows(xs.len() / (w * c), 9 * c, |from, to, sum| {
+        let Self { w, c, k, .. } = self;
+        simd::sum_rows(xs.len() / (w * c), k * k * c, |from, to, sum| {
             simd::run(
                 #[inline(always)]
                 || {
@@ -81,7 +84,7 @@ struct Depthwise(Map);
 
 impl CustomOp2 for Depthwise {
     fn name(&self) -> &'static str {
-        "depthwise-3x3"
+        "depthwise"
     }
 
     fn cpu_fwd(
@@ -118,12 +121,12 @@ impl CustomOp2 for Depthwise {
     }
 }
 
-/// See [`crate::ops::depthwise_3x3`].
-pub(crate) fn depthwise_3x3(xs: &Tensor, weight: &Tensor) -> Result<Tensor> {
+/// See [`crate::ops::depthwise`].
+pub(crate) fn depthwise(xs: &Tensor, weight: &Tensor, k: usize) -> Result<Tensor> {
     let (_b, h, w, c) = xs.dims4()?;
-    let taps = weight.reshape((c, 9))?.t()?.contiguous()?; // (9, c)
+    let taps = weight.reshape((c, k * k))?.t()?.contiguous()?; // (k*k, c)
     if xs.elem_count() == 0 {
         return Ok(xs.clone());
     }
-    xs.contiguous()?.apply_op2(&taps, Depthwise(Map { h, w, c }))
+    xs.contiguous()?.apply_op2(&taps, Depthwise(Map { h, w, c, k }))
 }

@@ -22,7 +22,7 @@ mod softmax;
 pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu};
 pub(super) use attention::{attention, multi_head_attention};
 pub(super) use cross_entropy::linear_cross_entropy;
-pub(super) use depthwise::depthwise_3x3;
+pub(super) use depthwise::depthwise;
 pub(super) use linear::linear;
 pub(super) use linear_bf16::linear_bf16;
 pub(super) use mask_pool::mask_pool;
