@@ -65,8 +65,8 @@ impl FeatureCache {
             let missing = Tensor::from_vec(missing, asked.len(), frames.device())?;
             let fresh = compute(&frames.index_select(&missing, 0)?)?.detach();
             for (row, digest) in asked.into_iter().enumerate() {
-                // A copy: a view would hold the features of all frames that were computed with it.
-                let features = fresh.get(row)?.copy()?;
+                // A view would hold the features of all frames that were computed with it, and so would `copy`.
+                let features = fresh.get(row)?.force_contiguous()?;
                 self.insert(digest, &features);
                 found.insert(digest, features);
             }

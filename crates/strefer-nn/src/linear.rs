@@ -26,7 +26,7 @@ pub struct LoraConfig {
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
-    lora: Option<Lora>,
+    lora: Option<Box<Lora>>,
     /// Stands for `weight` where there is one.
     quantised: Option<QuantisedWeight>,
 }
@@ -75,7 +75,8 @@ impl Linear {
         let (output, input) = self.weight.dims2()?;
         let lora_a = vb.get_with_hints((cfg.rank, input), "lora_A.weight", fresh_weight(input))?;
         let lora_b = vb.get_with_hints((output, cfg.rank), "lora_B.weight", Init::Const(0.))?;
-        self.lora = Some(Lora { lora_a, lora_b, scale: cfg.alpha / cfg.rank.max(1) as f64, dropout: None });
+        let scale = cfg.alpha / cfg.rank.max(1) as f64;
+        self.lora = Some(Box::new(Lora { lora_a, lora_b, scale, dropout: None }));
         Ok(self)
     }
 

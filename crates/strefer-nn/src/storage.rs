@@ -19,7 +19,10 @@ pub fn refill(tensor: &Tensor, with: &Tensor) -> Result<()> {
             tensor.dims()
         );
     }
-    tensor.inplace_op2(&with.contiguous()?, &Replace)
+    // A view is copied first: the whole of its storage would come along.
+    let is_view = with.layout().start_offset() != 0 || !with.is_contiguous();
+    let with = if is_view { with.force_contiguous()? } else { with.clone() };
+    tensor.inplace_op2(&with, &Replace)
 }
 
 /// The first storage becomes a copy of the second.
@@ -87,6 +90,10 @@ mod tests {
         assert_eq!(clone.dims(), [2, 3]);
         assert!(reads(&clone).map_or(true, |values| values.is_err()));
         refill(&clone, &values).unwrap();
+        assert_eq!(product(&tensor), before);
+        let two = Tensor::cat(&[&values, &values], 0).unwrap();
+        let_go(&tensor).unwrap();
+        refill(&tensor, &two.narrow(0, 2, 2).unwrap()).unwrap();
         assert_eq!(product(&tensor), before);
         assert!(refill(&tensor, &values.narrow(0, 0, 1).unwrap()).is_err());
         assert!(refill(&tensor, &values.to_dtype(DType::F64).unwrap()).is_err());

@@ -11,7 +11,7 @@ use crate::config::Sharding;
 use crate::error::{Error, Result};
 
 /// Numbers that are exchanged at a time.
-const BUCKET: usize = 1 << 24;
+pub(crate) const BUCKET: usize = 1 << 24;
 
 /// This rank among those of its run.
 #[derive(Debug, Clone)]
@@ -155,7 +155,8 @@ impl Ranks {
             let sums = self.0.all_reduce(&format!("{what}, from {first}"), &flat)?;
             let mut at = 0;
             for (name, var) in bucket {
-                let sum = sums.narrow(0, at, var.elem_count())?.reshape(var.shape())?.copy()?;
+                // Not `copy`, which would take the whole bucket along.
+                let sum = sums.narrow(0, at, var.elem_count())?.reshape(var.shape())?.force_contiguous()?;
                 at += var.elem_count();
                 take(name, sum.to_dtype(var.dtype())?.to_device(var.device())?)?;
             }
@@ -199,6 +200,11 @@ impl Owners {
             self.loads[least] += size;
             of.insert(name.to_owned(), least);
         }
+    }
+
+    /// How many ranks there are.
+    pub(crate) fn size(&self) -> usize {
+        self.loads.len()
     }
 
     /// Whether states lie on several ranks.

@@ -113,6 +113,7 @@ fn table(plan: &Plan, config: &TrainConfig, each: usize, disk: Option<usize>) ->
             (memory.visiting, "weights of other ranks' layers, for their turn"),
             (memory.optimizer, "moments and masters"),
             (memory.activations, "what a pass keeps for its backward"),
+            (memory.exchange, "buffers in which ranks sum gradients, after the backward"),
             (memory.snapshot, "a copy to write a checkpoint from, between steps"),
             (memory.data, "samples read ahead, frames kept"),
         ] {

@@ -8,7 +8,7 @@ use strefer_model::Checkpoint;
 use crate::config::{Float, LoraConfig, Part, Sharding, TrainConfig};
 use crate::error::{Result, io};
 use crate::layers::layer_of;
-use crate::ranks::Owners;
+use crate::ranks::{BUCKET, Owners};
 use crate::trainer::LAYERS;
 
 /// A parameter, as far as memory depends on it.
@@ -68,6 +68,8 @@ pub struct RankMemory {
     pub gradients: BTreeMap<Part, usize>,
     /// Moments and f32 masters.
     pub optimizer: usize,
+    /// Buffers in which ranks sum gradients, after the backward.
+    pub exchange: usize,
     /// A copy of what learns, which a checkpoint is written from.
     pub snapshot: usize,
     /// What a pass keeps for its backward.
@@ -94,7 +96,7 @@ impl RankMemory {
 
     /// What a step needs besides.
     fn step(&self) -> usize {
-        self.gradients.values().sum::<usize>() + self.visiting + self.activations
+        self.gradients.values().sum::<usize>() + self.visiting + self.activations.max(self.exchange)
     }
 
     /// What a rank keeps from step to step.
@@ -134,6 +136,12 @@ impl RankMemory {
         if full && first {
             let frozen = parameters.iter().filter(|parameter| parameter.in_layer && !parameter.learns);
             found.snapshot += frozen.map(|parameter| width * parameter.count).sum::<usize>();
+        }
+        if owners.size() > 1 {
+            let everywhere = parameters.iter().filter(|one| one.learns && !(full && one.in_layer));
+            let most = everywhere.map(|parameter| parameter.count).sum::<usize>().min(BUCKET);
+            // What is sent, laid side by side; the sums; and both as the other side takes and gives them.
+            found.exchange = 4 * size_of::<f32>() * most;
         }
         found.visiting = 2 * layers.into_values().max().unwrap_or_default();
         if let Some(base) = config.lora.as_ref().and_then(|lora| lora.base.as_ref()) {
