@@ -2,6 +2,7 @@
 //! for its layer's turn, and its gradient goes to the owner alone. The next layer's weights come while a layer computes.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -174,7 +175,7 @@ impl Drop for Layers {
         if self.inner.state().open == 0
             && let Some(worker) = self.worker.take()
         {
-            // One that panicked has left its work open.
+            // Its panics were caught, and it has nothing left to tell.
             let _ = worker.join();
         }
     }
@@ -246,14 +247,16 @@ impl Inner {
 
     fn work(&self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
-            let done = match job {
-                Job::Gather(at) => self.gather(at),
-                Job::Reduce(at, own) => self.reduce(at, own),
-            };
+            // Whoever waits for it must hear of a panic, too.
+            let done = catch_unwind(AssertUnwindSafe(|| match job {
+                Job::Gather(at) => self.gather(at).map_err(|error| error.to_string()),
+                Job::Reduce(at, own) => self.reduce(at, own).map_err(|error| error.to_string()),
+            }));
+            let done = done.unwrap_or_else(|_| Err("the exchange of layers has panicked".to_owned()));
             let mut state = self.state();
             state.open -= 1;
-            if let Err(error) = done {
-                state.fault.get_or_insert(error.to_string());
+            if let Err(fault) = done {
+                state.fault.get_or_insert(fault);
             }
             drop(state);
             self.changed.notify_all();
