@@ -1,5 +1,7 @@
 //! The text backbone of Grounding DINO against recorded numbers.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -10,9 +12,7 @@ use strefer_nn::testing::{Golden, assert_close, values};
 use strefer_vision::grounding_dino::{Bert, Phrases, Sight, TextMask};
 
 fn cases() -> Vec<PathBuf> {
-    let dirs = strefer_core::golden::dirs("bert");
-    assert!(!dirs.is_empty());
-    dirs
+    common::cases("bert")
 }
 
 fn ids(golden: &Golden, name: &str) -> Tensor {

@@ -1,5 +1,7 @@
 //! ConvNeXt against recorded numbers, in the layouts of transformers, timm and RexSeek.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -9,9 +11,7 @@ use strefer_nn::{ParamStore, Weights};
 use strefer_vision::convnext::{ConvNext, ConvNextConfig, box_features, box_positions, canonical};
 
 fn cases() -> Vec<PathBuf> {
-    let dirs = strefer_core::golden::dirs("convnext");
-    assert!(!dirs.is_empty());
-    dirs
+    common::cases("convnext")
 }
 
 fn tower(cfg: &ConvNextConfig, weights: Weights) -> ConvNext {

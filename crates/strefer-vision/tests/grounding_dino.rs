@@ -1,5 +1,7 @@
 //! Grounding DINO against recorded numbers.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -11,21 +13,10 @@ use strefer_vision::grounding_dino::{
     Thresholds, detections,
 };
 
-fn cases() -> Vec<PathBuf> {
-    let dirs = strefer_core::golden::dirs("grounding_dino");
-    assert!(!dirs.is_empty());
-    dirs
-}
+use common::weights;
 
-/// All files of weights of a case, which may be in shards.
-fn weights(dir: &Path) -> Weights {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect();
-    files.retain(|file| {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        name.starts_with("weights") && name.ends_with(".safetensors")
-    });
-    let parts = files.into_iter().map(|file| Weights::open(file).unwrap());
-    parts.reduce(|all, part| all.joined(part).unwrap()).unwrap()
+fn cases() -> Vec<PathBuf> {
+    common::cases("grounding_dino")
 }
 
 fn read<T: serde::de::DeserializeOwned>(dir: &Path, file: &str) -> T {

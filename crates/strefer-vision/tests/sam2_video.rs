@@ -1,5 +1,7 @@
 //! SAM 2.1 on videos against recorded numbers: each case is a script of prompts and passes.
 
+mod common;
+
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
@@ -14,21 +16,10 @@ use strefer_vision::sam2::{
     SessionOptions, VideoPrompt, canonical,
 };
 
-fn cases() -> Vec<PathBuf> {
-    let dirs = strefer_core::golden::dirs("sam2_video");
-    assert!(!dirs.is_empty());
-    dirs
-}
+use common::weights;
 
-/// All files of weights of a case, which may be in shards.
-fn weights(dir: &Path) -> Weights {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect();
-    files.retain(|file| {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        name.starts_with("weights") && name.ends_with(".safetensors")
-    });
-    let parts = files.into_iter().map(|file| Weights::open(file).unwrap());
-    parts.reduce(|all, part| all.joined(part).unwrap()).unwrap()
+fn cases() -> Vec<PathBuf> {
+    common::cases("sam2_video")
 }
 
 fn config(dir: &Path) -> Sam2Config {

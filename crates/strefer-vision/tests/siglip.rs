@@ -1,18 +1,18 @@
 //! The SigLIP tower against recorded numbers, and its gradients.
 
+mod common;
+
 use std::path::PathBuf;
 
-use candle_core::{DType, Device, Tensor, Var};
-use strefer_nn::testing::{Golden, assert_all_grads, assert_close, max_abs_diff, randn, relative_diff};
+use candle_core::{DType, Device, Tensor};
+use strefer_nn::testing::{Golden, assert_all_grads, assert_close, randn, relative_diff};
 use strefer_nn::{ParamStore, Weights};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
 const SELECTED: FeatureLayer = FeatureLayer::Hidden(-2);
 
 fn cases() -> Vec<PathBuf> {
-    let dirs = strefer_core::golden::dirs("siglip_vision");
-    assert!(!dirs.is_empty());
-    dirs
+    common::cases("siglip_vision")
 }
 
 fn config(dir: &std::path::Path) -> SiglipConfig {
@@ -70,29 +70,7 @@ fn all_gradients_match_the_reference() {
     for dir in cases() {
         let store = store(&dir);
         let tower = tower(&dir, &store);
-        let golden = Golden::open(&dir, "gradients_select_layer_-2");
-        let pixels = Var::from_tensor(&golden.tensor("in.pixel_values")).unwrap();
-        let selected = tower.forward(&pixels, SELECTED).unwrap();
-        let loss = (selected * golden.tensor("in.coef")).unwrap().sum_all().unwrap();
-        assert!(max_abs_diff(&loss, &golden.tensor("loss")) < 1e-3);
-        let grads = loss.backward().unwrap();
-        let mut compared = 0;
-        for name in golden.names() {
-            let Some(weight) = name.strip_prefix("grad.") else { continue };
-            let vars = store.vars();
-            let var = if weight == "pixel_values" { &pixels } else { &vars[weight] };
-            let wanted = golden.tensor(&name);
-            // A key's bias shifts all scores alike: its gradient is zero but for rounding.
-            if weight.ends_with("k_proj.bias") {
-                assert!(max_abs_diff(grads.get(var).unwrap(), &wanted) < 1e-4, "{name}");
-            } else {
-                let diff = relative_diff(grads.get(var).unwrap(), &wanted);
-                assert!(diff < 1e-4, "{name}: {diff:e}");
-            }
-            compared += 1;
-        }
-        let with_gradient = store.vars().values().filter(|var| grads.get(var).is_some()).count() + 1;
-        assert_eq!(compared, with_gradient, "the reference has as many gradients as we");
+        common::check_gradients(&dir, &store, |pixels| tower.forward(pixels, SELECTED));
     }
 }
 
