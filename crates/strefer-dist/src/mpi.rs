@@ -15,6 +15,15 @@ use crate::communicator::{Communicator, check_root, check_summable};
 /// MPI counts with 32 bits: longer values go in portions.
 const PORTION: usize = 1 << 28;
 
+/// Which way values go.
+#[derive(Clone, Copy)]
+enum Way {
+    /// From everyone to everyone.
+    Gather,
+    /// From one to everyone.
+    From(usize),
+}
+
 struct Inner {
     world: SimpleCommunicator,
     /// MPI ends when this is dropped.
@@ -99,6 +108,38 @@ impl Mpi {
         values
     }
 
+    fn moved<T: Equivalence + Copy + Default>(&self, values: Vec<T>, way: Way) -> Vec<T> {
+        match way {
+            Way::Gather => self.gathered(&values),
+            Way::From(root) => self.told(values, root),
+        }
+    }
+
+    /// `values`: `(n)`, f32, f64, bf16, f16 or u8
+    fn exchange(&self, what: &str, values: &Tensor, way: Way) -> Result<Tensor> {
+        let count = match way {
+            Way::Gather => values.dims1()? * self.size,
+            Way::From(_) => values.dims1()?,
+        };
+        let cpu = &Device::Cpu;
+        match values.dtype() {
+            DType::F32 => Tensor::from_vec(self.moved(values.to_vec1::<f32>()?, way), count, cpu),
+            DType::F64 => Tensor::from_vec(self.moved(values.to_vec1::<f64>()?, way), count, cpu),
+            DType::U8 => Tensor::from_vec(self.moved(values.to_vec1::<u8>()?, way), count, cpu),
+            DType::BF16 => {
+                let bits: Vec<u16> = values.to_vec1::<bf16>()?.into_iter().map(bf16::to_bits).collect();
+                let all: Vec<bf16> = self.moved(bits, way).into_iter().map(bf16::from_bits).collect();
+                Tensor::from_vec(all, count, cpu)
+            }
+            DType::F16 => {
+                let bits: Vec<u16> = values.to_vec1::<f16>()?.into_iter().map(f16::to_bits).collect();
+                let all: Vec<f16> = self.moved(bits, way).into_iter().map(f16::from_bits).collect();
+                Tensor::from_vec(all, count, cpu)
+            }
+            other => bail!("{what}: ranks do not exchange {other:?}"),
+        }
+    }
+
     fn sums_at<T: Equivalence + Copy + Default>(&self, values: &[T], root: usize) -> Option<Vec<T>> {
         self.with(|world| {
             let process = world.process_at_rank(root as i32);
@@ -136,58 +177,27 @@ impl Communicator for Mpi {
     }
 
     fn all_gather(&self, what: &str, part: &Tensor) -> Result<Tensor> {
-        part.dims1()?;
-        let count = part.elem_count() * self.size;
-        match part.dtype() {
-            DType::F32 => Tensor::from_vec(self.gathered(&part.to_vec1::<f32>()?), count, &Device::Cpu),
-            DType::F64 => Tensor::from_vec(self.gathered(&part.to_vec1::<f64>()?), count, &Device::Cpu),
-            DType::U8 => Tensor::from_vec(self.gathered(&part.to_vec1::<u8>()?), count, &Device::Cpu),
-            DType::BF16 => {
-                let bits: Vec<u16> = part.to_vec1::<bf16>()?.into_iter().map(bf16::to_bits).collect();
-                let all: Vec<bf16> = self.gathered(&bits).into_iter().map(bf16::from_bits).collect();
-                Tensor::from_vec(all, count, &Device::Cpu)
-            }
-            DType::F16 => {
-                let bits: Vec<u16> = part.to_vec1::<f16>()?.into_iter().map(f16::to_bits).collect();
-                let all: Vec<f16> = self.gathered(&bits).into_iter().map(f16::from_bits).collect();
-                Tensor::from_vec(all, count, &Device::Cpu)
-            }
-            other => bail!("{what}: ranks do not exchange {other:?}"),
-        }
+        self.exchange(what, part, Way::Gather)
     }
 
     fn broadcast(&self, what: &str, values: &Tensor, root: usize) -> Result<Tensor> {
         check_root(what, root, self.size)?;
-        let count = values.dims1()?;
-        match values.dtype() {
-            DType::F32 => Tensor::from_vec(self.told(values.to_vec1::<f32>()?, root), count, &Device::Cpu),
-            DType::F64 => Tensor::from_vec(self.told(values.to_vec1::<f64>()?, root), count, &Device::Cpu),
-            DType::U8 => Tensor::from_vec(self.told(values.to_vec1::<u8>()?, root), count, &Device::Cpu),
-            DType::BF16 => {
-                let bits: Vec<u16> = values.to_vec1::<bf16>()?.into_iter().map(bf16::to_bits).collect();
-                let told: Vec<bf16> = self.told(bits, root).into_iter().map(bf16::from_bits).collect();
-                Tensor::from_vec(told, count, &Device::Cpu)
-            }
-            DType::F16 => {
-                let bits: Vec<u16> = values.to_vec1::<f16>()?.into_iter().map(f16::to_bits).collect();
-                let told: Vec<f16> = self.told(bits, root).into_iter().map(f16::from_bits).collect();
-                Tensor::from_vec(told, count, &Device::Cpu)
-            }
-            other => bail!("{what}: ranks do not exchange {other:?}"),
-        }
+        self.exchange(what, values, Way::From(root))
     }
 
     fn reduce(&self, what: &str, values: &Tensor, root: usize) -> Result<Option<Tensor>> {
         check_root(what, root, self.size)?;
         check_summable(what, values)?;
         let count = values.elem_count();
-        let whole = |sums: Vec<f32>| Tensor::from_vec(sums, count, &Device::Cpu);
         match values.dtype() {
             DType::F64 => {
                 let sums = self.sums_at(&values.to_vec1::<f64>()?, root);
                 sums.map(|sums| Tensor::from_vec(sums, count, &Device::Cpu)).transpose()
             }
-            _ => self.sums_at(&values.to_vec1::<f32>()?, root).map(whole).transpose(),
+            _ => {
+                let sums = self.sums_at(&values.to_vec1::<f32>()?, root);
+                sums.map(|sums| Tensor::from_vec(sums, count, &Device::Cpu)).transpose()
+            }
         }
     }
 }
