@@ -130,6 +130,7 @@ impl Lab {
                 epochs: None,
                 batch: 4,
                 micro_batch: Some(2),
+                pack: 0,
                 dtype: Float::F32,
                 recompute: false,
                 shard: Sharding::None,

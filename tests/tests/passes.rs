@@ -76,6 +76,60 @@ fn a_padded_batch_equals_its_rows() {
     assert!((alone - together).abs() < 1e-5 * alone.abs(), "{alone} {together}");
 }
 
+/// Loss, supervised positions and gradients of a batch whose samples lie end to end in rows of so many positions.
+fn packed(
+    store: &ParamStore,
+    model: &VideoLlm,
+    inputs: &[Inputs],
+    positions: usize,
+) -> (f64, usize, Gradients) {
+    let spliced = model.splice_encoded(inputs, &model.encode(inputs).unwrap(), positions).unwrap();
+    let hidden = model.forward(&spliced).unwrap();
+    let (sum, count) = model.language_model().loss(&hidden, &spliced.labels).unwrap();
+    let gradients = Gradients::collect(&store.vars(), &sum.backward().unwrap());
+    (f64::from(sum.to_scalar::<f32>().unwrap()), count, gradients)
+}
+
+#[test]
+fn samples_packed_into_rows_equal_padded_ones() {
+    let lab = Lab::new(3);
+    let (store, model, mut inputs) = model_and_inputs(&lab, 5);
+    let checkpoint = Checkpoint::open(lab.path("model")).unwrap();
+    let options = ProcessorOptions {
+        media_root: lab.path("world"),
+        turns: Turns::Independent,
+        ..ProcessorOptions::default()
+    };
+    let processor = Processor::new(&checkpoint.config, checkpoint.tokenizer.clone(), options);
+    let mut several = lab.samples("data");
+    several.retain(|sample| sample.conversations.len() >= 4);
+    let branched = |sample| processor.process(sample, &Purpose::Train(Rng::new(1, "test"))).unwrap();
+    let lens: Vec<usize> = inputs.iter().map(|row| row.positions(&checkpoint.config)).collect();
+    let (longest, all) = (*lens.iter().max().unwrap(), lens.iter().sum::<usize>());
+    for with_turns in [false, true] {
+        if with_turns {
+            inputs.extend(several.iter().take(2).map(branched));
+        }
+        let (padded, count, gradients) = packed(&store, &model, &inputs, 0);
+        for positions in [longest / 2, 2 * longest + 3, 4 * all] {
+            let spliced = model.splice_encoded(&inputs, &model.encode(&inputs).unwrap(), positions).unwrap();
+            let rows = spliced.embeds.dim(0).unwrap();
+            assert!(rows < inputs.len() || positions < longest, "{rows} rows of {positions}");
+            let (found, found_count, found_gradients) = packed(&store, &model, &inputs, positions);
+            assert_eq!(found_count, count);
+            assert!((found - padded).abs() < 1e-5 * padded, "{found} beside {padded}");
+            for (name, expected) in gradients.iter() {
+                let found = found_gradients.get(name).unwrap();
+                let largest = |xs: &candle_core::Tensor| {
+                    xs.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap()
+                };
+                let error = largest(&(found - expected).unwrap());
+                assert!(error <= 1e-4 * largest(expected).max(1e-2), "{name}: {error}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_checkpoint_with_a_missing_or_misshapen_tensor_is_refused_by_name() {
     let lab = Lab::new(1);

@@ -10,7 +10,9 @@ use strefer_nn::Weights;
 use strefer_nn::optim::MomentType;
 use strefer_tests::Lab;
 use strefer_train::config::{EvalConfig, Float, LoraConfig, PartsConfig, SaveConfig};
-use strefer_train::{Error, LogLine, Observer, Outcome, SeenStep, TrainConfig, Trainer, read_log};
+use strefer_train::{
+    Error, LogLine, Observer, Outcome, SeenStep, StepReport, TrainConfig, Trainer, read_log,
+};
 
 struct StopAfter<'a> {
     steps: usize,
@@ -296,6 +298,34 @@ fn moments_in_eight_bits_resume_like_others() {
     train(lab.config("wide", 5), false, 99).unwrap();
     let (packed, wide) = (size("straight").unwrap().len(), size("wide").unwrap().len());
     assert!(3 * packed < wide, "{packed} bytes beside {wide}");
+}
+
+#[test]
+fn packed_samples_are_learnt_as_padded_ones_and_resumed_in_their_midst() {
+    let lab = Lab::new(3);
+    let config = |output: &str, pack: usize| {
+        let mut config = lab.config(output, 5);
+        (config.steps.batch, config.steps.micro_batch, config.steps.pack) = (6, Some(4), pack);
+        config
+    };
+    train(config("padded", 0), false, 99).unwrap();
+    train(config("packed", 2000), false, 99).unwrap();
+    train(config("broken", 2000), false, 3).unwrap();
+    train(config("broken", 2000), true, 99).unwrap();
+    assert_eq!(weights(&lab.path("packed")), weights(&lab.path("broken")));
+    let steps = |run: &str| -> Vec<StepReport> {
+        let lines = read_log(&lab.path(run).join("log.jsonl")).unwrap().into_iter();
+        lines.filter_map(|line| if let LogLine::Step(report) = line { Some(report) } else { None }).collect()
+    };
+    for (padded, packed) in steps("padded").iter().zip(steps("packed")) {
+        assert!((padded.loss - packed.loss).abs() < 1e-4 * padded.loss, "{} {}", padded.loss, packed.loss);
+        assert!(packed.tokens <= padded.tokens && packed.supervised == padded.supervised);
+        for (source, share) in &padded.by_source {
+            let other = &packed.by_source[source];
+            assert_eq!((share.samples, share.supervised), (other.samples, other.supervised));
+            assert!((share.loss - other.loss).abs() < 1e-4 * share.loss);
+        }
+    }
 }
 
 #[test]

@@ -51,5 +51,5 @@ pub use origin::Origin;
 pub use processor::{
     FrameCache, LabelRule, Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN, VisualPrompt,
 };
-pub use splice::{SplicePlan, SpliceRow};
+pub use splice::{Packing, Placed, SplicePlan, SpliceRow};
 pub use video_llm::{Encoded, Spliced, VideoLlm, prefix};

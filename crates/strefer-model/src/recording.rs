@@ -121,7 +121,7 @@ impl Recording {
             if let Some(regions) = &encoded.regions {
                 held(format!("row.{row}.regions"), regions)?;
             }
-            let spliced = model.splice_encoded(batch, &encoded)?;
+            let spliced = model.splice_encoded(batch, &encoded, 0)?;
             held(format!("row.{row}.embeds"), &spliced.embeds.squeeze(0)?)?;
             let hidden = model.forward(&spliced)?;
             held(format!("row.{row}.logits"), &model.language_model().logits(&hidden)?.squeeze(0)?)?;

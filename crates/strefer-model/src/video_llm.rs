@@ -6,7 +6,9 @@ use std::sync::Arc;
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use strefer_llm::decoder::Placement;
-use strefer_llm::{Decoder, Generated, GenerationConfig, Tokenizer, generate, generate_text, generate_texts};
+use strefer_llm::{
+    Decoder, Generated, GenerationConfig, RopeScaling, Tokenizer, generate, generate_text, generate_texts,
+};
 use strefer_nn::Recompute;
 use strefer_nn::ops::AttentionMask;
 use strefer_vision::siglip::{FeatureLayer, SiglipVision};
@@ -17,7 +19,7 @@ use crate::feature_cache::FeatureCache;
 use crate::frame_time::FrameTime;
 use crate::inputs::Inputs;
 use crate::region::{RegionEncoder, RegionRows};
-use crate::splice::{SplicePlan, SpliceRow};
+use crate::splice::{Packing, Placed, SplicePlan, SpliceRow};
 
 /// Prefixes of the parts' parameters.
 pub mod prefix {
@@ -69,8 +71,8 @@ pub struct Spliced {
     pub labels: Tensor,
     /// Who sees whom.
     pub mask: AttentionMask,
-    /// Positions of each row that hold something.
-    pub lens: Vec<usize>,
+    /// Where each sample of the batch lies.
+    pub places: Vec<Placed>,
 }
 
 impl VideoLlm {
@@ -172,13 +174,14 @@ impl VideoLlm {
         })
     }
 
-    /// Puts visual tokens into the prompts of a batch.
+    /// Puts visual tokens into the prompts of a batch, a row each.
     pub fn splice(&self, batch: &[Inputs]) -> Result<Spliced> {
-        self.splice_encoded(batch, &self.encode(batch)?)
+        self.splice_encoded(batch, &self.encode(batch)?, 0)
     }
 
-    /// As [`VideoLlm::splice`], with what [`VideoLlm::encode`] made of the batch.
-    pub fn splice_encoded(&self, batch: &[Inputs], encoded: &Encoded) -> Result<Spliced> {
+    /// As [`VideoLlm::splice`], with what [`VideoLlm::encode`] made of the batch, and where `packed` is not 0, samples
+    /// end to end in rows of at most so many positions.
+    pub fn splice_encoded(&self, batch: &[Inputs], encoded: &Encoded, packed: usize) -> Result<Spliced> {
         let rows: Vec<SpliceRow<'_>> = batch
             .iter()
             .zip(&encoded.region_counts)
@@ -191,13 +194,20 @@ impl VideoLlm {
                 region_tokens,
             })
             .collect();
-        let plan = SplicePlan::new(&rows)?;
+        let plan = SplicePlan::new(&rows, self.packing(packed))?;
         let device = encoded.videos.device();
         let ids = Tensor::from_slice(&plan.text_ids, (1, plan.text_ids.len()), device)?;
         let text = self.language_model.embed(&ids)?.squeeze(0)?;
         let embeds = plan.splice(&text, Some(&encoded.videos), encoded.regions.as_ref())?;
         let (positions, labels, mask) = (plan.positions(device)?, plan.labels(device)?, plan.mask()?);
-        Ok(Spliced { embeds, positions, labels, mask, lens: plan.lens })
+        Ok(Spliced { embeds, positions, labels, mask, places: plan.places })
+    }
+
+    /// How samples share rows of at most so many positions.
+    fn packing(&self, positions: usize) -> Packing {
+        // Long and short samples are turned by frequencies of their own, row by row.
+        let scaling = self.language_model.config().rope_scaling.as_ref();
+        Packing { positions, longest: scaling.and_then(RopeScaling::switches_after) }
     }
 
     /// Tokens of all videos and images of a batch, one after the other, `(tokens, d)`, and the number of each. Neighbours that
@@ -287,8 +297,10 @@ impl VideoLlm {
         cfg: &GenerationConfig,
     ) -> Result<Vec<strefer_llm::Result<Generated>>> {
         let spliced = self.splice(batch)?;
-        let rows = spliced.lens.iter().enumerate();
-        let prompts = rows.map(|(row, &len)| spliced.embeds.narrow(0, row, 1)?.narrow(1, 0, len));
+        let prompts = spliced
+            .places
+            .iter()
+            .map(|place| spliced.embeds.narrow(0, place.row, 1)?.narrow(1, 0, place.len));
         let prompts = prompts.collect::<Result<Vec<Tensor>>>()?;
         Ok(generate_texts(&self.language_model, tokenizer, &prompts, cfg))
     }

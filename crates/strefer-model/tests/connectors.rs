@@ -115,7 +115,11 @@ fn video_tokens_of_each_connector_stand_in_the_prompt() -> Result<()> {
         let (_, model) = model(&cfg, "nothing")?;
         let spliced = model.splice(&[inputs(1, true), inputs(2, false)])?;
         // Two words, a region of one mask and the answer; the other row has no region.
-        assert_eq!(spliced.lens, [count + 5, count + 4], "{name}");
+        assert_eq!(
+            spliced.places.iter().map(|place| place.len).collect::<Vec<_>>(),
+            [count + 5, count + 4],
+            "{name}"
+        );
         assert_eq!(model.forward(&spliced)?.dims3()?, (2, count + 5, 16), "{name}");
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! States become logits, or a loss without all logits at once.
 
+use std::ops::Range;
+
 use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
@@ -23,21 +25,20 @@ pub struct Loss {
     pub count: usize,
     /// That of each label that counts, without a history.
     each: Tensor,
-    /// How many labels count in each row.
-    counts: Vec<usize>,
+    /// Where each of these labels stands, all rows one after the other.
+    places: Vec<usize>,
 }
 
 impl Loss {
-    /// The sum of each row's labels, and how many of them count.
-    pub fn by_row(&self) -> Result<Vec<(f64, usize)>> {
+    /// The sum over the labels of each stretch of the batch, all rows one after the other, and how many of them count.
+    pub fn within(&self, stretches: impl IntoIterator<Item = Range<usize>>) -> Result<Vec<(f64, usize)>> {
         let each = self.each.to_vec1::<f32>()?;
-        let mut rest = each.as_slice();
-        let sum = |&count: &usize| {
-            let (row, after) = rest.split_at(count);
-            rest = after;
-            (row.iter().map(|loss| f64::from(*loss)).sum(), count)
+        let sum = |stretch: Range<usize>| {
+            let first = self.places.partition_point(|&place| place < stretch.start);
+            let last = self.places.partition_point(|&place| place < stretch.end).max(first);
+            (each[first..last].iter().map(|loss| f64::from(*loss)).sum(), last - first)
         };
-        Ok(self.counts.iter().map(sum).collect())
+        Ok(stretches.into_iter().map(sum).collect())
     }
 }
 
@@ -109,9 +110,9 @@ impl Head {
         if labels.dims() != [b, s] {
             bail!("labels have shape {:?}, the states {:?}", labels.dims(), hidden.dims());
         }
-        let (mut next, mut counts) = (Vec::with_capacity(b * s), Vec::with_capacity(b));
-        for row in labels.to_dtype(DType::I64)?.to_vec2::<i64>()? {
-            counts.push(row.iter().skip(1).filter(|&&label| label != IGNORE).count());
+        let (mut next, mut places) = (Vec::with_capacity(b * s), Vec::new());
+        for (at, row) in labels.to_dtype(DType::I64)?.to_vec2::<i64>()?.into_iter().enumerate() {
+            places.extend((1..s).filter(|&column| row[column] != IGNORE).map(|column| at * s + column));
             next.extend(row.iter().skip(1));
             next.extend((s > 0).then_some(IGNORE));
         }
@@ -121,6 +122,6 @@ impl Head {
         let hidden = hidden.reshape((b * s, d))?;
         let CrossEntropy { sum, count, each } =
             linear_cross_entropy(&hidden, &weight, bias.as_ref(), &next, IGNORE, chunk)?;
-        Ok(Loss { sum, count, each, counts })
+        Ok(Loss { sum, count, each, places })
     }
 }

@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 use strefer_core::golden;
-use strefer_model::{PromptToken, SplicePlan, SpliceRow};
+use strefer_model::{Packing, PromptToken, SplicePlan, SpliceRow};
 
 use super::place::json_file;
 use super::whole::prompt;
@@ -72,7 +72,7 @@ impl Case {
                 region_tokens: counts,
             })
             .collect();
-        let plan = SplicePlan::new(&splice_rows)?;
+        let plan = SplicePlan::new(&splice_rows, Packing::default())?;
         let column = |values: Vec<f32>| {
             let count = values.len();
             Tensor::from_vec(values, (count, 1), &Device::Cpu)
@@ -82,7 +82,7 @@ impl Case {
         let taken = rows.iter().flat_map(|(_, counts)| counts).sum();
         let regions = column(self.values("region_tokens")[..taken].to_vec())?;
         let spliced = plan.splice(&text, Some(&videos), Some(&regions))?.squeeze(2)?.to_vec2::<f32>()?;
-        Ok(spliced.into_iter().zip(&plan.lens).map(|(row, &len)| row[..len].to_vec()).collect())
+        Ok(spliced.into_iter().zip(&plan.places).map(|(row, place)| row[..place.len].to_vec()).collect())
     }
 
     /// Every placeholder replaced by its own tokens.

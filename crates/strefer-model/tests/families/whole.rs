@@ -131,10 +131,10 @@ fn run(
         close("region tokens", found, recorded, 1e-5)?;
     }
 
-    let spliced = model.splice_encoded(batch, &encoded)?;
+    let spliced = model.splice_encoded(batch, &encoded, 0)?;
     let lens: Vec<usize> =
         integers(&recorded.mask).iter().map(|row| row.iter().filter(|flag| **flag != 0).count()).collect();
-    assert_eq!(spliced.lens, lens);
+    assert_eq!(spliced.places.iter().map(|place| place.len).collect::<Vec<_>>(), lens);
     close("embeddings", &rows(&spliced.embeds, &lens), &rows(&recorded.embeds, &lens), 1e-5)?;
     let labels = |labels: &Tensor| values(&rows(labels, &lens));
     assert_eq!(labels(&spliced.labels), labels(&recorded.labels));

@@ -1,5 +1,6 @@
 //! Which keys a query may see.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Result, Tensor, bail};
@@ -10,6 +11,9 @@ const HIDDEN: i32 = -1;
 /// The id of columns that every branch sees.
 const SHARED: i32 = 0;
 
+/// Where branches of several beginnings lie in one row: the lower bits of an id are the branch, those above the beginning.
+const BRANCH_BITS: u32 = 16;
+
 /// What ids of columns mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Sight {
@@ -18,8 +22,15 @@ enum Sight {
     All,
     /// Columns with the query's own id are seen.
     Own,
-    /// Columns with the query's own id and the shared ones are seen.
+    /// Columns with the query's own id and the shared ones of its beginning are seen.
     OwnAndShared,
+}
+
+impl Sight {
+    /// What a query sees nothing outside of: the segment, or the beginning with all its branches.
+    fn segment(self, id: i32) -> i32 {
+        if self == Self::OwnAndShared { id >> BRANCH_BITS } else { id }
+    }
 }
 
 /// Visibility of `t` key columns for `s` queries, which are the last `s` columns when the mask is causal or packed.
@@ -72,7 +83,26 @@ impl AttentionMask {
     /// come behind them; a query of another id sees those and the columns with its own id. `branches` holds `(b, t)` ids,
     /// row by row; a negative id is padding.
     pub fn with_branches(self, b: usize, branches: &[i32]) -> Result<Self> {
-        self.with_ids(b, branches, Sight::OwnAndShared)
+        self.with_packed_branches(b, &vec![0; branches.len()], branches)
+    }
+
+    /// As [`AttentionMask::with_branches`], with several beginnings and their branches in one row: columns of different
+    /// `segments` do not see each other. A negative branch is padding.
+    ///
+    /// # Errors
+    /// A negative segment, or more than 32,768 segments or 65,536 branches of one.
+    pub fn with_packed_branches(self, b: usize, segments: &[i32], branches: &[i32]) -> Result<Self> {
+        if segments.len() != branches.len() {
+            bail!("{} segments for {} branches", segments.len(), branches.len());
+        }
+        let most = 1 << BRANCH_BITS;
+        let id = |(&segment, &branch): (&i32, &i32)| match branch {
+            ..0 => Ok(HIDDEN),
+            _ if branch < most && (0..most / 2).contains(&segment) => Ok(segment << BRANCH_BITS | branch),
+            _ => bail!("a row cannot hold branch {branch} of segment {segment}"),
+        };
+        let ids = segments.iter().zip(branches).map(id).collect::<Result<Vec<i32>>>()?;
+        self.with_ids(b, &ids, Sight::OwnAndShared)
     }
 
     fn with_ids(mut self, b: usize, ids: &[i32], sight: Sight) -> Result<Self> {
@@ -149,10 +179,12 @@ impl AttentionMask {
         Some(&columns.ids[at * columns.t..(at + 1) * columns.t])
     }
 
-    /// Whether a query sees only the columns of its own segment.
-    #[inline]
-    pub(crate) fn is_packed(&self) -> bool {
-        self.sight == Sight::Own
+    /// For batch row `b` and every column, the first column of its segment; nothing where there are no segments.
+    pub(crate) fn firsts(&self, b: usize) -> Vec<usize> {
+        let Some(ids) = self.row(b).filter(|_| self.sight != Sight::All) else { return Vec::new() };
+        let mut seen = HashMap::new();
+        let first = |(at, &id): (usize, &i32)| *seen.entry(self.sight.segment(id)).or_insert(at);
+        ids.iter().enumerate().map(first).collect()
     }
 
     /// Whether a column is hidden from a query whose own column has the id `own`, wherever the two are.
@@ -161,7 +193,11 @@ impl AttentionMask {
         match self.sight {
             Sight::All => id == HIDDEN,
             Sight::Own => id == HIDDEN || id != own,
-            Sight::OwnAndShared => id == HIDDEN || own == HIDDEN || (id != own && id != SHARED),
+            Sight::OwnAndShared => {
+                let shared =
+                    id & ((1 << BRANCH_BITS) - 1) == SHARED && id >> BRANCH_BITS == own >> BRANCH_BITS;
+                id == HIDDEN || own == HIDDEN || (id != own && !shared)
+            }
         }
     }
 
@@ -249,6 +285,27 @@ mod tests {
                 [0, 0, 0, 0, 0, 0],
             ]
         );
+    }
+
+    #[test]
+    fn branches_of_several_beginnings_lie_in_one_row() {
+        let mask = AttentionMask::causal();
+        let mask = mask.with_packed_branches(1, &[0, 0, 0, 1, 1, 1, 1], &[0, 1, 2, 0, 1, 2, -1]).unwrap();
+        assert_eq!(
+            rows(&mask, 7, 7),
+            [
+                [1, 0, 0, 0, 0, 0, 0],
+                [1, 1, 0, 0, 0, 0, 0],
+                [1, 0, 1, 0, 0, 0, 0],
+                [0, 0, 0, 1, 0, 0, 0],
+                [0, 0, 0, 1, 1, 0, 0],
+                [0, 0, 0, 1, 0, 1, 0],
+                [0, 0, 0, 0, 0, 0, 0],
+            ]
+        );
+        assert_eq!(mask.firsts(0)[..6], [0, 0, 0, 3, 3, 3]);
+        let many = AttentionMask::causal().with_packed_branches(1, &[1 << 15], &[0]).unwrap_err().to_string();
+        assert!(many.contains("segment 32768"), "{many}");
     }
 
     #[test]

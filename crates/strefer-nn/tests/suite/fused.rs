@@ -189,6 +189,7 @@ fn masks(b: usize, t: usize, rng: &mut Rng) -> Vec<AttentionMask> {
     let valid: Vec<bool> = (0..b * t).map(|_| rng.chance(0.7)).collect();
     let segments: Vec<i32> = (0..b * t).map(|at| ((at % t) / 5) as i32 - 1).collect();
     let mixed: Vec<i32> = (0..b * t).map(|_| rng.below(4) as i32 - 1).collect();
+    let beginnings: Vec<i32> = (0..b * t).map(|at| ((at % t) / 7) as i32).collect();
     vec![
         AttentionMask::bidirectional(),
         AttentionMask::causal(),
@@ -200,6 +201,7 @@ fn masks(b: usize, t: usize, rng: &mut Rng) -> Vec<AttentionMask> {
         AttentionMask::bidirectional().with_segments(b, &mixed).unwrap(),
         AttentionMask::causal().with_branches(b, &segments).unwrap(),
         AttentionMask::causal().with_branches(b, &mixed).unwrap(),
+        AttentionMask::causal().with_packed_branches(b, &beginnings, &mixed).unwrap(),
     ]
 }
 

@@ -197,7 +197,7 @@ impl TrainConfig {
     fn validate(&self) -> std::result::Result<(), String> {
         self.data.mixture.validate().map_err(|error| error.to_string())?;
         self.schedule.validate().map_err(|error| error.to_string())?;
-        let StepsConfig { total, epochs, batch, micro_batch, dtype, recompute, shard } = self.steps;
+        let StepsConfig { total, epochs, batch, micro_batch, pack: _, dtype, recompute, shard } = self.steps;
         if total == Some(0) || batch == 0 || micro_batch == Some(0) {
             return Err("steps: total, batch and micro_batch must be positive".to_owned());
         }

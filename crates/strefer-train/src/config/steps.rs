@@ -21,6 +21,10 @@ pub struct StepsConfig {
     /// The most samples of one pass through the model on one rank; a rank's whole share of the step when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<usize>,
+    /// The most positions of a row that several samples of a pass share, end to end and without seeing each other; 0 gives
+    /// each sample a row of its own, padded to the longest among those of like length.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pack: usize,
     /// The type of weights and states; masters of weights, moments and sums are f32 in any case.
     #[serde(default, skip_serializing_if = "Float::is_f32")]
     pub dtype: Float,
@@ -53,6 +57,11 @@ impl Sharding {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(positions: &usize) -> bool {
+    *positions == 0
+}
+
 impl StepsConfig {
     /// Optimiser steps of a run whose mixture has so many samples.
     pub fn count(&self, epoch_len: usize) -> usize {
@@ -65,7 +74,7 @@ impl StepsConfig {
     }
 
     pub(super) fn computes_as(&self, other: &Self) -> bool {
-        let Self { total, epochs, batch, dtype, micro_batch: _, recompute: _, shard: _ } = *self;
+        let Self { total, epochs, batch, dtype, micro_batch: _, pack: _, recompute: _, shard: _ } = *self;
         (total, epochs, batch, dtype) == (other.total, other.epochs, other.batch, other.dtype)
     }
 
@@ -119,6 +128,7 @@ mod tests {
         epochs: None,
         batch: 2,
         micro_batch: None,
+        pack: 0,
         dtype: Float::F32,
         recompute: false,
         shard: Sharding::None,

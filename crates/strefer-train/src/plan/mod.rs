@@ -86,9 +86,10 @@ impl Plan {
         let most = (0..draws as u64).flat_map(|draw| {
             let order = rng.at(draw).permutation(rows.len());
             let pass = order.into_iter().cycle().take(if rows.is_empty() { 0 } else { passes.rows() });
-            by_length(pass.map(|at| rows[at]).collect(), |row: &RowSize| row.positions)
+            let pass: Vec<RowSize> = pass.map(|at| rows[at]).collect();
+            if config.steps.pack > 0 { vec![pass] } else { by_length(pass, |row: &RowSize| row.positions) }
         });
-        let most = most.map(|group| work::kept(&group, cfg, learning, config.steps.recompute)).max();
+        let most = most.map(|group| work::kept(&group, cfg, learning, &config.steps)).max();
         let activations = width * most.unwrap_or_default();
         let frames = rows.iter().map(|row| row.frames).max().unwrap_or_default();
         let sample = frames * 3 * cfg.image_size().pow(2) * size_of::<f32>();

@@ -1,6 +1,8 @@
 //! How much a pass computes, and how much of it is kept for the backward.
 
-use strefer_model::{Inputs, VideoLlmConfig};
+use strefer_model::{Inputs, Packing, VideoLlmConfig};
+
+use crate::config::StepsConfig;
 
 /// What learns, as far as work and memory depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +76,13 @@ pub(crate) fn flops(row: RowSize, cfg: &VideoLlmConfig, learning: Learning) -> f
 
 /// Numbers that a pass over `rows` keeps until its backward is through, and those that a layer needs besides while it runs.
 /// The rows are padded to the longest. Derived from what the layers compute on the CPU: every result that the backward reads.
-pub(crate) fn kept(rows: &[RowSize], cfg: &VideoLlmConfig, learning: Learning, recompute: bool) -> usize {
+pub(crate) fn kept(rows: &[RowSize], cfg: &VideoLlmConfig, learning: Learning, steps: &StepsConfig) -> usize {
     let (llm, vision) = (&cfg.llm, &cfg.vision.siglip);
-    let longest = rows.iter().map(|row| row.positions).max().unwrap_or_default();
-    let (s, d) = (rows.len() * longest, llm.hidden_size);
+    let recompute = steps.recompute;
+    let lens: Vec<usize> = rows.iter().map(|row| row.positions).collect();
+    let shared = Packing { positions: steps.pack, longest: None }.rows(&lens);
+    let longest = shared.iter().map(|row| row.iter().map(|&at| lens[at]).sum()).max().unwrap_or(0);
+    let (s, d) = (shared.len() * longest, llm.hidden_size);
     let wide = (llm.num_attention_heads + llm.num_key_value_heads) * llm.head_dim();
     // Two norms, two products, two sums; queries, keys, values, attention; gate, up and their product.
     let layer = 6 * d + 2 * wide + 3 * llm.intermediate_size;

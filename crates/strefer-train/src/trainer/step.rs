@@ -106,7 +106,12 @@ impl Trainer {
                 self.pass(rows, &mut pile)?;
                 continue;
             }
-            for alike in by_length(rows, |row| row.inputs.positions(&self.model_config)) {
+            let groups = match self.config.steps.pack {
+                0 => by_length(rows, |row| row.inputs.positions(&self.model_config)),
+                _ if rows.is_empty() => Vec::new(),
+                _ => vec![rows],
+            };
+            for alike in groups {
                 // Among the pool's own threads: a thread outside would compete with them for the cores.
                 rayon::scope(|_| self.pass(alike, &mut pile))?;
             }
@@ -142,11 +147,17 @@ impl Trainer {
         let draws = Rng::new(self.config.seed, "dropout").at(self.progress.step as u64);
         self.dropout.begin(Some(draws.at(self.ranks.rank() as u64).at(pile.groups)));
         pile.groups += 1;
-        let spliced = self.model.splice(&inputs)?;
-        pile.counts.tokens += spliced.embeds.dim(0)? * spliced.embeds.dim(1)?;
+        let spliced =
+            self.model.splice_encoded(&inputs, &self.model.encode(&inputs)?, self.config.steps.pack)?;
+        let (b, s, _) = spliced.embeds.dims3()?;
+        pile.counts.tokens += b * s;
         let hidden = self.model.forward(&spliced)?;
         let losses = self.model.language_model().losses(&hidden, &spliced.labels)?;
-        for ((source, group), loss) in origins.into_iter().zip(losses.by_row()?) {
+        let stretches = spliced.places.iter().map(|place| {
+            let start = place.row * s + place.start;
+            start..start + place.len
+        });
+        for ((source, group), loss) in origins.into_iter().zip(losses.within(stretches)?) {
             pile.shares.add(self.source.name(source), group.as_deref(), loss);
         }
         let Loss { sum, count, .. } = losses;

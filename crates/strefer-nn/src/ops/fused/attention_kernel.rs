@@ -57,19 +57,13 @@ pub(super) struct HeadGrads {
 /// The columns that a batch row's queries may see.
 struct Columns<'a> {
     ids: Option<&'a [i32]>,
-    /// For packed rows, the first column with the same id.
+    /// For packed rows, the first column of the same segment.
     first: Vec<usize>,
 }
 
 impl<'a> Columns<'a> {
     fn new(mask: &'a AttentionMask, b: usize) -> Self {
-        let ids = mask.row(b);
-        let mut first = Vec::new();
-        if let (Some(ids), true) = (ids, mask.is_packed()) {
-            let mut seen = std::collections::HashMap::new();
-            first = ids.iter().enumerate().map(|(at, id)| *seen.entry(*id).or_insert(at)).collect();
-        }
-        Self { ids, first }
+        Self { ids: mask.row(b), first: mask.firsts(b) }
     }
 }
 
