@@ -4,22 +4,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use strefer_dist::{Alone, Communicator, World};
+use candle_core::Device;
+use strefer_dist::{Alone, Communicator, Watched, World};
 
-/// This process among its ranks; alone where no launcher speaks of others. A wait of more than `patience` ends the process.
-pub fn ranks(patience: Duration) -> Result<Arc<dyn Communicator>> {
-    let world = World::from_env()?;
+/// This process among its ranks, over NCCL with a card each and over MPI on CPUs; alone where no launcher speaks of others. A wait
+/// of more than `patience` ends the process.
+pub fn ranks(world: World, device: &Device, patience: Duration) -> Result<Arc<dyn Communicator>> {
     if world.size == 1 {
         return Ok(Arc::new(Alone));
     }
-    connect(world, patience)
+    // Without NCCL, MPI carries what lies on cards through the hosts.
+    let nccl = device.is_cuda() && (cfg!(feature = "nccl") || !cfg!(feature = "mpi"));
+    let ranks = if nccl { over_nccl(world, device)? } else { over_mpi(world)? };
+    Ok(Arc::new(Watched::new(ranks, patience, |stall| {
+        // No collective can be called off, and the launcher ends the other ranks when one is gone.
+        eprintln!("error: {stall}");
+        std::process::exit(1);
+    })))
+}
+
+#[cfg(feature = "nccl")]
+fn over_nccl(world: World, device: &Device) -> Result<Arc<dyn Communicator>> {
+    Ok(Arc::new(strefer_dist::Nccl::start(world, device)?))
+}
+
+#[cfg(not(feature = "nccl"))]
+fn over_nccl(world: World, _device: &Device) -> Result<Arc<dyn Communicator>> {
+    without(world, "nccl")
 }
 
 #[cfg(feature = "mpi")]
-fn connect(world: World, patience: Duration) -> Result<Arc<dyn Communicator>> {
-    use strefer_dist::{Mpi, Watched};
-
-    let ranks = Mpi::start()?;
+fn over_mpi(world: World) -> Result<Arc<dyn Communicator>> {
+    let ranks = strefer_dist::Mpi::start()?;
     if (ranks.rank(), ranks.size()) != (world.rank, world.size) {
         bail!(
             "the environment says rank {} of {}, MPI says rank {} of {}: start it with mpirun, or with srun --mpi=pmix",
@@ -29,15 +45,17 @@ fn connect(world: World, patience: Duration) -> Result<Arc<dyn Communicator>> {
             ranks.size()
         );
     }
-    Ok(Arc::new(Watched::new(Arc::new(ranks), patience, |stall| {
-        // No collective can be called off, and the launcher ends the other ranks when one is gone.
-        eprintln!("error: {stall}");
-        std::process::exit(1);
-    })))
+    Ok(Arc::new(ranks))
 }
 
 #[cfg(not(feature = "mpi"))]
-fn connect(world: World, _patience: Duration) -> Result<Arc<dyn Communicator>> {
-    let World { rank, size, .. } = world;
-    bail!("this is rank {rank} of {size}, and the program was built for one: build it with --features mpi")
+fn over_mpi(world: World) -> Result<Arc<dyn Communicator>> {
+    without(world, "mpi")
+}
+
+#[cfg(not(all(feature = "mpi", feature = "nccl")))]
+fn without(World { rank, size, .. }: World, feature: &str) -> Result<Arc<dyn Communicator>> {
+    bail!(
+        "this is rank {rank} of {size}, and the program was built for one: build it with --features {feature}"
+    )
 }

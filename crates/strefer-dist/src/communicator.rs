@@ -12,6 +12,11 @@ pub trait Communicator: Debug + Send + Sync {
     /// How many ranks there are.
     fn size(&self) -> usize;
 
+    /// Where values lie best that are exchanged. Results of collectives come on the device of what was given.
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
     /// Sums of all ranks' values.
     ///
     /// # Shapes

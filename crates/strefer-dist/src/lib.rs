@@ -8,6 +8,7 @@
 //! | [`Alone`] | one process |
 //! | [`ThreadRank`] | threads of one process, for tests |
 //! | `Mpi` (feature `mpi`) | processes that `mpirun` or Slurm started |
+//! | `Nccl` (feature `nccl`) | processes with a card each, however started |
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -27,6 +28,8 @@
 mod communicator;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
 mod threads;
 mod watchdog;
 mod world;
@@ -34,6 +37,8 @@ mod world;
 pub use communicator::{Alone, Communicator, gather_bytes, sum_of};
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
+#[cfg(feature = "nccl")]
+pub use nccl::Nccl;
 pub use threads::ThreadRank;
 pub use watchdog::{Stall, Watched};
-pub use world::{World, WorldError};
+pub use world::{World, WorldError, meeting_address};

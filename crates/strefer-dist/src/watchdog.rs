@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use crate::communicator::Communicator;
 
@@ -107,6 +107,10 @@ impl Communicator for Watched {
 
     fn size(&self) -> usize {
         self.ranks.size()
+    }
+
+    fn device(&self) -> Device {
+        self.ranks.device()
     }
 
     fn all_reduce(&self, what: &str, values: &Tensor) -> Result<Tensor> {

@@ -82,9 +82,39 @@ impl World {
     }
 }
 
+/// Names the address at which NCCL's ranks find each other.
+pub(crate) const ADDRESS: &str = "NCCL_COMM_ID";
+
+/// Where ranks with cards find each other, `host:port` on the first one's machine, as the environment says: `NCCL_COMM_ID`, or
+/// the port behind the one that torchrun uses itself (`MASTER_ADDR`, `MASTER_PORT`).
+pub fn meeting_address() -> Option<String> {
+    address_from(|name| std::env::var(name).ok())
+}
+
+fn address_from(get: impl Fn(&str) -> Option<String>) -> Option<String> {
+    get(ADDRESS).or_else(|| {
+        let port: u16 = get("MASTER_PORT")?.trim().parse().ok()?;
+        Some(format!("{}:{}", get("MASTER_ADDR")?, port.checked_add(1)?))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranks_meet_where_the_environment_says() {
+        let address = |set: &[(&str, &str)]| {
+            address_from(|name| {
+                set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let torchrun = [("MASTER_ADDR", "first"), ("MASTER_PORT", "29500")];
+        assert_eq!(address(&torchrun).as_deref(), Some("first:29501"));
+        assert_eq!(address(&[torchrun[0], torchrun[1], (ADDRESS, "a:1")]).as_deref(), Some("a:1"));
+        assert_eq!(address(&torchrun[..1]), None);
+        assert_eq!(address(&[torchrun[0], ("MASTER_PORT", "65535")]), None);
+    }
 
     fn world(set: &[(&str, &str)]) -> Result<World, WorldError> {
         World::from_variables(|name| {

@@ -207,7 +207,8 @@ impl LayerWatch for Layers {
             let mut own = BTreeMap::new();
             for (name, var) in &inner.layers[at].vars {
                 let grad = found.remove(var.as_tensor()).map(|grad| grad.detach());
-                let grad = grad.map_or_else(|| Tensor::zeros(var.shape(), DType::F32, &Device::Cpu), Ok)?;
+                let zeros = || Tensor::zeros(var.shape(), DType::F32, &inner.ranks.device());
+                let grad = grad.map_or_else(zeros, Ok)?;
                 own.insert(name.clone(), grad);
             }
             self.send(Job::Reduce(at, own));
@@ -268,8 +269,8 @@ impl Inner {
             let Some(owner) = self.owners.of(name) else { continue };
             let own = self.owners.owns(name);
             let values = match own {
-                true => tensor.detach().flatten_all()?.to_device(&Device::Cpu)?,
-                false => Tensor::zeros(tensor.elem_count(), tensor.dtype(), &Device::Cpu)?,
+                true => tensor.detach().flatten_all()?.to_device(&self.ranks.device())?,
+                false => Tensor::zeros(tensor.elem_count(), tensor.dtype(), &self.ranks.device())?,
             };
             let values = self.ranks.broadcast(&format!("weights {name}"), &values, owner)?;
             if !own {
@@ -283,7 +284,7 @@ impl Inner {
     fn reduce(&self, at: usize, mut own: BTreeMap<String, Tensor>) -> Result<()> {
         for (name, var) in &self.layers[at].vars {
             let (Some(owner), Some(grad)) = (self.owners.of(name), own.remove(name)) else { continue };
-            let grad = grad.flatten_all()?.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
+            let grad = grad.flatten_all()?.to_dtype(DType::F32)?.to_device(&self.ranks.device())?;
             if let Some(sum) = self.ranks.reduce(&format!("gradient of {name}"), &grad, owner)? {
                 let sum = sum.reshape(var.shape())?.to_dtype(var.dtype())?.to_device(var.device())?;
                 let mut part = Gradients::default();

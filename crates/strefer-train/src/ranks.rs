@@ -108,8 +108,8 @@ impl Ranks {
             let Some(owner) = owners.of(name) else { continue };
             let own = owners.owns(name);
             let values = match own {
-                true => var.as_detached_tensor().flatten_all()?.to_device(&Device::Cpu)?,
-                false => Tensor::zeros(var.elem_count(), var.dtype(), &Device::Cpu)?,
+                true => var.as_detached_tensor().flatten_all()?.to_device(&self.0.device())?,
+                false => Tensor::zeros(var.elem_count(), var.dtype(), &self.0.device())?,
             };
             let values = self.broadcast(&format!("{what}, {name}"), &values, owner)?;
             if !own {
@@ -117,6 +117,11 @@ impl Ranks {
             }
         }
         Ok(())
+    }
+
+    /// Where values lie best that are exchanged.
+    pub(crate) fn device(&self) -> Device {
+        self.0.device()
     }
 
     /// The values of rank `root`; others bring any of their shape and type.
@@ -148,8 +153,8 @@ impl Ranks {
             let (bucket, after) = rest.split_at(rest.iter().take_while(fits).count());
             rest = after;
             let flat = bucket.iter().map(|(name, var)| match own(name) {
-                Some(tensor) => tensor.flatten_all()?.to_dtype(DType::F32)?.to_device(&Device::Cpu),
-                None => Tensor::zeros(var.elem_count(), DType::F32, &Device::Cpu),
+                Some(tensor) => tensor.flatten_all()?.to_dtype(DType::F32)?.to_device(&self.0.device()),
+                None => Tensor::zeros(var.elem_count(), DType::F32, &self.0.device()),
             });
             let flat = Tensor::cat(&flat.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
             let sums = self.0.all_reduce(&format!("{what}, from {first}"), &flat)?;

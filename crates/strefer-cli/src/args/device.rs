@@ -67,13 +67,16 @@ impl DeviceArgs {
         Ok(Placement::new(devices)?)
     }
 
-    /// The device, where there can be but one.
-    pub fn single(&self) -> anyhow::Result<Device> {
+    /// The device of one rank, where there can be but one: where none is named, the card of its number on its machine.
+    pub fn of_rank(&self, local_rank: usize) -> anyhow::Result<Device> {
         anyhow::ensure!(
             self.device.len() < 2,
             "training runs on one device, --device names {}",
             self.device.len()
         );
+        if self.device.is_empty() {
+            return Ok(Device::cuda_if_available(local_rank)?);
+        }
         Ok(self.placement()?.first().clone())
     }
 }
@@ -96,7 +99,7 @@ mod tests {
     fn a_device_is_named_once() {
         let args = DeviceArgs { device: vec![DeviceName::Cpu, DeviceName::Cpu] };
         assert!(args.placement().unwrap_err().to_string().contains("names cpu twice"));
-        assert!(args.single().unwrap_err().to_string().contains("one device"));
-        assert!(DeviceArgs { device: vec![DeviceName::Cpu] }.single().unwrap().is_cpu());
+        assert!(args.of_rank(0).unwrap_err().to_string().contains("one device"));
+        assert!(DeviceArgs { device: vec![DeviceName::Cpu] }.of_rank(1).unwrap().is_cpu());
     }
 }

@@ -72,9 +72,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         return super::plan::run(&config, &super::plan::Room { ranks, each }, args.json);
     }
     let output = config.output.clone();
-    let ranks = ranks(Duration::from_secs(args.patience))?;
+    let world = World::from_env()?;
+    let device = args.device.of_rank(world.local_rank)?;
+    let ranks = ranks(world, &device, Duration::from_secs(args.patience))?;
     let (rank, size) = (ranks.rank(), ranks.size());
-    let mut trainer = Trainer::among(config, args.resume, &args.device.single()?, Arc::clone(&ranks))
+    let mut trainer = Trainer::among(config, args.resume, &device, Arc::clone(&ranks))
         .with_context(|| format!("cannot start the run {}", args.config.display()))?;
     if rank == 0 {
         let (learning, all) = trainer.parameter_counts();
