@@ -167,6 +167,29 @@ def video(case, data):
     return work, 0
 
 
+def loader(case, data):
+    """Frames as they are, decoded by as many workers as the loader has readers."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy
+    from torchcodec.decoders import VideoDecoder
+
+    path, n = data / case["file"], case["frames"]
+
+    def decode(_):
+        decoder = VideoDecoder(path, num_ffmpeg_threads=1)
+        indices = numpy.linspace(0, decoder.metadata.num_frames - 1, n).astype(int).tolist()
+        frames = decoder.get_frames_at(indices).data
+        assert frames.shape[0] == n
+        return n
+
+    def work():
+        with ThreadPoolExecutor(case["readers"]) as workers:
+            assert sum(workers.map(decode, range(case["samples"]))) == n * case["samples"]
+
+    return work, 0
+
+
 KINDS = {
     "vision": vision,
     "connector": connector,
@@ -175,4 +198,5 @@ KINDS = {
     "decode": decode,
     "memory": memory,
     "video": video,
+    "loader": loader,
 }

@@ -120,6 +120,7 @@ impl Lab {
                 mixture: MixtureConfig { sources: vec![source] },
                 readers: 2,
                 cache_mb: 8,
+                shelf_gb: 1.0,
                 deadline_s: 120.0,
                 max_skipped: 0.0,
                 draw: VisualPrompt::None,

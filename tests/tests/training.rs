@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use candle_core::{DType, Device};
 use strefer_llm::gguf::Quantisation;
 use strefer_model::{Checkpoint, Inputs, ProcessorOptions};
 use strefer_nn::Weights;
 use strefer_nn::optim::MomentType;
+use strefer_store::{SampleSet, Shelf, pack};
 use strefer_tests::Lab;
 use strefer_train::config::{EvalConfig, Float, LoraConfig, PartsConfig, SaveConfig};
 use strefer_train::{
@@ -326,6 +328,23 @@ fn packed_samples_are_learnt_as_padded_ones_and_resumed_in_their_midst() {
             assert!((share.loss - other.loss).abs() < 1e-4 * share.loss);
         }
     }
+}
+
+#[test]
+fn shards_are_learnt_as_the_samples_that_were_packed_into_them() {
+    let lab = Lab::new(3);
+    train(lab.config("plain", 3), false, 99).unwrap();
+    let shelf = Shelf::new(0, Duration::from_secs(60)).unwrap();
+    let (samples, world) = (lab.path("data/samples.jsonl"), lab.path("world"));
+    let set = SampleSet::open(&samples, Some(&world), None, &shelf).unwrap();
+    pack::shards(&set, &lab.path("shards"), 200_000, || ()).unwrap();
+    let mut config = lab.config("packed", 3);
+    // So little room that copies come and go.
+    config.data.shelf_gb = 1e-5;
+    let source = &mut config.data.mixture.sources[0];
+    (source.path, source.media_root) = (lab.path("shards"), None);
+    train(config, false, 99).unwrap();
+    assert_eq!(weights(&lab.path("plain")), weights(&lab.path("packed")));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod connector;
 mod language;
+mod loader;
 mod memory;
 mod training;
 mod video;
@@ -46,6 +47,7 @@ enum Work {
     Decode(language::Prompt),
     Memory(memory::Memory),
     Video(video::Video),
+    Loader(loader::Loader),
 }
 
 /// All cases by name.
@@ -64,6 +66,7 @@ impl Case {
             Work::Decode(case) => case.prepare_decode(),
             Work::Memory(case) => Ok(case.prepare()),
             Work::Video(case) => case.prepare(data),
+            Work::Loader(case) => case.prepare(data),
         }
     }
 
@@ -71,6 +74,7 @@ impl Case {
     pub fn file(&self) -> Option<&str> {
         match &self.work {
             Work::Video(case) => Some(&case.file),
+            Work::Loader(case) => Some(&case.file),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use strefer_store::{SampleSet, Shelf};
 
 /// A folder with a world, samples, questions and a fresh model.
 struct Desk {
@@ -19,6 +20,10 @@ fn strefer(dir: &Path, args: &[&str]) -> Output {
 fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn set(path: &Path) -> strefer_store::Result<SampleSet> {
+    SampleSet::open(path, None, None, &Shelf::new(0, Duration::from_secs(1))?)
 }
 
 /// What the program says when it fails.
@@ -190,16 +195,16 @@ fn published_training_data_becomes_samples_and_bad_records_are_named() {
     assert!(counts.contains("\"samples\":1") && counts.contains("\"refused\":1"), "{counts}");
     let refused = std::fs::read_to_string(desk.path("samples.refused.jsonl")).unwrap();
     assert!(refused.contains("\"position\":1") && refused.contains("bad"), "{refused}");
-    let samples = strefer_core::mixture::SampleFile::open(desk.path("samples.jsonl"), None).unwrap();
+    let samples = set(&desk.path("samples.jsonl")).unwrap();
     assert_eq!((samples.len(), samples.get(0).unwrap().id.as_str()), (1, "good"));
     assert!(complaint(&import("none.json", &[])).contains("none.json"));
     let into_packed =
         ["import", "videorefer", "few.json", "--max-refused", "0.5", "--out", "packed.jsonl.zst"];
     stdout(&desk.run(&into_packed));
-    let packed = strefer_core::mixture::SampleFile::open(desk.path("packed.jsonl.zst"), None).unwrap();
+    let packed = set(&desk.path("packed.jsonl.zst")).unwrap();
     assert_eq!((packed.len(), packed.get(0).unwrap()), (1, samples.get(0).unwrap()));
     desk.write("odd.jsonl.zst", "{}");
-    let odd = strefer_core::mixture::SampleFile::open(desk.path("odd.jsonl.zst"), None).unwrap_err();
+    let odd = set(&desk.path("odd.jsonl.zst")).unwrap_err();
     assert!(odd.to_string().contains("odd.jsonl.zst"), "{odd}");
     desk.write("cut.json", "[{\"id\": ");
     assert!(complaint(&import("cut.json", &[])).contains("cut.json"));

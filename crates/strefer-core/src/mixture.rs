@@ -1,18 +1,12 @@
 //! Which sample is seen when: a pure function of the sources' lengths, the seed and the position.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Seek};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::jsonl::is_zstd;
-use crate::records::{LineRecord, Record};
 use crate::rng::Rng;
-use crate::sample::Sample;
 
 /// What an answer of a conversation sees while it is learnt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -84,21 +78,23 @@ impl Augment {
     }
 }
 
-/// One file of samples in a mixture.
+/// One set of samples in a mixture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
     /// Its name in logs.
     pub name: String,
-    /// JSON Lines of samples, plain or zstd (`.jsonl.zst`).
+    /// Samples: a file (`.jsonl`, `.jsonl.zst`, `.parquet`, or a WebDataset shard, `.tar`), a folder of such, several by a
+    /// range (`train-{000..127}.tar`), or an address (`s3://bucket/train/`; a folder's ends with `/`).
     pub path: PathBuf,
-    /// The folder that media paths are relative to; the file's own folder when absent.
+    /// The folder or address that media paths are relative to; that of the samples when absent. Media that stand in a
+    /// shard beside their sample are taken from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_root: Option<PathBuf>,
     /// How often every sample is seen in an epoch; 0.5 draws half of them anew each time.
     #[serde(default = "once")]
     pub weight: f64,
-    /// Only the first so many samples of the file.
+    /// Only the first so many samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<usize>,
     /// What an answer sees of the conversation it is part of.
@@ -113,11 +109,11 @@ fn once() -> f64 {
     1.0
 }
 
-/// Files of samples and their shares.
+/// Sets of samples and their shares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MixtureConfig {
-    /// The files.
+    /// The sets.
     pub sources: Vec<SourceConfig>,
 }
 
@@ -184,76 +180,6 @@ impl MixtureOrder {
         rng.named("shuffle").shuffle(&mut places);
         places
     }
-}
-
-/// Samples of one file, read one at a time by the positions of their lines.
-#[derive(Debug)]
-pub struct SampleFile {
-    path: PathBuf,
-    file: File,
-    /// Start and length of every line that is not blank, with its number counted from 1.
-    lines: Vec<(u64, usize, usize)>,
-}
-
-impl SampleFile {
-    /// Finds the lines of a `.jsonl` file, at most `cap` of them. One packed with zstd (`.jsonl.zst`) is unpacked first, into a file
-    /// without a name among the system's temporary ones (`TMPDIR`): samples are read in any order.
-    pub fn open(path: impl AsRef<Path>, cap: Option<usize>) -> Result<Self> {
-        let path = path.as_ref().to_owned();
-        let io = |source| Error::Io { path: path.clone(), source };
-        let file = if is_zstd(&path) { unpacked(&path)? } else { File::open(&path).map_err(io)? };
-        let mut input = BufReader::with_capacity(1 << 20, &file);
-        let (mut lines, mut at, mut buffer) = (Vec::new(), 0u64, Vec::new());
-        for number in 1.. {
-            buffer.clear();
-            let read = input.read_until(b'\n', &mut buffer).map_err(io)?;
-            if read == 0 || cap.is_some_and(|cap| lines.len() >= cap) {
-                break;
-            }
-            if !buffer.trim_ascii().is_empty() {
-                lines.push((at, read, number));
-            }
-            at += read as u64;
-        }
-        drop(input);
-        Ok(Self { path, file, lines })
-    }
-
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
-    /// Reads the sample at a position below [`SampleFile::len`].
-    pub fn get(&self, index: usize) -> Result<Sample> {
-        let (at, len, line) = self.lines[index];
-        let mut bytes = vec![0; len];
-        let io = |source| Error::Io { path: self.path.clone(), source };
-        self.file.read_exact_at(&mut bytes, at).map_err(io)?;
-        let json = |source| Error::Json { path: self.path.clone(), line, source };
-        let record: Record = serde_json::from_slice(&bytes).map_err(json)?;
-        Sample::from_record(record).map_err(|found| Error::RecordType {
-            path: self.path.clone(),
-            line,
-            expected: Sample::TYPE,
-            found,
-        })
-    }
-}
-
-/// The content of a file packed with zstd, in a file that goes away with the process.
-fn unpacked(path: &Path) -> Result<File> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let mut plain = tempfile::tempfile().map_err(io)?;
-    let packed = File::open(path).map_err(io)?;
-    zstd::stream::copy_decode(packed, &mut plain).map_err(io)?;
-    plain.rewind().map_err(io)?;
-    Ok(plain)
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub enum Error {
     /// The mixture or one of its files.
     #[error(transparent)]
     Data(#[from] strefer_core::Error),
+    /// A set of samples or its media.
+    #[error(transparent)]
+    Store(#[from] strefer_store::Error),
     /// The model, its weights or its inputs.
     #[error(transparent)]
     Model(#[from] strefer_model::Error),

@@ -1,17 +1,17 @@
 //! Batches read ahead of the training step: which samples a step sees is a pure function of seed and step.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use strefer_core::mixture::{MixtureConfig, MixtureOrder, Place, SampleFile};
+use strefer_core::mixture::{MixtureConfig, MixtureOrder, Place};
 use strefer_core::{Rng, Sample};
 use strefer_model::{FrameCache, Inputs, Processor, ProcessorOptions, Purpose};
 
+use strefer_store::{SampleSet, Shelf};
 use strefer_video::Limits;
 
 use crate::config::{DataConfig, Passes};
@@ -44,7 +44,7 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Source {
     names: Vec<String>,
-    files: Vec<SampleFile>,
+    sets: Vec<SampleSet>,
     processors: Vec<Processor>,
     order: MixtureOrder,
     rng: Rng,
@@ -55,17 +55,18 @@ impl Source {
     pub fn open(data: &DataConfig, seed: u64, base: &Processor) -> Result<Self> {
         let MixtureConfig { sources } = &data.mixture;
         let cache = Arc::new(FrameCache::new(data.cache_mb << 20));
-        let (mut files, mut processors, mut lens) = (Vec::new(), Vec::new(), Vec::new());
+        let deadline = Duration::from_secs_f64(data.deadline_s);
+        let shelf = Shelf::new((data.shelf_gb * 1e9) as u64, deadline)?;
+        let (mut sets, mut processors, mut lens) = (Vec::new(), Vec::new(), Vec::new());
         for source in sources {
-            let file = SampleFile::open(&source.path, source.cap)?;
-            if file.is_empty() {
+            let set = SampleSet::open(&source.path, source.media_root.as_deref(), source.cap, &shelf)?;
+            if set.is_empty() {
                 let problem = format!("source {:?}: {} is empty", source.name, source.path.display());
                 return Err(strefer_core::Error::Mixture(problem).into());
             }
-            let own_folder = || source.path.parent().map_or_else(PathBuf::new, PathBuf::from);
             processors.push(base.with_options(ProcessorOptions {
-                media_root: source.media_root.clone().unwrap_or_else(own_folder),
-                limits: Limits { deadline: Duration::from_secs_f64(data.deadline_s), ..Limits::default() },
+                media_root: set.media_root().to_owned(),
+                limits: Limits { deadline, ..Limits::default() },
                 cache: Arc::clone(&cache),
                 draw: data.draw,
                 labels: data.labels,
@@ -73,12 +74,12 @@ impl Source {
                 augment: source.augment,
                 ..ProcessorOptions::default()
             }));
-            lens.push((file.len(), source.weight));
-            files.push(file);
+            lens.push((set.len(), source.weight));
+            sets.push(set);
         }
         let order = MixtureOrder::new(lens, seed);
         let names = sources.iter().map(|source| source.name.clone()).collect();
-        Ok(Self { names, files, processors, order, rng: Rng::new(seed, "samples") })
+        Ok(Self { names, sets, processors, order, rng: Rng::new(seed, "samples") })
     }
 
     /// Samples in one epoch.
@@ -88,7 +89,7 @@ impl Source {
 
     /// The sample at a place, as it stands in its file.
     pub fn sample(&self, place: Place) -> Result<Sample> {
-        Ok(self.files[place.source].get(place.index)?)
+        Ok(self.sets[place.source].get(place.index)?)
     }
 
     /// The name of a source.
@@ -99,7 +100,9 @@ impl Source {
     /// The sample that is seen at a position of the run, or its id and why it cannot be.
     pub(crate) fn row(&self, place: Place, position: u64) -> std::result::Result<Row, (String, String)> {
         let unnamed = |error: Error| (format!("{}:{}", place.source, place.index), error.to_string());
-        let sample = self.sample(place).map_err(unnamed)?;
+        let mut sample = self.sample(place).map_err(unnamed)?;
+        let brought = self.sets[place.source].bring(place.index, &mut sample);
+        let _copies = brought.map_err(|error| (sample.id.clone(), error.to_string()))?;
         let purpose = Purpose::Train(self.rng.at(position));
         self.processors[place.source]
             .process(&sample, &purpose)

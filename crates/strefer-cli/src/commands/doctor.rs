@@ -92,8 +92,11 @@ fn program() -> Finding {
     let features = [
         ("ffmpeg", cfg!(feature = "ffmpeg")),
         ("hub", cfg!(feature = "hub")),
+        ("parquet", cfg!(feature = "parquet")),
+        ("cloud", cfg!(feature = "cloud")),
         ("mpi", cfg!(feature = "mpi")),
         ("cuda", cfg!(feature = "cuda")),
+        ("nccl", cfg!(feature = "nccl")),
     ];
     let with = |wanted: bool| {
         let names = features.iter().filter(|(_, built)| *built == wanted).map(|(name, _)| *name);

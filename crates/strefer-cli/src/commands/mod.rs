@@ -10,6 +10,7 @@ pub mod infer;
 mod infer_file;
 pub mod init;
 mod overlay;
+pub mod pack;
 mod plan;
 pub mod report;
 pub mod schema;

@@ -61,7 +61,10 @@ pub struct DataConfig {
     /// Megabytes of decoded frames that are kept.
     #[serde(default)]
     pub cache_mb: usize,
-    /// Seconds that opening a video, or decoding one sample's frames of it, may take; a sample that takes longer is skipped.
+    /// Gigabytes of local copies of media from shards, object stores and web servers, in a temporary folder (`TMPDIR`).
+    #[serde(default = "twenty", skip_serializing_if = "is_twenty")]
+    pub shelf_gb: f64,
+    /// Seconds that fetching a file from elsewhere, opening a video, or decoding one sample's frames of it, may take; a sample that takes longer is skipped.
     #[serde(default = "two_minutes")]
     pub deadline_s: f64,
     /// The share of samples that may be skipped before the run stops.
@@ -167,6 +170,15 @@ fn one() -> usize {
     1
 }
 
+fn twenty() -> f64 {
+    20.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_twenty(gigabytes: &f64) -> bool {
+    *gigabytes == twenty()
+}
+
 fn two_minutes() -> f64 {
     120.0
 }
@@ -219,6 +231,9 @@ impl TrainConfig {
         }
         if dtype == Float::F16 {
             return Err("steps.dtype: gradients underflow in f16; take bf16".to_owned());
+        }
+        if !(self.data.shelf_gb >= 0.0 && self.data.shelf_gb <= 1e6) {
+            return Err("data.shelf_gb is not between 0 and a million".to_owned());
         }
         if !(self.data.deadline_s > 0.0 && self.data.deadline_s <= 86400.0) {
             return Err("data.deadline_s is not between 0 and a day".to_owned());

@@ -19,7 +19,7 @@ use strefer_nn::optim::AdamW;
 use strefer_nn::{Dropout, LayerWatch, ParamStore, Recompute, Weights};
 
 pub(crate) use self::setup::LAYERS;
-use self::setup::{Built, build, claim_output, groups, open_quiz};
+use self::setup::{Built, Quiz, build, claim_output, groups};
 pub(crate) use self::step::by_length;
 use crate::checkpoints::Checkpoints;
 use crate::config::{Part, Passes, Sharding, TrainConfig};
@@ -74,7 +74,7 @@ pub struct Trainer {
     learning: Learning,
     optimizer: AdamW,
     source: Arc<Source>,
-    quiz: Option<(Processor, Vec<Sample>)>,
+    quiz: Option<Quiz>,
     saver: Saver,
     progress: Progress,
     last_skip: String,
@@ -157,8 +157,7 @@ impl Trainer {
         let (model_config, tokenizer) = (checkpoint.config.clone(), checkpoint.tokenizer.clone());
         let processor = Processor::new(&model_config, tokenizer.clone(), ProcessorOptions::default());
         let source = Arc::new(Source::open(&config.data, config.seed, &processor)?);
-        let quiz =
-            config.eval.as_ref().map(|eval| open_quiz(eval, config.data.draw, &processor)).transpose()?;
+        let quiz = config.eval.as_ref().map(|eval| Quiz::open(eval, &config.data, &processor)).transpose()?;
         Ok(Self {
             total: config.steps.count(source.epoch_len()),
             config,
@@ -265,7 +264,7 @@ impl Trainer {
     /// Each rank answers some of the questions.
     fn evaluate(&self) -> Result<EvalReport> {
         let mut accuracy = BTreeMap::new();
-        if let Some((processor, samples)) = &self.quiz {
+        if let Some(Quiz { processor, samples, .. }) = &self.quiz {
             let (rank, size) = (self.ranks.rank(), self.ranks.size());
             let own: Vec<Sample> = samples.iter().skip(rank).step_by(size).cloned().collect();
             let answer = || quiz::answer_all(&self.model, processor, &own, Look::Real, &mut |_| {});

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use candle_core::{Device, Var};
 use strefer_core::Sample;
-use strefer_core::mixture::SampleFile;
 use strefer_llm::gguf::Gguf;
-use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, VisualPrompt, prefix};
+use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, prefix};
 use strefer_nn::optim::Group;
 use strefer_nn::{Dropout, ParamStore, Weights};
+use strefer_store::{Held, SampleSet, Shelf};
 
-use crate::config::{EvalConfig, LoraConfig, Part, Sharding, TrainConfig};
+use crate::config::{DataConfig, EvalConfig, LoraConfig, Part, Sharding, TrainConfig};
 use crate::error::{Error, Result, io};
 use crate::layers::layer_of;
 use crate::ranks::Owners;
@@ -135,18 +135,29 @@ pub(super) fn groups(config: &TrainConfig, vars: &BTreeMap<String, Var>) -> Vec<
     groups
 }
 
-pub(super) fn open_quiz(
-    eval: &EvalConfig,
-    draw: VisualPrompt,
-    processor: &Processor,
-) -> Result<(Processor, Vec<Sample>)> {
-    let file = SampleFile::open(&eval.samples, None)?;
-    let own_folder = || eval.samples.parent().map_or_else(PathBuf::new, PathBuf::from);
-    let media_root = eval.media_root.clone().unwrap_or_else(own_folder);
-    let processor =
-        processor.with_options(ProcessorOptions { media_root, draw, ..ProcessorOptions::default() });
-    let count = eval.limit.min(file.len());
-    let samples: strefer_core::Result<Vec<Sample>> =
-        (0..count).map(|index| file.get(index * file.len() / count)).collect();
-    Ok((processor, samples?))
+/// Questions that are asked on the way.
+pub(super) struct Quiz {
+    pub processor: Processor,
+    pub samples: Vec<Sample>,
+    /// Copies of what they show.
+    _copies: Vec<Held>,
+}
+
+impl Quiz {
+    pub(super) fn open(eval: &EvalConfig, data: &DataConfig, processor: &Processor) -> Result<Self> {
+        let shelf = Shelf::new((data.shelf_gb * 1e9) as u64, Duration::from_secs_f64(data.deadline_s))?;
+        let set = SampleSet::open(&eval.samples, eval.media_root.as_deref(), None, &shelf)?;
+        let (media_root, draw) = (set.media_root().to_owned(), data.draw);
+        let processor =
+            processor.with_options(ProcessorOptions { media_root, draw, ..ProcessorOptions::default() });
+        let count = eval.limit.min(set.len());
+        let (mut samples, mut copies) = (Vec::with_capacity(count), Vec::new());
+        for at in 0..count {
+            let index = at * set.len() / count;
+            let mut sample = set.get(index)?;
+            copies.extend(set.bring(index, &mut sample)?);
+            samples.push(sample);
+        }
+        Ok(Self { processor, samples, _copies: copies })
+    }
 }
