@@ -118,7 +118,7 @@ impl Shelf {
         let being = Being { shelf: self, key, path: &path, done: false };
         make(&path)?;
         let bytes = path.metadata().map_err(io(&path))?.len();
-        being.is_done(bytes);
+        being.finish(bytes);
         Ok(held(path))
     }
 
@@ -151,7 +151,7 @@ struct Being<'a> {
 }
 
 impl Being<'_> {
-    fn is_done(mut self, bytes: u64) {
+    fn finish(mut self, bytes: u64) {
         self.done = true;
         let mut state = self.shelf.state();
         if let Some(copy) = state.copies.get_mut(self.key) {

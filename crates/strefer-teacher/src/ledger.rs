@@ -1,0 +1,138 @@
+//! What was asked, and what it took.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{Error, Result, io};
+use crate::question::{PromptId, Usage};
+
+/// One ask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The question.
+    pub key: String,
+    /// Who was asked.
+    pub model: String,
+    /// The prompt.
+    pub prompt: PromptId,
+    /// `answered`, or what kind of fault there was.
+    pub outcome: String,
+    /// The fault in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Tokens.
+    pub usage: Usage,
+    /// How long it took.
+    pub seconds: f64,
+    /// What it cost.
+    pub cost: f64,
+    /// When it ended, in seconds since 1970.
+    pub at: u64,
+}
+
+/// What an entry says of an ask that was answered.
+pub(crate) const ANSWERED: &str = "answered";
+
+/// What all asks took together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Spent {
+    /// Asks.
+    pub asks: u64,
+    /// Those that were answered.
+    pub answered: u64,
+    /// Tokens.
+    pub usage: Usage,
+    /// Seconds, as if they had been asked one after the other.
+    pub seconds: f64,
+    /// Cost.
+    pub cost: f64,
+}
+
+impl Spent {
+    fn add(&mut self, entry: &Entry) {
+        self.asks += 1;
+        self.answered += u64::from(entry.outcome == ANSWERED);
+        self.usage.prompt_tokens += entry.usage.prompt_tokens;
+        self.usage.completion_tokens += entry.usage.completion_tokens;
+        self.seconds += entry.seconds;
+        self.cost += entry.cost;
+    }
+}
+
+/// The most that may be spent; asks that are under way when it is reached are finished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// Asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<u64>,
+    /// Tokens, read and written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Cost, in the unit of the prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+}
+
+impl Budget {
+    /// What is used up, if anything is.
+    pub fn reached(&self, spent: &Spent) -> Option<String> {
+        let tokens = spent.usage.prompt_tokens + spent.usage.completion_tokens;
+        let over = |what: &str, spent: f64, most: Option<f64>| {
+            most.filter(|most| spent >= *most).map(|most| format!("{spent} of {most} {what}"))
+        };
+        over("asks", spent.asks as f64, self.asks.map(|most| most as f64))
+            .or_else(|| over("tokens", tokens as f64, self.tokens.map(|most| most as f64)))
+            .or_else(|| over("units of money", spent.cost, self.cost))
+    }
+}
+
+/// A file of entries that only grows.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    path: PathBuf,
+    file: File,
+    spent: Spent,
+}
+
+impl Ledger {
+    /// Opens or begins one. A last line that a kill cut off is taken away.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io(path))?;
+        let (mut spent, mut whole, mut line) = (Spent::default(), 0, String::new());
+        let mut input = BufReader::new(&file);
+        for number in 1.. {
+            line.clear();
+            let read = input.read_line(&mut line).map_err(io(path))?;
+            if read == 0 || !line.ends_with('\n') {
+                break;
+            }
+            let entry: Entry = serde_json::from_str(&line).map_err(|error| Error::Content {
+                path: path.to_owned(),
+                line: Some(number),
+                reason: error.to_string(),
+            })?;
+            spent.add(&entry);
+            whole += read as u64;
+        }
+        file.set_len(whole).map_err(io(path))?;
+        Ok(Self { path: path.to_owned(), file, spent })
+    }
+
+    pub(crate) fn add(&mut self, entry: &Entry) -> Result<()> {
+        let mut line = serde_json::to_vec(entry).map_err(|error| io(&self.path)(error.into()))?;
+        line.push(b'\n');
+        // One write, so that lines of several processes do not mix.
+        self.file.write_all(&line).map_err(io(&self.path))?;
+        self.spent.add(entry);
+        Ok(())
+    }
+
+    pub(crate) fn spent(&self) -> Spent {
+        self.spent
+    }
+}
