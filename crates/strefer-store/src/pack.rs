@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use strefer_core::Sample;
-use strefer_core::records::{LineRecord, Record};
+use strefer_core::records::LineRecord;
 
 use crate::error::{Error, Result, io};
 use crate::samples::SampleSet;
@@ -214,8 +214,9 @@ fn write_parquet(path: &Path, samples: impl Iterator<Item = Result<Sample>>) -> 
             .map(|sample| text(sample.provenance.as_ref().map_or("", |from| from.dataset.as_str())))
             .collect();
         let records = group.into_iter().map(|sample| {
-            let record: Record = sample.into_record();
-            serde_json::to_vec(&record).map(ByteArray::from).map_err(|error| io(path)(error.into()))
+            serde_json::to_vec(&sample.into_record())
+                .map(ByteArray::from)
+                .map_err(|error| io(path)(error.into()))
         });
         let records = records.collect::<Result<Vec<ByteArray>>>()?;
         let mut rows = writer.next_row_group().map_err(bad)?;

@@ -38,6 +38,11 @@ impl Prompt {
         &self.id
     }
 
+    /// Its words as they stand in the file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The question with its places filled.
     ///
     /// # Errors

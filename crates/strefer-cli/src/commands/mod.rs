@@ -9,6 +9,7 @@ pub mod import;
 pub mod infer;
 mod infer_file;
 pub mod init;
+mod judged;
 mod overlay;
 pub mod pack;
 mod plan;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use strefer_eval::choice::{QuestionFile, Reading};
 use strefer_eval::records::{read_array, read_lines};
-use strefer_eval::videorefer::{bench_d, bench_q};
+use strefer_eval::videorefer::bench_q;
 use strefer_eval::{Sheet, Unmatched, captioning, choice, qvhighlights, stkit};
 
 use crate::args::ScoreRunArgs;
@@ -30,8 +30,8 @@ enum Benchmark {
     Captions(CaptionsArgs),
     /// VideoRefer-Bench-Q, both files as the benchmark has them
     VideoreferQ(ScoreRunArgs),
-    /// VideoRefer-Bench-D from a judge's replies: VideoRefer-Bench-D.json and lines {id, reply}
-    VideoreferD(ScoreRunArgs),
+    /// VideoRefer-Bench-D: VideoRefer-Bench-D.json, and descriptions for a judge or lines {id, reply} of one
+    VideoreferD(super::judged::VideoreferDArgs),
     /// Questions with given answers: MVBench, Video-MME and others; predictions are lines {id, text}
     Choices(ChoicesArgs),
 }
@@ -75,9 +75,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             let predictions: Vec<bench_q::Prediction> = read_lines(path)?;
             Ok(bench_q::sheet(&bench_q::matched(questions, &predictions, unmatched)?))
         }),
-        Benchmark::VideoreferD(run) => run.score(read_array, |questions: &Vec<_>, path, unmatched| {
-            Ok(bench_d::score(questions, &read_lines(path)?, unmatched)?.sheet())
-        }),
+        Benchmark::VideoreferD(args) => args.score(),
         Benchmark::Captions(args) => {
             args.run.score(captioning::read_references, |captions, path, unmatched| {
                 captions_sheet(args, captions, path, unmatched)

@@ -2,6 +2,7 @@
 
 mod answers;
 mod captions;
+mod judged;
 mod qvhighlights;
 
 use std::path::Path;

@@ -141,6 +141,8 @@ pub struct Scores {
     pub without_reply: Vec<u64>,
     /// Of each description, in the order of [`Axis::ALL`].
     pub ratings: Vec<[Option<f64>; 4]>,
+    /// Who judged, and how it was asked, where that is known.
+    pub judge: Option<Value>,
 }
 
 impl Scores {
@@ -150,12 +152,13 @@ impl Scores {
         means.map(mean)
     }
 
-    /// By axis the mean and how many it is of, and the mean of the four.
+    /// By axis the mean and how many it is of, the mean of the four, and the judge.
     pub fn to_json(&self) -> Value {
         let entry =
             |axis: &AxisScores| (axis.axis.name().to_owned(), json!({"n": axis.n, "mean": axis.mean}));
         let mut all: Map<String, Value> = self.axes.iter().map(entry).collect();
         all.insert("mean".to_owned(), self.mean().into());
+        all.extend(self.judge.clone().map(|judge| ("judge".to_owned(), judge)));
         all.into()
     }
 
@@ -209,7 +212,7 @@ pub fn score(questions: &[Question], judgements: &[Judgement], unmatched: Unmatc
     let axes = Axis::ALL.into_iter().enumerate().map(of_axis).collect();
     let silent = paired.pairs.iter().filter(|(_, judgement)| judgement.reply.is_none());
     let without_reply = silent.map(|(question, _)| question.id).collect();
-    Ok(Scores { coverage: paired.coverage, axes, without_reply, ratings })
+    Ok(Scores { coverage: paired.coverage, axes, without_reply, ratings, judge: None })
 }
 
 #[cfg(test)]

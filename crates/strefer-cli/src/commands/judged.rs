@@ -1,0 +1,87 @@
+//! `strefer score videorefer-d`: descriptions that another model rates.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use strefer_core::settings;
+use strefer_eval::records::{read_array, read_lines};
+use strefer_eval::videorefer::bench_d::{self, Judgement, Question};
+use strefer_eval::videorefer::judge::{Description, Judge, JudgeConfig, with_ids};
+use strefer_eval::{Sheet, Unmatched};
+use strefer_teacher::{Endpoint, Endpoints, Prompt, Recorded, Replay, Teacher};
+
+use crate::args::ScoreRunArgs;
+use crate::progress::bar;
+
+#[derive(Debug, Args)]
+pub(super) struct VideoreferDArgs {
+    #[command(flatten)]
+    run: ScoreRunArgs,
+    /// Who judges (configs/eval/videorefer-d-judge.toml); the predictions are then descriptions, lines {id, answer} or
+    /// {video, caption, pred}. Without it they are a judge's replies
+    #[arg(long, value_name = "FILE")]
+    judge: Option<PathBuf>,
+    /// Where the judge's replies are kept, so that none is asked for twice [default: PREDICTIONS.judged]
+    #[arg(long, value_name = "DIR", requires = "judge")]
+    judged: Option<PathBuf>,
+    /// Ask nobody: take the replies that were kept
+    #[arg(long, requires = "judge")]
+    replay: bool,
+}
+
+impl VideoreferDArgs {
+    pub(super) fn score(&self) -> Result<()> {
+        self.run.score(read_array, |questions: &Vec<Question>, path, unmatched| match &self.judge {
+            None => Ok(bench_d::score(questions, &read_lines(path)?, unmatched)?.sheet()),
+            Some(judge) => self.rate(judge, questions, path, unmatched),
+        })
+    }
+
+    fn rate(
+        &self,
+        config: &Path,
+        questions: &[Question],
+        path: &Path,
+        unmatched: Unmatched,
+    ) -> Result<Sheet> {
+        let folder = config.parent().unwrap_or(Path::new(""));
+        let JudgeConfig { prompt, sampling, budget, endpoints } = settings::load(config, &[])?;
+        let prompt = Prompt::open(&folder.join(prompt))?;
+        let kept = self.judged.clone().unwrap_or_else(|| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            path.with_file_name(format!("{name}.judged"))
+        });
+        let threads = endpoints.iter().map(|endpoint| endpoint.in_flight).sum();
+        let first =
+            endpoints.first().with_context(|| format!("{}: no endpoint is named", config.display()))?;
+        let teacher: Arc<dyn Teacher> = if self.replay {
+            Arc::new(Replay::new(&kept, &first.model))
+        } else {
+            let endpoints =
+                endpoints.into_iter().map(Endpoint::new).collect::<strefer_teacher::Result<_>>()?;
+            Arc::new(Recorded::open(&kept, Endpoints::new(endpoints)?, budget)?)
+        };
+        let descriptions = with_ids(read_lines::<Description>(path)?, questions);
+        let judge = Judge { teacher: &teacher, prompt: &prompt, sampling, threads };
+        let bar = bar(descriptions.len(), "judged");
+        let rated = judge.rate(questions, &descriptions, unmatched, &|| bar.inc(1));
+        bar.finish_and_clear();
+        let (judgements, silent) = rated?;
+        for (kind, faults) in &silent {
+            let (id, reason) = &faults[0];
+            tracing::warn!("{} without a reply ({kind}), the first, {id}: {reason}", faults.len());
+        }
+        write_replies(&kept, &judgements)?;
+        let mut scores = bench_d::score(questions, &judgements, unmatched)?;
+        scores.judge = Some(judge.to_json());
+        Ok(scores.sheet())
+    }
+}
+
+/// The replies beside the answers that they were taken from, as `strefer score videorefer-d` reads them.
+fn write_replies(folder: &Path, judgements: &[Judgement]) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot write {}", folder.display()))?;
+    Ok(strefer_core::jsonl::write_all(folder.join("replies.jsonl"), judgements)?)
+}
