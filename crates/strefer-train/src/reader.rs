@@ -66,7 +66,12 @@ impl Source {
             }
             processors.push(base.with_options(ProcessorOptions {
                 media_root: set.media_root().to_owned(),
-                limits: Limits { deadline, ..Limits::default() },
+                // Readers share the cores as it is.
+                limits: Limits {
+                    deadline,
+                    threads: if data.readers > 1 { 1 } else { 2 },
+                    ..Limits::default()
+                },
                 cache: Arc::clone(&cache),
                 draw: data.draw,
                 labels: data.labels,

@@ -19,17 +19,20 @@ pub struct Limits {
     pub deadline: Duration,
     /// Frames a second of a folder of images, which knows none itself.
     pub folder_fps: f64,
+    /// Threads of one decoder. Where several sources are read at once, one each wastes least.
+    pub threads: usize,
     /// Whether a damaged file gives the frames before the damage instead of an error.
     pub tolerate_damage: bool,
 }
 
 impl Default for Limits {
-    /// 2 GiB and two minutes; folders run at 3 frames a second, damage is an error.
+    /// 2 GiB, two minutes, two threads; folders run at 3 frames a second, damage is an error.
     fn default() -> Self {
         Self {
             max_bytes: 2 << 30,
             deadline: Duration::from_secs(120),
             folder_fps: 3.0,
+            threads: 2,
             tolerate_damage: false,
         }
     }
@@ -48,7 +51,12 @@ impl Limits {
 
     /// Starts the clock of one call.
     pub(crate) fn clock(&self) -> Clock {
-        let clock = Clock { epoch: Instant::now(), limit: self.deadline, over_ns: Arc::default() };
+        let clock = Clock {
+            epoch: Instant::now(),
+            limit: self.deadline,
+            threads: self.threads,
+            over_ns: Arc::default(),
+        };
         clock.restart();
         clock
     }
@@ -59,6 +67,8 @@ impl Limits {
 pub(crate) struct Clock {
     epoch: Instant,
     limit: Duration,
+    /// Threads of the decoder that runs under it.
+    pub(crate) threads: usize,
     over_ns: Arc<AtomicU64>,
 }
 

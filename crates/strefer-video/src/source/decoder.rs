@@ -80,7 +80,7 @@ impl Decoder {
         let mut context = codec::Context::from_parameters(stream.parameters()).map_err(failed(path))?;
         context.set_threading(threading::Config {
             kind: threading::Type::Frame,
-            count: 2,
+            count: clock.threads.max(1),
             ..Default::default()
         });
         let mut decoder = context.decoder();
