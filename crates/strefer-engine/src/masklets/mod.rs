@@ -1,19 +1,26 @@
 //! Referring masklets: expressions become masks in all frames of a video.
 //!
 //! The models that look at the video stand behind the traits of [`seam`]: a detector, a tracker, a referee that tells which
-//! box an expression means, and descriptions of looks. [`published`] is the algorithm of Strefer as it was released, with
-//! all that it gets wrong.
+//! box an expression means, and descriptions of looks. [`simulate`] makes some from what is known
+//! about a video. Two sets of rules use them:
 //!
-//! Rules give one [`Masklets`](strefer_core::records::Masklets) record a video. What goes wrong stands in it.
+//! - [`published`]: the algorithm of Strefer as it was released, with all that it gets wrong.
+//! - [`corrected`]: the default. Objects that come late get masklets, those that return keep theirs, a conflict costs only
+//!   the expressions in it, several frames are asked about, and every masklet says how sure it is.
+//!
+//! Both give one [`Masklets`](strefer_core::records::Masklets) record a video. What goes wrong stands in it.
 
 pub mod answer;
 pub mod boxes;
+pub mod corrected;
 pub mod hungarian;
 pub mod published;
 mod record;
 pub mod request;
 pub mod seam;
+pub mod simulate;
 
+pub use corrected::CorrectedConfig;
 pub use published::PublishedConfig;
 pub use request::{Sought, Timeline};
 pub use seam::{

@@ -60,7 +60,7 @@ impl Recorder<'_> {
         let round = |value: f64| (value * 1e6).round() / 1e6;
         let gaps = if draft.gaps { self.gaps(&draft.masks) } else { Vec::new() };
         let frames = draft.masks.into_iter().map(|(position, rle)| {
-            let bbox_xywh = rle.to_mask().bbox().map_or([0; 4], |found| {
+            let bbox_xywh = rle.bbox().map_or([0; 4], |found| {
                 [found.x0, found.y0, found.x1 - found.x0, found.y1 - found.y0].map(|side| side as u32)
             });
             let frame = MaskletFrame { area: rle.area(), bbox_xywh, rle: rle.into() };
