@@ -111,9 +111,9 @@ fn unit(values: Vec<f64>) -> Vec<f64> {
 impl Looks for SimulatedLooks<'_> {
     fn look(&mut self, position: usize, mask: &Mask) -> Seen<Option<Vec<f32>>> {
         let area = boxes::around(mask);
-        let found = self.scene.under(position, area, 0.2);
+        let found = self.scene.inside(position, mask);
         let (shared, own, share) = match found {
-            Some((entity, _)) => {
+            Some(entity) => {
                 let noun = self.scene.nouns[entity] as u64;
                 let own = self.rng.named("own").at(entity as u64);
                 (
@@ -128,7 +128,7 @@ impl Looks for SimulatedLooks<'_> {
                 (ground.clone(), ground, 0.0)
             }
         };
-        let subject = found.map_or(u64::MAX, |(entity, _)| entity as u64);
+        let subject = found.map_or(u64::MAX, |entity| entity as u64);
         let mut rng = self.rng.named("noise").at(position as u64).at(subject);
         let spread = self.noise.look_noise / (LOOK as f64).sqrt();
         let mixed = shared

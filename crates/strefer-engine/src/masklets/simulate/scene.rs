@@ -70,6 +70,16 @@ impl Scene {
         overlaps.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, overlap)| *overlap > least)
     }
 
+    /// The entity that a mask shows most of, where that is a third of the mask or more.
+    pub fn inside(&self, position: usize, mask: &Mask) -> Option<usize> {
+        let shared = |(entity, own): (usize, &Option<Mask>)| {
+            let shared = own.as_ref()?.intersection(mask).ok()?.area();
+            (3 * shared >= mask.area() && shared > 0).then_some((entity, shared))
+        };
+        let found = self.masks.get(position)?.iter().enumerate().filter_map(shared);
+        found.max_by_key(|(_, shared)| *shared).map(|(entity, _)| entity)
+    }
+
     /// Entities of the same noun that can be seen on a frame.
     pub fn look_alikes(&self, entity: usize, position: usize) -> Vec<usize> {
         let alike = |other: &usize| {
