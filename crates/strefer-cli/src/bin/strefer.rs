@@ -18,7 +18,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Job {
     Synth(synth::SynthArgs),
-    Engine(engine::EngineArgs),
+    Engine(Box<engine::EngineArgs>),
     Import(import::ImportArgs),
     Init(init::InitArgs),
     Assemble(assemble::AssembleArgs),

@@ -1,6 +1,6 @@
 //! Masks through a video, scored beside the true ones.
 //!
-//! [`score`] takes [`Masklets`](strefer_core::records::Masklets) records: overlap (J) and boundaries (F), whether an entity
+//! [`score()`] takes [`Masklets`](strefer_core::records::Masklets) records: overlap (J) and boundaries (F), whether an entity
 //! has a masklet at all, whether it shows that entity, how often it goes over to another one, and how long it takes until
 //! it is found. Entities that come late or return have lines of their own. [`davis`] scores folders in the layout of DAVIS.
 
