@@ -44,7 +44,8 @@ impl Loader {
         config.vision.siglip.image_size = size;
         let processor = Processor::new(&config, checkpoint.tokenizer.clone(), ProcessorOptions::default());
         let source = json!({ "name": "videos", "path": set });
-        let data: DataConfig = serde_json::from_value(json!({ "mixture": { "sources": [source] }, "readers": readers }))?;
+        let data: DataConfig =
+            serde_json::from_value(json!({ "mixture": { "sources": [source] }, "readers": readers }))?;
         let source = Arc::new(Source::open(&data, 1, &processor)?);
         let steps: StepsConfig = serde_json::from_value(json!({ "total": samples, "batch": 1 }))?;
         let seen = Seen { passes: steps.passes(1)?, rank: 0 };

@@ -178,8 +178,82 @@ pub struct Masklets {
     /// The frame on which tracking began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_index: Option<u32>,
+    /// Frames that could be read, where some could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_read: Option<u32>,
+    /// Why there are no masklets, where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<MaskletsFailure>,
     /// One an entity.
     pub objects: Vec<Masklet>,
+}
+
+/// Why a video has no masklets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum MaskletsFailure {
+    /// The video cannot be read.
+    #[error("the video cannot be read: {reason}")]
+    Unreadable {
+        /// What the reader said.
+        reason: String,
+    },
+    /// Nobody said what to look for.
+    #[error("no entity is named")]
+    NoEntity,
+    /// The detector found nothing.
+    #[error("no box on any of {looked} frames")]
+    NoDetection {
+        /// How many frames it looked at.
+        looked: u32,
+    },
+    /// Boxes whose overlap is undefined, in the published rules.
+    #[error("the overlap of two empty masks on frame {position} is undefined")]
+    UndefinedOverlap {
+        /// Position of the frame among those that were used.
+        position: u32,
+    },
+    /// Objects were followed, none of them is an entity.
+    #[error("none of {tracks} tracks was assigned to an entity")]
+    NothingAssigned {
+        /// How many there were.
+        tracks: u32,
+    },
+    /// A model failed.
+    #[error("{stage}, frame {position}: {reason}")]
+    Perception {
+        /// Which.
+        stage: PerceptionStage,
+        /// Position of the frame among those that were used.
+        position: u32,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// The models that look at a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PerceptionStage {
+    /// Names become boxes.
+    Detector,
+    /// Boxes become masks in all frames.
+    Tracker,
+    /// Expressions choose among boxes.
+    Referee,
+    /// Masks become descriptions of looks.
+    Looks,
+}
+
+impl std::fmt::Display for PerceptionStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Detector => "detector",
+            Self::Tracker => "tracker",
+            Self::Referee => "referee",
+            Self::Looks => "looks",
+        })
+    }
 }
 
 /// One object through time. A frame without an entry does not show it.
@@ -200,6 +274,12 @@ pub struct Masklet {
     /// How it came to its entity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assign: Option<Assign>,
+    /// How sure it is that the masks show the entity, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Runs of frames that do not show it, first and last key, both included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<[u32; 2]>,
     /// Its masks.
     pub frames: FrameMap<MaskletFrame>,
 }
@@ -226,6 +306,8 @@ pub enum AssignStatus {
     Multi,
     /// Nobody was asked.
     Shortcut,
+    /// Several frames were asked about, it has the best answers.
+    Vote,
     /// Two expressions claimed one object.
     Conflict,
     /// No index was answered.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::mask::Mask;
+use crate::mask::{Mask, PixelBox};
 
 /// The largest mask that is ever decoded (16384 x 16384 pixels).
 pub const MAX_PIXELS: u64 = 1 << 28;
@@ -125,6 +125,71 @@ impl Rle {
         self.counts.iter().skip(1).step_by(2).map(|&run| u64::from(run)).sum()
     }
 
+    /// Number of pixels inside both masks.
+    ///
+    /// # Errors
+    /// Masks of different sizes.
+    pub fn shared_area(&self, other: &Self) -> Result<u64> {
+        if (self.height, self.width) != (other.height, other.width) {
+            return Err(Error::SizeMismatch {
+                left: (self.height(), self.width()),
+                right: (other.height(), other.width()),
+            });
+        }
+        let (mut left, mut right) = (self.counts.iter(), other.counts.iter());
+        let (mut run, mut other_run) = (left.next().copied(), right.next().copied());
+        let (mut inside, mut other_inside, mut shared) = (false, false, 0);
+        while let (Some(length), Some(other_length)) = (run, other_run) {
+            let step = length.min(other_length);
+            if inside && other_inside {
+                shared += u64::from(step);
+            }
+            if length == step {
+                (run, inside) = (left.next().copied(), !inside);
+            } else {
+                run = Some(length - step);
+            }
+            if other_length == step {
+                (other_run, other_inside) = (right.next().copied(), !other_inside);
+            } else {
+                other_run = Some(other_length - step);
+            }
+        }
+        Ok(shared)
+    }
+
+    /// Intersection over union; two empty masks agree fully.
+    ///
+    /// # Errors
+    /// Masks of different sizes.
+    pub fn iou(&self, other: &Self) -> Result<f64> {
+        let shared = self.shared_area(other)?;
+        let union = self.area() + other.area() - shared;
+        Ok(if union == 0 { 1.0 } else { shared as f64 / union as f64 })
+    }
+
+    /// The smallest box around the mask; `None` when it is empty.
+    pub fn bbox(&self) -> Option<PixelBox> {
+        let height = self.height();
+        let mut found: Option<PixelBox> = None;
+        let mut begin = 0usize;
+        for (at, &run) in self.counts.iter().enumerate() {
+            let end = begin + run as usize;
+            if at % 2 == 1 && run > 0 {
+                let (x0, x1) = (begin / height, (end - 1) / height + 1);
+                // A run over a column's end reaches from top to bottom.
+                let (y0, y1) =
+                    if x1 - x0 > 1 { (0, height) } else { (begin % height, (end - 1) % height + 1) };
+                let area = found.get_or_insert(PixelBox { x0, y0, x1, y1 });
+                area.x1 = area.x1.max(x1);
+                area.y0 = area.y0.min(y0);
+                area.y1 = area.y1.max(y1);
+            }
+            begin = end;
+        }
+        found
+    }
+
     /// The compressed string.
     pub fn to_compressed(&self) -> String {
         let (h, w) = (self.height, self.width);
@@ -189,6 +254,20 @@ mod tests {
         }
 
         #[test]
+        fn overlap_and_box_are_those_of_the_dense_masks(
+            height in 1usize..12,
+            width in 1usize..12,
+            bits in proptest::collection::vec(0u8..4, 144),
+            share in 0u8..4,
+        ) {
+            let [left, right] = [0, share].map(|least| Mask::from_fn(height, width, |y, x| bits[y * width + x] > least));
+            let [a, b] = [&left, &right].map(Rle::from_mask);
+            prop_assert_eq!(a.iou(&b).unwrap(), left.iou(&right).unwrap());
+            prop_assert_eq!(a.shared_area(&b).unwrap(), left.intersection(&right).unwrap().area() as u64);
+            prop_assert_eq!(b.bbox(), right.bbox());
+        }
+
+        #[test]
         fn no_string_makes_decoding_panic(text in "[0-~]{0,24}", height in 0u32..9, width in 0u32..9) {
             let _ = Rle::from_compressed(height, width, &text);
         }
@@ -199,6 +278,7 @@ mod tests {
         assert!(Rle::new(u32::MAX, u32::MAX, vec![5]).is_err());
         assert!(Rle::from_compressed(60_000, 60_000, "g1").is_err());
         assert!(Rle::new(4, 4, vec![3, 4]).is_err());
+        assert!(Rle::new(4, 4, vec![16]).unwrap().iou(&Rle::new(2, 8, vec![16]).unwrap()).is_err());
         assert!(Rle::from_polygons(10, 10, &[vec![0.0, 0.0, 1e300, 5.0, 3.0, 3.0]]).is_err());
         assert!(Rle::from_polygons(10, 10, &[vec![0.0, 0.0, f64::NAN, 5.0, 3.0, 3.0]]).is_err());
     }

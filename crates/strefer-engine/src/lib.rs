@@ -22,6 +22,7 @@ pub mod export;
 pub mod facts;
 pub mod instruct;
 pub mod language;
+pub mod masklets;
 pub mod run;
 pub mod stages;
 pub mod stkit;

@@ -111,6 +111,8 @@ impl TruthVideo {
                 index_space: self.index_space,
                 frame_times_s: self.frame_times_s.clone(),
                 start_index: None,
+                n_read: None,
+                failure: None,
                 objects: (0..self.entities.len()).map(|at| self.masklet(at)).collect(),
             },
             clips: Clips {
@@ -165,6 +167,8 @@ impl TruthVideo {
                 answer_indices: vec![],
                 status: AssignStatus::Truth,
             }),
+            confidence: None,
+            gaps: Vec::new(),
             frames: frames.collect(),
         }
     }

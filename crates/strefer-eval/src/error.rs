@@ -83,6 +83,14 @@ pub enum Error {
         /// The video of the prediction.
         predicted: String,
     },
+    /// Masklets of a video that cannot be put beside the true ones.
+    #[error("video {video_id}: {reason}")]
+    Masklets {
+        /// The video.
+        video_id: String,
+        /// Why not.
+        reason: String,
+    },
     /// Files of samples.
     #[error(transparent)]
     Data(#[from] strefer_core::Error),

@@ -3,7 +3,7 @@
 //! [`quiz`] asks questions whose answers are known and says whether the model looked; [`report`] makes a page of it.
 //!
 //! What a model said is scored without the model: moments and highlights ([`qvhighlights`]), motion ([`stkit`]), captions
-//! ([`captioning`]), masked objects ([`videorefer`]), given answers ([`choice`]). [`records`] reads the files,
+//! ([`captioning`]), masked objects ([`videorefer`]), given answers ([`choice`]), masks through videos ([`masklets`]). [`records`] reads the files,
 //! predictions that are missing or too much are refused unless [`Unmatched`] says otherwise, [`Bootstrap`] says how
 //! sure a number is, and every benchmark's scores become a [`Sheet`], which people and programs can read ([`Summary`]).
 
@@ -11,6 +11,7 @@ pub mod captioning;
 pub mod choice;
 mod coverage;
 mod error;
+pub mod masklets;
 pub mod quiz;
 pub mod qvhighlights;
 pub mod records;

@@ -390,7 +390,8 @@ fn a_folder_opens_and_boxes_belong_to_the_phrases_asked_for() {
         // The second phrase is two to the model.
         let words = [&["a red doggy"][..], &["cat", "dog"], &["bicycle"]][found.phrase];
         assert!(words.contains(&found.words.as_str()), "{found:?}");
-        assert!(found.score > 0.0 && found.score < 1.0);
+        assert!(found.score > 0.0 && found.score <= found.best && found.best < 1.0);
+        assert!(found.label.contains(&found.words) && found.label.len() > found.words.len(), "{found:?}");
     }
     let none =
         detector.detect(&images, &[(128, 192)], &asked, Thresholds { score: 1.0, token: 0.25 }).unwrap();

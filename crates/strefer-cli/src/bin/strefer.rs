@@ -19,7 +19,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Job {
     Synth(synth::SynthArgs),
-    Engine(engine::EngineArgs),
+    Engine(Box<engine::EngineArgs>),
     Import(import::ImportArgs),
     Pack(pack::PackArgs),
     Init(init::InitArgs),

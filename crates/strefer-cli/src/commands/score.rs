@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use strefer_eval::choice::{QuestionFile, Reading};
+use strefer_eval::masklets::{self, VideoMasklets, davis};
 use strefer_eval::records::{read_array, read_lines};
 use strefer_eval::videorefer::bench_q;
 use strefer_eval::{Sheet, Unmatched, captioning, choice, qvhighlights, stkit};
@@ -32,6 +33,8 @@ enum Benchmark {
     VideoreferQ(ScoreRunArgs),
     /// VideoRefer-Bench-D: VideoRefer-Bench-D.json, and descriptions for a judge or lines {id, reply} of one
     VideoreferD(super::judged::VideoreferDArgs),
+    /// Masks through videos: records of masklets, or folders in the layout of DAVIS
+    Masklets(MaskletsArgs),
     /// Questions with given answers: MVBench, Video-MME and others; predictions are lines {id, text}
     Choices(ChoicesArgs),
 }
@@ -43,6 +46,21 @@ struct CaptionsArgs {
     /// meteor-1.5.jar with its tables beside it; needs Java
     #[arg(long, value_name = "JAR")]
     meteor: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct MaskletsArgs {
+    #[command(flatten)]
+    run: ScoreRunArgs,
+    /// Count the first and the last frame of folders, too
+    #[arg(long)]
+    all_frames: bool,
+}
+
+/// What is true about masks.
+enum TrueMasks {
+    Records(Vec<VideoMasklets>),
+    Folder(PathBuf),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +94,20 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             Ok(bench_q::sheet(&bench_q::matched(questions, &predictions, unmatched)?))
         }),
         Benchmark::VideoreferD(args) => args.score(),
+        Benchmark::Masklets(args) => args.run.score(
+            |path| match path.is_dir() {
+                true => Ok(TrueMasks::Folder(path.to_owned())),
+                false => Ok(TrueMasks::Records(read_lines(path)?)),
+            },
+            |truth, path, unmatched| {
+                Ok(match truth {
+                    TrueMasks::Records(truth) => {
+                        masklets::score(truth, &read_lines(path)?, unmatched)?.sheet()
+                    }
+                    TrueMasks::Folder(dir) => davis::score(dir, path, args.all_frames, unmatched)?.sheet(),
+                })
+            },
+        ),
         Benchmark::Captions(args) => {
             args.run.score(captioning::read_references, |captions, path, unmatched| {
                 captions_sheet(args, captions, path, unmatched)

@@ -20,6 +20,10 @@ pub struct Found {
     pub area: [f32; 4],
     /// Those of the phrase's words that fit well.
     pub words: String,
+    /// How well the best token fits, of whatever phrase.
+    pub best: f32,
+    /// All words that fit well, of whatever phrases, as the original names a box.
+    pub label: String,
 }
 
 /// Grounding DINO with its tokenizer.
@@ -160,11 +164,15 @@ impl Detector {
                     let (h, w) = (sizes[row].0 as f32, sizes[row].1 as f32);
                     let area = [left.clamp(0., w), top.clamp(0., h), right.clamp(0., w), bottom.clamp(0., h)];
                     let own = &spans[phrase];
+                    let label = self.words(phrases.ids(row), &detection.columns);
+                    let best = detection.score;
                     let columns: Vec<usize> =
                         detection.columns.into_iter().filter(|at| own.contains(at)).collect();
                     let words = self.words(phrases.ids(row), &columns);
                     let phrase = *owners.get(phrase)?;
-                    Some(words.map(|words| Found { phrase, score, area, words }))
+                    Some(
+                        words.and_then(|words| Ok(Found { phrase, score, area, words, best, label: label? })),
+                    )
                 })
                 .collect()
         };

@@ -1,0 +1,250 @@
+//! `strefer engine masklets`: expressions become masks in all frames of a video.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use strefer_core::jsonl::write_all;
+use strefer_core::records::{Entities, Entity, Masklets, MaskletsFailure, Record, Video, VideoKind};
+use strefer_core::sample::Schema;
+use strefer_core::time::parse_clock;
+use strefer_core::{IndexSpace, UniformRule};
+use strefer_engine::language::nouns::bare;
+use strefer_engine::masklets::eyes::{BoxEyes, ColourLooks, DrawnBox, FrameStore, GivenBoxes, TrackEyes};
+use strefer_engine::masklets::{
+    Area, CorrectedConfig, Detector, Nobody, Perception, PublishedConfig, Sought, Timeline, corrected,
+    published,
+};
+use strefer_video::{Limits, VideoSource};
+use strefer_vision::grounding_dino;
+use strefer_vision::sam2::{Sam2Video, SessionOptions};
+
+use super::masklets_overlay;
+use crate::args::{DeviceArgs, Precision};
+
+/// Frames whose features are kept.
+const KEPT_FEATURES: usize = 16;
+
+/// Find what expressions mean in all frames of a video
+#[derive(Debug, Args)]
+pub struct MaskletsArgs {
+    /// Video file, or folder of frames
+    video: PathBuf,
+    /// What to look for, with its broad noun for the detector; the last word of the expression when absent
+    #[arg(long = "expr", value_name = "EXPRESSION[=NOUN]", required = true)]
+    expressions: Vec<String>,
+    /// A box round what an expression means, in pixels, and its second; the first box is of the first expression
+    #[arg(long = "box", value_name = "X0,Y0,X1,Y1@TIME", allow_hyphen_values = true)]
+    boxes: Vec<String>,
+    /// Folder of Grounding DINO; without it every expression needs a box
+    #[arg(long, value_name = "DIR")]
+    detector: Option<PathBuf>,
+    /// Folder or file of SAM 2.1
+    #[arg(long, value_name = "PATH")]
+    tracker: PathBuf,
+    /// Which rules
+    #[arg(long, value_enum, default_value_t = RuleName::Corrected)]
+    rules: RuleName,
+    /// Frames, spread over the video
+    #[arg(long, default_value_t = 32)]
+    frames: usize,
+    /// The detector looks at every so many of them; the default is one with boxes alone, otherwise 2
+    #[arg(long)]
+    every: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Type of the weights in memory
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    dtype: Precision,
+    /// The new folder to write: videos.jsonl, entities.jsonl, masklets.jsonl and an overlay
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Sets of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RuleName {
+    /// Late objects, objects that return, votes.
+    Corrected,
+    /// As released.
+    Published,
+}
+
+impl MaskletsArgs {
+    fn sought(&self) -> Result<Vec<Sought>> {
+        let one = |(at, text): (usize, &String)| {
+            let (expression, noun) = match text.rsplit_once('=') {
+                Some((expression, noun)) => (expression.trim(), noun.trim()),
+                None => (text.trim(), bare(text).split_whitespace().next_back().unwrap_or_default()),
+            };
+            ensure!(!expression.is_empty() && !noun.is_empty(), "--expr {text:?} names nothing");
+            let (expression, noun) = (expression.to_owned(), noun.to_lowercase());
+            Ok(Sought { eid: format!("e{at}"), expression, noun })
+        };
+        self.expressions.iter().enumerate().map(one).collect()
+    }
+
+    fn drawn(&self, timeline: &Timeline, size: (usize, usize)) -> Result<Vec<DrawnBox>> {
+        ensure!(
+            self.boxes.len() <= self.expressions.len(),
+            "{} boxes, {} expressions",
+            self.boxes.len(),
+            self.expressions.len()
+        );
+        let one = |(expression, text): (usize, &String)| {
+            let (area, at_s) = read_box(text).with_context(|| format!("--box {text}"))?;
+            let last_s = timeline.times_s.last().copied().unwrap_or(0.0);
+            ensure!(
+                area[0] < area[2]
+                    && area[1] < area[3]
+                    && area[2] <= size.1 as f64
+                    && area[3] <= size.0 as f64,
+                "--box {text} is no box within {} by {} pixels",
+                size.1,
+                size.0
+            );
+            let position = timeline.nearest(at_s).filter(|_| at_s <= last_s + 1.0);
+            let position =
+                position.with_context(|| format!("--box {text}: the last frame is at {last_s:.2} s"))?;
+            Ok(DrawnBox { position, area, expression })
+        };
+        self.boxes.iter().enumerate().map(one).collect()
+    }
+}
+
+/// A box of four numbers, and seconds.
+fn read_box(text: &str) -> Result<(Area, f64)> {
+    let (numbers, at) = text.rsplit_once('@').context("expected X0,Y0,X1,Y1@TIME")?;
+    let numbers: Vec<f64> = numbers
+        .split(',')
+        .map(|number| number.trim().parse().context("expected four numbers"))
+        .collect::<Result<_>>()?;
+    let area: Area = numbers.try_into().ok().context("expected four numbers")?;
+    ensure!(area.iter().all(|side| side.is_finite() && *side >= 0.0), "expected four numbers from 0 on");
+    Ok((area, parse_clock(at)?))
+}
+
+/// Runs it.
+pub fn run(args: &MaskletsArgs) -> Result<()> {
+    let sought = args.sought()?;
+    ensure!(
+        args.detector.is_some() || args.boxes.len() == sought.len(),
+        "without --detector every expression needs a --box"
+    );
+    ensure!(args.rules == RuleName::Corrected || args.boxes.is_empty(), "the published rules take no boxes");
+    ensure!(args.frames > 0 && args.every != Some(0), "--frames and --every cannot be 0");
+    ensure!(!args.out.exists(), "{} is there already; name a new folder", args.out.display());
+    let id = args.video.file_stem().context("the video has no name")?.to_string_lossy().into_owned();
+    let (device, dtype) = (args.device.placement()?.first().clone(), args.dtype.into());
+    let tracker = Sam2Video::open(&args.tracker, &device, dtype).context("opening the tracker")?;
+    let opened = args.detector.as_deref().map(|dir| grounding_dino::Detector::open(dir, &device, dtype));
+    let detector = opened.transpose().context("opening the detector")?;
+
+    let unreadable = |reason: String| MaskletsFailure::Unreadable { reason };
+    let source = VideoSource::open(&args.video, &Limits::default());
+    let opened = source.map_err(|error| unreadable(error.to_string())).and_then(|source| {
+        let info = source.info().clone();
+        FrameStore::open(source, args.frames).map(|(frames, timeline)| (info, frames, timeline))
+    });
+    let (info, frames, timeline) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => {
+            std::fs::create_dir_all(&args.out)
+                .with_context(|| format!("cannot make {}", args.out.display()))?;
+            let record = Record::Masklets(nothing(&id, args.frames, failure.clone()));
+            write_all(args.out.join("masklets.jsonl"), [&record])?;
+            bail!("{id}: {failure}");
+        }
+    };
+    let drawn = args.drawn(&timeline, frames.size())?;
+    let mut eyes = detector.as_ref().map(|model| BoxEyes::new(&frames, model, BoxEyes::PUBLISHED));
+    let beside = eyes.as_mut().map(|eyes| eyes as &mut dyn Detector);
+    let mut perception = Perception {
+        detector: &mut GivenBoxes::new(drawn, &sought, beside),
+        tracker: &TrackEyes::new(&frames, &tracker, SessionOptions::default(), KEPT_FEATURES),
+        referee: &mut Nobody,
+        looks: &mut ColourLooks::new(&frames),
+    };
+    let every = args.every.unwrap_or(if args.boxes.is_empty() { 2 } else { 1 });
+    let record = match args.rules {
+        RuleName::Published => {
+            published::run(&id, &sought, &timeline, &mut perception, &PublishedConfig::default())
+        }
+        RuleName::Corrected => {
+            let cfg = CorrectedConfig { every, ..CorrectedConfig::default() };
+            corrected::run(&id, &sought, &timeline, &mut perception, &cfg)
+        }
+    };
+    let video = Video {
+        schema: Schema::V1,
+        video_id: id.clone(),
+        uri: args.video.display().to_string(),
+        kind: if args.video.is_dir() { VideoKind::FramesDir } else { VideoKind::File },
+        fps: info.fps,
+        n_frames: info.n_frames(),
+        duration_s: info.duration_s,
+        width: info.width,
+        height: info.height,
+        sha256: None,
+        license: None,
+    };
+    write(&args.out, video, &sought, &record)?;
+    masklets_overlay::write(&record, &sought, &timeline, &frames, info.duration_s, &args.out)?;
+    println!("{}", serde_json::to_string(&summary(&record))?);
+    match &record.failure {
+        Some(failure) => bail!("{id}: {failure}"),
+        None => Ok(()),
+    }
+}
+
+/// The record of a video that cannot be read.
+fn nothing(video_id: &str, n: usize, failure: MaskletsFailure) -> Masklets {
+    Masklets {
+        schema: Schema::V1,
+        video_id: video_id.to_owned(),
+        provenance: None,
+        index_space: IndexSpace::Uniform { n: n as u32, rule: UniformRule::LinspaceTrunc },
+        frame_times_s: Vec::new(),
+        start_index: None,
+        n_read: Some(0),
+        failure: Some(failure),
+        objects: Vec::new(),
+    }
+}
+
+fn write(dir: &Path, video: Video, sought: &[Sought], record: &Masklets) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let entity = |sought: &Sought| Entity {
+        eid: sought.eid.clone(),
+        expression: sought.expression.clone(),
+        noun: sought.noun.clone(),
+        general_noun: sought.noun.clone(),
+        active: true,
+        source_span: None,
+        attributes: Default::default(),
+    };
+    let entities = Entities {
+        schema: Schema::V1,
+        video_id: video.video_id.clone(),
+        provenance: None,
+        paragraph: None,
+        items: sought.iter().map(entity).collect(),
+    };
+    write_all(dir.join("videos.jsonl"), [&Record::Video(video)])?;
+    write_all(dir.join("entities.jsonl"), [&Record::Entities(entities)])?;
+    write_all(dir.join("masklets.jsonl"), [&Record::Masklets(record.clone())])?;
+    Ok(())
+}
+
+/// What was found, in short.
+fn summary(record: &Masklets) -> serde_json::Value {
+    let objects = record.objects.iter().map(|object| {
+        let status = object.assign.as_ref().map(|assign| assign.status);
+        serde_json::json!({
+            "eid": object.eid, "frames": object.frames.len(), "confidence": object.confidence, "status": status,
+        })
+    });
+    serde_json::json!({
+        "video_id": record.video_id, "objects": objects.collect::<Vec<_>>(), "failure": record.failure,
+    })
+}
