@@ -93,6 +93,8 @@ fn every_format_gives_back_what_it_can_say() {
     assert_eq!(back(Format::MotsTxt, "clip.txt", &[shorter.clone()], &options()), [shorter]);
     let mut labelled = scene([Some("a <dog>"), Some("ball")], ["e0", "e1 & so on"]);
     assert_eq!(back(Format::Cvat, "clip.xml", &[labelled.clone()], &options()), [labelled.clone()]);
+    labelled.objects[1].detector_label = None;
+    assert_eq!(back(Format::Cvat, "clip.xml", &[labelled.clone()], &options()), [labelled.clone()]);
     labelled.objects[1].eid = "e1".into();
     assert_eq!(back(Format::LabelStudio, "a.json", &[labelled.clone()], &options()), [labelled.clone()]);
     // Boxes come back as boxes, times from the length of the video.

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::collect::{Collector, frame_count, mask_of, size_of, wrong};
+use super::collect::{Collector, NO_LABEL, frame_count, mask_of, size_of, wrong};
 use super::{ReadOptions, collect, file};
 use crate::error::{Error, Result};
 use crate::masklet::FrameKey;
@@ -69,9 +69,6 @@ struct Category {
     name: String,
 }
 
-/// What an object without a label is called.
-const NO_LABEL: &str = "object";
-
 impl Annotation {
     /// What its object is called.
     fn track(&self) -> Option<String> {
@@ -121,7 +118,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Vec<Masklets>> {
         }
         let eid = annotation.track().unwrap_or_else(|| format!("a{}", annotation.id));
         let (_, collector) = &mut videos[file::folder_of(&image.file_name)];
-        let label = labels.get(&annotation.category_id).copied().filter(|label| *label != NO_LABEL);
+        let label = labels.get(&annotation.category_id).copied();
         collector.declare(&eid, label);
         collector.add(&eid, frame_of(path, image)?, &rle.to_mask(), &record)?;
     }

@@ -62,7 +62,8 @@ impl<'a> Collector<'a> {
     /// An object, which may be seen nowhere.
     pub(super) fn declare(&mut self, eid: &str, label: Option<&str>) {
         let object = self.objects.entry(eid.to_owned()).or_default();
-        object.label = object.label.take().or_else(|| label.map(str::to_owned));
+        let label = label.filter(|label| *label != NO_LABEL).map(str::to_owned);
+        object.label = object.label.take().or(label);
     }
 
     /// The mask of an object in a frame. `record` names it in messages.
@@ -134,6 +135,9 @@ impl<'a> Collector<'a> {
 
 /// More frames (three days at 60 a second) are no video but a wrong number.
 pub(super) const MOST_FRAMES: usize = 1 << 24;
+
+/// What an object without a label is called where there must be one.
+pub(super) const NO_LABEL: &str = "object";
 
 /// The name of a video: as given, or that of its file or folder.
 pub(super) fn video_id(path: &Path, options: &ReadOptions) -> String {

@@ -10,7 +10,7 @@ use quick_xml::escape::{escape, resolve_predefined_entity};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use super::collect::{Collector, MOST_FRAMES, frame_count, known_size, mask_of, wrong};
+use super::collect::{Collector, MOST_FRAMES, NO_LABEL, frame_count, known_size, mask_of, wrong};
 use super::shapes::{self, Key};
 use super::{ReadOptions, collect, file};
 use crate::error::Result;
@@ -306,7 +306,7 @@ fn track(
     frames: usize,
     shape: Shape,
 ) -> Result<()> {
-    let label = escape(object.detector_label.as_deref().unwrap_or("object"));
+    let label = escape(object.detector_label.as_deref().unwrap_or(NO_LABEL));
     let mut keys: Vec<_> = object.frames.iter().collect();
     keys.sort_by_key(|(key, _)| **key);
     let mut say = |line: String| {

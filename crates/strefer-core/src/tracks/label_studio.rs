@@ -8,7 +8,9 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::collect::{Collector, MOST_FRAMES, frame_count, frames_a_second, known_size, mask_of, wrong};
+use super::collect::{
+    Collector, MOST_FRAMES, NO_LABEL, frame_count, frames_a_second, known_size, mask_of, wrong,
+};
 use super::label_studio_brush::{decode, encode};
 use super::shapes::{self, Key, Shape};
 use super::{ReadOptions, file};
@@ -247,7 +249,7 @@ fn save(path: &Path, tasks: &[Value]) -> Result<()> {
 }
 
 fn label_of(object: &Masklet) -> &str {
-    object.detector_label.as_deref().unwrap_or(&object.eid)
+    object.detector_label.as_deref().unwrap_or(NO_LABEL)
 }
 
 /// Writes a task for every frame, an image `VIDEO/00000.jpg` with brush strokes.
