@@ -117,6 +117,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A record of a file with masklets that cannot be read, or masklets that a file of that format cannot hold.
+    #[error("{path}, {record}: {reason}")]
+    Track {
+        /// The file.
+        path: PathBuf,
+        /// What of it.
+        record: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A sample that uses what a foreign format cannot say.
     #[error("sample {id} cannot be written as {format}: {reason}")]
     Export {

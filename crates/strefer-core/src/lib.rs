@@ -33,6 +33,7 @@ pub mod segmentation;
 pub mod settings;
 pub mod stkit;
 pub mod time;
+pub mod tracks;
 pub mod validate;
 
 pub use error::{Error, Result};

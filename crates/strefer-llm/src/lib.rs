@@ -28,7 +28,8 @@ pub use chat::{ChatTemplate, Message, Segment};
 pub use decoder::{Decoder, DecoderConfig, KvCache, Loss, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::{
-    Generated, GenerationConfig, generate, generate_after, generate_text, generate_text_after, generate_texts,
+    Generated, GenerationConfig, Scored, generate, generate_after, generate_scored, generate_text,
+    generate_text_after, generate_texts, remember,
 };
 pub use sampler::Sampler;
 pub use tokenizer::{Offsets, StreamDecoder, Tokenizer};

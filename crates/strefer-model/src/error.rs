@@ -22,6 +22,9 @@ pub enum Error {
     /// Weights cannot be read or do not fit.
     #[error(transparent)]
     Weights(#[from] strefer_nn::Error),
+    /// A model that looks at pixels cannot be had, or refuses what it is shown.
+    #[error(transparent)]
+    Vision(#[from] strefer_vision::Error),
     /// A computation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
@@ -60,6 +63,14 @@ pub enum Error {
     Image {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An image, a box or an expression that nothing can be found in, among or by.
+    #[error("{subject}: {reason}")]
+    Grounding {
+        /// Which one.
+        subject: String,
         /// What is wrong with it.
         reason: String,
     },

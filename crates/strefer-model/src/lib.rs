@@ -35,6 +35,7 @@ mod processor;
 pub mod question;
 pub mod recording;
 pub mod region;
+pub mod rexseek;
 mod splice;
 mod start;
 pub mod tiles;

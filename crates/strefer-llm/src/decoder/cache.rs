@@ -46,8 +46,9 @@ impl<'c> Caches<'_, 'c> {
 /// Keys and values per layer, in buffers that grow in blocks up to the model's longest sequence. Holds no history of
 /// operations, so nothing that uses it can be trained.
 ///
-/// There is no `Clone`: copies would share the buffers they write to. To ask several questions about one prompt, keep
-/// the prompt's length and [`KvCache::truncate`] to it between them.
+/// There is no `Clone`: copies would share the buffers they write to. To ask several questions about one prompt one after
+/// the other, keep the prompt's length and [`KvCache::truncate`] to it between them; to ask them side by side, give each a
+/// [`KvCache::fork`].
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<Option<Buffers>>,
@@ -86,6 +87,25 @@ impl KvCache {
         for buffers in self.layers.iter_mut().flatten() {
             buffers.len = buffers.len.min(len);
         }
+    }
+
+    /// A cache of its own with the same columns, to be continued differently.
+    pub fn fork(&self) -> Result<Self> {
+        let copy = |buffers: &Buffers| -> Result<Buffers> {
+            let (b, nkv, _, hd) = buffers.keys.dims4()?;
+            // Room for what comes next, so that the first new column does not copy all of it again.
+            let capacity = (buffers.len + 1).next_multiple_of(BLOCK).min(self.limit.max(buffers.len));
+            let part = |old: &Tensor| -> Result<Tensor> {
+                let new = Tensor::zeros((b, nkv, capacity, hd), old.dtype(), old.device())?;
+                if buffers.len > 0 {
+                    new.slice_set(&old.narrow(2, 0, buffers.len)?.contiguous()?, 2, 0)?;
+                }
+                Ok(new)
+            };
+            Ok(Buffers { keys: part(&buffers.keys)?, values: part(&buffers.values)?, len: buffers.len })
+        };
+        let layers = self.layers.iter().map(|layer| layer.as_ref().map(copy).transpose());
+        Ok(Self { layers: layers.collect::<Result<_>>()?, limit: self.limit })
     }
 
     /// Adds the columns of one layer and returns all columns of it.

@@ -11,7 +11,7 @@ use super::head::{Head, Loss};
 use super::mlp::Mlp;
 use super::placement::{Placement, moved};
 use super::rotary::Frequencies;
-use super::{Caches, DecoderConfig, KvCache};
+use super::{Caches, DecoderConfig, KvCache, RopeScaling};
 use crate::gguf::Gguf;
 
 #[derive(Debug, Clone)]
@@ -166,6 +166,11 @@ impl Decoder {
     /// The configuration it was built from.
     pub fn config(&self) -> &DecoderConfig {
         &self.cfg
+    }
+
+    /// The length beyond which a whole sequence is rotated otherwise, if there is such a length.
+    pub(crate) fn switches_after(&self) -> Option<usize> {
+        self.cfg.rope_scaling.as_ref().and_then(RopeScaling::switches_after)
     }
 
     /// `ids`: `(b, s)` → `(b, s, d)`

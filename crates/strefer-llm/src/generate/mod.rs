@@ -2,6 +2,7 @@
 
 mod config;
 mod rows;
+mod scored;
 mod stop;
 mod whole;
 
@@ -10,6 +11,7 @@ use std::ops::ControlFlow;
 use candle_core::Tensor;
 
 pub use config::GenerationConfig;
+pub use scored::{Scored, generate_scored, remember};
 
 use crate::decoder::{Decoder, KvCache};
 use crate::error::Result;
@@ -52,7 +54,7 @@ fn one(
     mut see: impl FnMut(u32) -> Result<ControlFlow<()>>,
 ) -> Result<Vec<u32>> {
     let (caches, prompts) = (std::slice::from_mut(cache), std::slice::from_ref(prompt));
-    let mut answers = rows::run(decoder, caches, prompts, cfg, |_, token| see(token));
+    let mut answers = rows::run(decoder, caches, prompts, cfg, |_, token, _| see(token));
     answers.swap_remove(0)
 }
 
@@ -108,7 +110,7 @@ pub fn generate_texts(
     let mut writers: Vec<Writer<'_>> = prompts.iter().map(|_| Writer::new(tokenizer, cfg)).collect();
     let mut go_on = |_: &str| ControlFlow::Continue(());
     let answers =
-        rows::run(decoder, &mut caches, prompts, cfg, |row, token| writers[row].push(token, &mut go_on));
+        rows::run(decoder, &mut caches, prompts, cfg, |row, token, _| writers[row].push(token, &mut go_on));
     let finish = |(tokens, writer): (Result<Vec<u32>>, Writer<'_>)| writer.finish(tokens?, &mut go_on);
     answers.into_iter().zip(writers).map(finish).collect()
 }

@@ -7,7 +7,7 @@ use strefer_nn::ops::AttentionMask;
 
 use super::GenerationConfig;
 use super::whole::WholeSequence;
-use crate::decoder::{Decoder, KvCache, RopeScaling};
+use crate::decoder::{Decoder, KvCache};
 use crate::error::{Error, Result};
 use crate::sampler::Sampler;
 
@@ -22,18 +22,20 @@ struct Row<'a> {
     /// What the layers have not seen yet, `(1, s, d)`.
     new: Tensor,
     tokens: Vec<u32>,
+    /// What the last token was drawn from.
+    logits: Vec<f32>,
     /// Why it is over, if it is.
     ended: Option<Result<()>>,
 }
 
-/// Continues prompts until each has ended. `see` gets the row and every new token of it, an end token included, and may
-/// break the row off. What goes wrong with one row ends that row alone.
+/// Continues prompts until each has ended. `see` gets the row, every new token of it, an end token included, and the logits
+/// it was drawn from, and may break the row off. What goes wrong with one row ends that row alone.
 pub(super) fn run(
     decoder: &Decoder,
     caches: &mut [KvCache],
     prompts: &[Tensor],
     cfg: &GenerationConfig,
-    mut see: impl FnMut(usize, u32) -> Result<ControlFlow<()>>,
+    mut see: impl FnMut(usize, u32, &[f32]) -> Result<ControlFlow<()>>,
 ) -> Vec<Result<Vec<u32>>> {
     let mut rows: Vec<Result<Row<'_>>> =
         caches.iter_mut().zip(prompts).map(|(cache, prompt)| Row::new(decoder, cache, prompt, cfg)).collect();
@@ -54,7 +56,7 @@ pub(super) fn run(
             advance(decoder, &mut rows);
         }
         for (at, row) in active {
-            row.finish_step(decoder, cfg, |token| see(at, token));
+            row.finish_step(decoder, cfg, |token, logits| see(at, token, logits));
         }
     }
     rows.into_iter().map(|row| row.and_then(|row| row.ended.unwrap_or(Ok(())).map(|()| row.tokens))).collect()
@@ -66,7 +68,10 @@ fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>]) {
         Ok(logits) => {
             for (row, logits) in rows.iter_mut().zip(logits) {
                 match row.sampler.draw(&logits) {
-                    Ok(token) => row.tokens.push(token),
+                    Ok(token) => {
+                        row.tokens.push(token);
+                        row.logits = logits;
+                    }
                     Err(error) => row.ended = Some(Err(error)),
                 }
             }
@@ -89,7 +94,7 @@ fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<V
     let s = embeds.dim(1)?;
     let mut caches: Vec<&mut KvCache> = rows.iter_mut().map(|row| &mut *row.cache).collect();
     // A sequence that is rotated by its own length must be seen whole once it is longer than that.
-    let longest = decoder.config().rope_scaling.as_ref().and_then(RopeScaling::switches_after);
+    let longest = decoder.switches_after();
     let is_long = longest.is_some_and(|longest| caches.iter().any(|cache| cache.len() + s > longest));
     let at_a_time = if is_long { s.max(1) } else { COLUMNS };
     let mut last = None;
@@ -99,6 +104,18 @@ fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<V
     }
     let Some(last) = last else { bail!("rows without a new column have no logits") };
     decoder.logits(&last)?.to_dtype(DType::F32)?.squeeze(1)?.to_vec2()
+}
+
+/// Runs the beginning that several prompts have in common through the layers, behind what `cache` holds.
+pub(super) fn remember(decoder: &Decoder, cache: &mut KvCache, embeds: &Tensor) -> candle_core::Result<()> {
+    let (b, s, _d) = embeds.dims3()?;
+    if b != 1 {
+        bail!("a beginning of {b} rows, one is wanted");
+    }
+    for start in (0..s).step_by(COLUMNS) {
+        see_columns(decoder, &embeds.narrow(1, start, COLUMNS.min(s - start))?, &mut [&mut *cache])?;
+    }
+    Ok(())
 }
 
 /// Runs columns through the layers behind those that the caches hold; the state of the last one, `(b, 1, d)`.
@@ -129,7 +146,8 @@ impl<'a> Row<'a> {
             )));
         }
         let (sampler, whole) = (Sampler::new(cfg)?, WholeSequence::new(decoder, cache.len()));
-        let mut row = Self { cache, sampler, whole, new: prompt.clone(), tokens: Vec::new(), ended: None };
+        let (tokens, logits) = (Vec::new(), Vec::new());
+        let mut row = Self { cache, sampler, whole, new: prompt.clone(), tokens, logits, ended: None };
         row.prepare(decoder, prompt.clone())?;
         if cfg.max_new_tokens == 0 {
             row.ended = Some(Ok(()));
@@ -152,11 +170,11 @@ impl<'a> Row<'a> {
         &mut self,
         decoder: &Decoder,
         cfg: &GenerationConfig,
-        see: impl FnOnce(u32) -> Result<ControlFlow<()>>,
+        see: impl FnOnce(u32, &[f32]) -> Result<ControlFlow<()>>,
     ) {
         let (None, Some(&token)) = (&self.ended, self.tokens.last()) else { return };
         let next = || -> Result<Option<Tensor>> {
-            let broken = see(token)?.is_break();
+            let broken = see(token, &self.logits)?.is_break();
             if broken || cfg.eos_ids.contains(&token) || self.tokens.len() >= cfg.max_new_tokens {
                 return Ok(None);
             }

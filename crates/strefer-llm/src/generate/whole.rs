@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::decoder::{Decoder, KvCache, RopeScaling};
+use crate::decoder::{Decoder, KvCache};
 use crate::error::{Error, Result};
 
 /// What a model whose rotation changes with a sequence's length needs to begin again: all embeddings so far.
@@ -16,8 +16,7 @@ pub(super) struct WholeSequence {
 
 impl WholeSequence {
     pub fn new(decoder: &Decoder, unknown: usize) -> Self {
-        let scaling = decoder.config().rope_scaling.as_ref();
-        Self { switches_after: scaling.and_then(RopeScaling::switches_after), unknown, embeds: Vec::new() }
+        Self { switches_after: decoder.switches_after(), unknown, embeds: Vec::new() }
     }
 
     /// What is to be run next: `new`, or everything with an emptied cache when the cached columns are rotated as the

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use strefer_llm::{Decoder, DecoderConfig, Error, GenerationConfig, KvCache, RopeScaling, Tokenizer};
-use strefer_llm::{generate, generate_after, generate_text, generate_texts, train_bpe};
+use strefer_llm::{
+    generate, generate_after, generate_scored, generate_text, generate_texts, remember, train_bpe,
+};
 use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
 use strefer_nn::testing::{assert_close, randn};
@@ -150,6 +152,39 @@ fn questions_that_share_a_cached_beginning_get_the_same_answers() {
         let whole = Tensor::cat(&[&video, question], 1).unwrap();
         assert_eq!(found, generate(&decoder, &whole, &cfg, go_on).unwrap());
     }
+}
+
+#[test]
+fn questions_side_by_side_behind_one_beginning_are_answered_as_each_alone_with_their_probabilities() {
+    let decoder = decoder(40);
+    let beginning = randn(1, &[1, 9, 128]);
+    let questions = [randn(2, &[1, 4, 128]), randn(3, &[1, 6, 128]), randn(4, &[1, 1, 128])];
+    let cfg = GenerationConfig { max_new_tokens: 6, ..GenerationConfig::default() };
+    let mut cache = KvCache::new(decoder.config());
+    remember(&decoder, &mut cache, &beginning).unwrap();
+    let mut forks: Vec<KvCache> = questions.iter().map(|_| cache.fork().unwrap()).collect();
+    let answers = generate_scored(&decoder, &mut forks, &questions, &cfg);
+    assert_eq!(cache.len(), 9);
+    for (question, answer) in questions.iter().zip(answers) {
+        let answer = answer.unwrap();
+        let whole = Tensor::cat(&[&beginning, question], 1).unwrap();
+        assert_eq!(answer.tokens, generate(&decoder, &whole, &cfg, go_on).unwrap());
+        // The same by one pass over prompt and answer.
+        let ids = Tensor::new(&answer.tokens[..], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let embeds = Tensor::cat(&[&whole, &decoder.embed(&ids).unwrap()], 1).unwrap();
+        let (s, n) = (embeds.dim(1).unwrap(), answer.tokens.len());
+        let positions = Tensor::arange(0u32, s as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let hidden = decoder.forward(&embeds, &positions, &AttentionMask::causal(), None).unwrap();
+        let logits = decoder.logits(&hidden.narrow(1, s - n - 1, n).unwrap()).unwrap();
+        for (at, logits) in logits.squeeze(0).unwrap().to_vec2::<f32>().unwrap().iter().enumerate() {
+            let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            let wanted = f64::from(logits[answer.tokens[at] as usize]) - sum.ln();
+            assert!((answer.log_probabilities[at] - wanted).abs() < 1e-4);
+        }
+    }
+    let lonely = generate_scored(&decoder, &mut [], &questions, &cfg);
+    assert!(lonely.iter().all(|answer| matches!(answer, Err(Error::Generation(_)))));
+    assert!(remember(&decoder, &mut cache, &randn(1, &[2, 3, 128])).is_err());
 }
 
 #[test]

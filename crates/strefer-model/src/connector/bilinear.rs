@@ -8,7 +8,7 @@ use strefer_nn::ops;
 /// # Shapes
 /// - `maps`: `(b, h, w, d)`
 /// - returns: `(b, height, width, d)`
-pub(super) fn resize(maps: &Tensor, height: usize, width: usize) -> Result<Tensor> {
+pub(crate) fn resize(maps: &Tensor, height: usize, width: usize) -> Result<Tensor> {
     let (_, h, w, _) = maps.dims4()?;
     if (h, w) == (height, width) {
         return Ok(maps.clone());

@@ -4,7 +4,7 @@
 //! [`Perceiver`] with or without the temporal encoder [`Gttm`] (BLIP-3-Strefer), [`Stc`] in two variants (VideoLLaMA 2,
 //! VideoRefer). [`ConnectorConfig`] names one, [`Connector`] is whichever was named.
 
-mod bilinear;
+pub(crate) mod bilinear;
 mod feed_forward;
 mod gttm;
 mod kind;

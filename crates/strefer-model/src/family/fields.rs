@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// A section of a `config.json`; what is not there is null.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     pub path: &'a Path,
     pub json: &'a Value,
 }

@@ -30,10 +30,12 @@ use strefer_nn::Weights;
 use crate::config::VideoLlmConfig;
 use crate::error::Result;
 pub use assemble::{Sources, assemble};
+pub(crate) use fields::Fields;
 use folder::Folder;
 pub use layout::{Layout, is_unused};
 pub use parts::open_part;
 pub(crate) use tokens::check as check_tokens;
+pub(crate) use videorefer::qwen2_defaults;
 
 /// A published family of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -39,7 +39,7 @@ pub(super) const LAYOUTS: &[Layout] = &[Layout {
 const FRAMES: usize = 8;
 
 /// What a `config.json` of transformers leaves out when it is the usual value.
-pub(super) fn qwen2_defaults() -> Value {
+pub(crate) fn qwen2_defaults() -> Value {
     json!({"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
         "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 32768, "max_window_layers": 28})
 }

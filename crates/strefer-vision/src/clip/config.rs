@@ -59,6 +59,11 @@ impl ClipVisionConfig {
         }
     }
 
+    /// Patches along one side of an image.
+    pub fn grid(&self) -> usize {
+        self.layers().grid()
+    }
+
     /// The same sizes for the layers, which both towers share.
     pub(super) fn layers(&self) -> SiglipConfig {
         SiglipConfig {
