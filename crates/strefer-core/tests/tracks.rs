@@ -29,6 +29,8 @@ fn object(eid: &str, label: Option<&str>, frames: &[(u32, Mask)]) -> Masklet {
         detector_score: None,
         box_start_xyxy: None,
         assign: None,
+        confidence: None,
+        gaps: Vec::new(),
         frames,
     }
 }
@@ -41,6 +43,8 @@ fn masklets(video_id: &str, frames: usize, objects: Vec<Masklet>) -> Masklets {
         index_space: IndexSpace::Source,
         frame_times_s: (0..frames).map(|frame| frame as f64 / FPS).collect(),
         start_index: None,
+        n_read: None,
+        failure: None,
         objects,
     }
 }

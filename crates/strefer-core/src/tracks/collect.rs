@@ -119,6 +119,8 @@ impl<'a> Collector<'a> {
             detector_score: None,
             box_start_xyxy: None,
             assign: None,
+            confidence: None,
+            gaps: Vec::new(),
             frames: object.frames.into_iter().map(|(frame, entry)| (FrameKey(frame), entry)).collect(),
         };
         Ok(Masklets {
@@ -128,6 +130,8 @@ impl<'a> Collector<'a> {
             index_space: IndexSpace::Source,
             frame_times_s,
             start_index: None,
+            n_read: None,
+            failure: None,
             objects: self.objects.into_iter().map(object).collect(),
         })
     }

@@ -20,7 +20,7 @@ mod file;
 pub mod label_studio;
 mod label_studio_brush;
 pub mod mots;
-mod picture;
+pub mod picture;
 pub mod sav;
 mod shapes;
 

@@ -12,16 +12,22 @@ use crate::rle::MAX_PIXELS;
 
 /// Numbers of objects, row by row.
 #[derive(Debug, PartialEq)]
-pub(super) struct Picture {
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) numbers: Vec<u16>,
+pub struct Picture {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// A number a pixel.
+    pub numbers: Vec<u16>,
     /// Whether the numbers are colours of a palette.
-    pub(super) palette: bool,
+    pub palette: bool,
 }
 
 /// Reads a PNG of one channel, of palette or grey, without changing its numbers.
-pub(super) fn read(path: &Path) -> Result<Picture> {
+///
+/// # Errors
+/// A file that cannot be read, is no PNG, has several channels, or more pixels than a mask may have.
+pub fn read(path: &Path) -> Result<Picture> {
     let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let bad = |error: png::DecodingError| wrong(path, "picture", error);
     let mut decoder = Decoder::new(BufReader::new(file));

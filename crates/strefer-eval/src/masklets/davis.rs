@@ -2,12 +2,11 @@
 //! results in the same layout.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use strefer_core::Mask;
+use strefer_core::tracks::picture::{self, Picture};
 
 use super::{f_measure, jaccard};
 use crate::coverage::{Coverage, Unmatched};
@@ -26,28 +25,16 @@ struct Labels {
 }
 
 impl Labels {
-    /// Reads a PNG with a palette, or a grey one of at most eight bits.
+    /// Reads a PNG with a palette, or a grey one, whose numbers are below 256.
     fn read(path: &Path) -> Result<Self> {
-        let bad =
-            |reason: String| Error::Record { path: path.to_owned(), record: "labels".to_owned(), reason };
-        let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let mut decoder = png::Decoder::new(BufReader::new(file));
-        decoder.set_transformations(png::Transformations::IDENTITY);
-        let mut reader = decoder.read_info().map_err(|error| bad(error.to_string()))?;
-        let size = reader.output_buffer_size().ok_or_else(|| bad("it is too large".to_owned()))?;
-        let mut buffer = vec![0; size];
-        let info = reader.next_frame(&mut buffer).map_err(|error| bad(error.to_string()))?;
-        let bits = info.bit_depth as usize;
-        let is_plain = matches!(info.color_type, png::ColorType::Indexed | png::ColorType::Grayscale);
-        if !is_plain || bits > 8 {
-            return Err(bad(format!("its pixels are {:?} of {bits} bits, not numbers", info.color_type)));
-        }
-        let (height, width) = (info.height as usize, info.width as usize);
-        let (each, mask) = (8 / bits, ((1u16 << bits) - 1) as u8);
-        let row = |line: &[u8]| -> Vec<u8> {
-            (0..width).map(|x| line[x / each] >> (8 - bits * (x % each + 1)) & mask).collect()
-        };
-        let pixels = buffer.chunks_exact(info.line_size).take(height).flat_map(row).collect();
+        let Picture { height, width, numbers, .. } = picture::read(path)?;
+        let pixels = numbers.into_iter().map(u8::try_from).collect::<std::result::Result<Vec<u8>, _>>();
+        let reason = "its pixels are numbers above 255".to_owned();
+        let pixels = pixels.map_err(|_| Error::Record {
+            path: path.to_owned(),
+            record: "labels".to_owned(),
+            reason,
+        })?;
         Ok(Self { height, width, pixels })
     }
 
