@@ -57,18 +57,22 @@ impl Desk {
     }
 }
 
-/// Weights of a tiny SAM 2 with a configuration beside them.
-fn tracker() -> String {
-    let mut files = golden::dirs("sam2_video").into_iter().map(|dir| dir.join("weights.safetensors"));
-    let file = files.find(|file| file.is_file()).expect("our own goldens hold weights");
-    std::fs::canonicalize(file).unwrap().to_str().unwrap().to_owned()
+/// A folder with the recorded weights of a tiny SAM 2.
+fn tracker(desk: &Desk) -> String {
+    let mut dirs = golden::dirs("sam2_video").into_iter();
+    let recorded = dirs.find(|dir| dir.join("weights.safetensors").is_file());
+    let recorded = recorded.expect("our own goldens hold weights");
+    std::fs::create_dir(desk.path("sam2")).unwrap();
+    std::fs::copy(recorded.join("config.json"), desk.path("sam2/config.json")).unwrap();
+    std::fs::copy(recorded.join("weights.safetensors"), desk.path("sam2/model.safetensors")).unwrap();
+    "sam2".to_owned()
 }
 
 #[test]
 fn given_boxes_become_masklets_and_an_overlay() {
     let desk = Desk::new();
     desk.film();
-    let tracker = tracker();
+    let tracker = tracker(&desk);
     let asked = ["engine", "masklets", "film", "--tracker", &tracker, "--device", "cpu", "--frames", "8"];
     let named = ["--expr", "the red square", "--expr", "the blue one=square"];
     let boxes = ["--box", "6,10,20,26@0", "--box", "34,9.5,52,27@2.0", "--out", "found"];
@@ -101,7 +105,7 @@ fn given_boxes_become_masklets_and_an_overlay() {
 fn wrong_requests_are_named_before_anything_is_written() {
     let desk = Desk::new();
     desk.film();
-    let tracker = tracker();
+    let tracker = tracker(&desk);
     let asked = ["engine", "masklets", "film", "--tracker", &tracker, "--device", "cpu", "--out", "out"];
     for (more, words) in [
         (&["--expr", "a dog"][..], "every expression needs a --box"),

@@ -51,8 +51,10 @@ fn recorded(family: &str) -> PathBuf {
 }
 
 fn tracker() -> Sam2Video {
-    let file = recorded("sam2_video").join("weights.safetensors");
-    Sam2Video::open(&file, &Device::Cpu, DType::F32).unwrap()
+    let (from, dir) = (recorded("sam2_video"), tempfile::tempdir().unwrap());
+    std::fs::copy(from.join("config.json"), dir.path().join("config.json")).unwrap();
+    std::fs::copy(from.join("weights.safetensors"), dir.path().join("model.safetensors")).unwrap();
+    Sam2Video::open(dir.path(), &Device::Cpu, DType::F32).unwrap()
 }
 
 fn sought(expressions: &[(&str, &str)]) -> Vec<Sought> {
@@ -108,6 +110,40 @@ fn frames_that_cannot_be_read_are_left_out_and_counted() {
     let video = source(broken.path());
     film(broken.path(), 1, &[0]);
     assert!(matches!(FrameStore::open(video, 4), Err(MaskletsFailure::Unreadable { .. })));
+}
+
+#[test]
+fn what_a_person_drew_stays_two_things() {
+    // The tiny tracker may take both for the whole picture.
+    let dir = tempfile::tempdir().unwrap();
+    film(dir.path(), 8, &[]);
+    let (frames, timeline) = FrameStore::open(source(dir.path()), 8).unwrap();
+    let model = tracker();
+    let wanted = sought(&[("the red one", "square"), ("the blue one", "square")]);
+    let drawn = |position, area, expression| DrawnBox { position, area, expression };
+    let boxes = vec![drawn(0, [6.0, 10.0, 20.0, 26.0], 0), drawn(4, [34.0, 9.5, 52.0, 27.0], 1)];
+    let alone = |at: usize| {
+        let eyes = TrackEyes::new(&frames, &model, SessionOptions::default(), 4);
+        let count = |way, positions: &mut dyn Iterator<Item = usize>| {
+            let mut session = eyes.begin(boxes[at].position, way).unwrap();
+            session.add(0, boxes[at].position, boxes[at].area).unwrap();
+            positions.filter(|&position| !session.step(position).unwrap()[0].1.is_empty()).count()
+        };
+        let start = boxes[at].position;
+        (count(Way::Forward, &mut (start..8)), count(Way::Backward, &mut (0..=start).rev()))
+    };
+    let expected: Vec<usize> = (0..2).map(alone).map(|(forward, backward)| forward + backward - 1).collect();
+    let mut perception = Perception {
+        detector: &mut GivenBoxes::new(boxes.clone(), &wanted, None),
+        tracker: &TrackEyes::new(&frames, &model, SessionOptions::default(), 2),
+        referee: &mut Nobody,
+        looks: &mut ColourLooks::new(&frames),
+    };
+    let cfg = CorrectedConfig { every: 1, patience: 8, ..CorrectedConfig::default() };
+    let record = corrected::run("film", &wanted, &timeline, &mut perception, &cfg);
+    let found: Vec<usize> = record.objects.iter().map(|object| object.frames.len()).collect();
+    assert_eq!(found, expected);
+    assert!(found.iter().all(|count| *count > 2), "{found:?}");
 }
 
 #[test]

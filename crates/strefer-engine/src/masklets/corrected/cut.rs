@@ -19,7 +19,10 @@ pub(super) fn pieces(
     for (number, track) in tracks.iter().enumerate() {
         let mut starts = vec![0];
         let looks: Vec<(usize, &Vec<f32>)> = track.looks.iter().map(|(at, look)| (*at, look)).collect();
-        changes(&looks, track, cfg, &mut starts);
+        // What a person drew is followed as it is.
+        if track.drawn().is_none() {
+            changes(&looks, track, cfg, &mut starts);
+        }
         starts.sort_unstable();
         for (at, &from) in starts.iter().enumerate() {
             let to = starts.get(at + 1).copied().unwrap_or(usize::MAX);

@@ -31,6 +31,18 @@ pub(super) struct Track {
     is_living: bool,
 }
 
+impl Track {
+    /// The expression that a person drew it for.
+    pub fn drawn(&self) -> Option<usize> {
+        self.hits.values().find_map(|hit| hit.expression)
+    }
+
+    /// Whether a person said that two tracks are two things.
+    fn is_apart(&self, other: &Self) -> bool {
+        self.drawn().zip(other.drawn()).is_some_and(|(own, other)| own != other)
+    }
+}
+
 /// A track, or a part of one that was cut.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
@@ -138,8 +150,15 @@ fn support(
 ) -> Vec<Detection> {
     let objects: Vec<usize> = seen.keys().copied().collect();
     let areas: Vec<Area> = seen.values().map(boxes::around).collect();
-    let overlap =
-        |found: &Detection| areas.iter().map(|area| boxes::iou(found.area, *area)).collect::<Vec<f64>>();
+    let tracks = &followed.tracks;
+    let overlap = |found: &Detection| -> Vec<f64> {
+        let of = |(object, area): (&usize, &Area)| {
+            let drawn = found.expression.zip(tracks[*object].drawn());
+            // A person's box is no other object's.
+            if drawn.is_some_and(|(own, other)| own != other) { 0.0 } else { boxes::iou(found.area, *area) }
+        };
+        objects.iter().zip(&areas).map(of).collect()
+    };
     let overlaps: Vec<Vec<f64>> = detections.iter().map(overlap).collect();
     let costs: Vec<Vec<f64>> =
         overlaps.iter().map(|row| row.iter().map(|overlap| -overlap).collect()).collect();
@@ -160,8 +179,8 @@ fn support(
     left
 }
 
-/// A track that lies on another's object twice in a row ends where that began: the one without a box of its own, or the
-/// younger.
+/// A track that lies on another's object twice in a row ends where that began: the one that no person drew, the one
+/// without a box of its own, or the younger.
 fn end_doubles(
     followed: &mut Followed,
     position: usize,
@@ -173,9 +192,14 @@ fn end_doubles(
     let mut doubled = BTreeSet::new();
     for (at, &first) in objects.iter().enumerate() {
         for &second in &objects[at + 1..] {
-            if seen[&first].iou(&seen[&second]).is_ok_and(|iou| iou > cfg.same_mask_iou) {
-                let has_box = |object: usize| followed.tracks[object].hits.contains_key(&position);
-                doubled.insert(if has_box(second) && !has_box(first) { first } else { second });
+            let tracks = &followed.tracks;
+            let overlaps = seen[&first].iou(&seen[&second]).is_ok_and(|iou| iou > cfg.same_mask_iou);
+            if overlaps && !tracks[first].is_apart(&tracks[second]) {
+                let right = |object: usize| {
+                    let track = &tracks[object];
+                    (track.drawn().is_some(), track.hits.contains_key(&position))
+                };
+                doubled.insert(if right(second) > right(first) { first } else { second });
             }
         }
     }
@@ -301,6 +325,8 @@ pub(super) fn backward(
 fn others_there(tracks: &[Track], object: usize, position: usize, mask: &Rle) -> Option<usize> {
     (0..tracks.len()).find(|&other| {
         let there = tracks[other].masks.get(&position);
-        other != object && there.is_some_and(|there| there.iou(mask).is_ok_and(|iou| iou > 0.5))
+        other != object
+            && !tracks[object].is_apart(&tracks[other])
+            && there.is_some_and(|there| there.iou(mask).is_ok_and(|iou| iou > 0.5))
     })
 }

@@ -57,7 +57,10 @@ pub(super) fn noun(piece: &Piece) -> Option<usize> {
 
 /// Whether all pieces of two objects may be one.
 pub(super) fn fit(pieces: &[Piece], first: &[usize], second: &[usize]) -> bool {
-    first.iter().all(|&a| second.iter().all(|&b| !together(&pieces[a], &pieces[b]).0))
+    let apart =
+        |a: &Piece, b: &Piece| a.expression.zip(b.expression).is_some_and(|(own, other)| own != other);
+    let fits = |a: &Piece, b: &Piece| !apart(a, b) && !together(a, b).0;
+    first.iter().all(|&a| second.iter().all(|&b| fits(&pieces[a], &pieces[b])))
 }
 
 /// The look of several pieces.
