@@ -124,7 +124,7 @@ fn records_are_scored_by_hand() {
 fn a_masklet_of_somebody_else_is_wrong() {
     let truth = video("v", vec![masklet("e0", &all(0)), masklet("e1", &all(20))]);
     let crossed = video("v", vec![masklet("e0", &all(20)), masklet("e1", &all(0))]);
-    let scores = score(&[truth.clone()], &[crossed], Unmatched::REFUSE).unwrap();
+    let scores = score(std::slice::from_ref(&truth), &[crossed], Unmatched::REFUSE).unwrap();
     assert!(
         scores.videos[0].objects.iter().all(|it| it.wrong == Some(true) && it.j == 0.0 && it.delay == 10)
     );
@@ -142,12 +142,12 @@ fn records_that_cannot_be_compared_are_named() {
     let truth = video("v", vec![masklet("e0", &all(0))]);
     let mut other = truth.clone();
     other.0.index_space = IndexSpace::Source;
-    let said = score(&[truth.clone()], &[other], Unmatched::REFUSE).unwrap_err().to_string();
+    let said = score(std::slice::from_ref(&truth), &[other], Unmatched::REFUSE).unwrap_err().to_string();
     assert!(said.contains("video v") && said.contains("Source"), "{said}");
     let mut small = truth.clone();
     let frame = small.0.objects[0].frames.get_mut(&FrameKey(3)).unwrap();
     frame.rle = Rle::from_mask(&Mask::from_fn(20, 20, |_, _| true)).into();
-    let said = score(&[truth.clone()], &[small], Unmatched::REFUSE).unwrap_err().to_string();
+    let said = score(std::slice::from_ref(&truth), &[small], Unmatched::REFUSE).unwrap_err().to_string();
     assert!(said.contains("video v") && said.contains("20, 20"), "{said}");
     let missing = score(&[truth], &[video("w", Vec::new())], Unmatched::REFUSE).unwrap_err();
     assert!(matches!(missing, Error::Unmatched { .. }));

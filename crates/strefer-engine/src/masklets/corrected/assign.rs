@@ -88,7 +88,7 @@ pub(super) fn assign(
 }
 
 /// Objects in a box that a person drew belong to that expression, all of them.
-fn draw(chosen: &mut [Chosen], pieces: &[Piece], objects: &mut Vec<Vec<usize>>) {
+fn draw(chosen: &mut [Chosen], pieces: &[Piece], objects: &mut [Vec<usize>]) {
     for (expression, chosen) in chosen.iter_mut().enumerate() {
         let drawn =
             |object: &Vec<usize>| object.iter().any(|&piece| pieces[piece].expression == Some(expression));

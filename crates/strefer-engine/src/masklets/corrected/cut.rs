@@ -66,8 +66,8 @@ pub(super) fn pieces(
         let first = pieces.iter().position(|piece| piece.track == later)?;
         let from = *pieces[first].masks.keys().next()?;
         let own = (0..pieces.len()).filter(|&at| pieces[at].track == earlier);
-        let before = own.filter(|&at| pieces[at].masks.keys().next().is_some_and(|start| *start < from));
-        before.last().map(|before| (before, first))
+        let mut before = own.filter(|&at| pieces[at].masks.keys().next().is_some_and(|start| *start < from));
+        before.next_back().map(|before| (before, first))
     });
     let met = met.collect();
     (pieces, met)
