@@ -7,7 +7,7 @@ mod score;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::DType;
+use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
 use strefer_llm::gguf::Gguf;
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
@@ -63,6 +63,11 @@ impl ModelArgs {
     /// The model's folder; a model of the hub is downloaded if it has to be.
     pub fn folder(&self) -> anyhow::Result<PathBuf> {
         self.hub.folder(&find_model(self.model.as_deref())?)
+    }
+
+    /// The first of its devices, for models that work beside it.
+    pub fn first_device(&self) -> anyhow::Result<Device> {
+        Ok(self.device.placement()?.first().clone())
     }
 
     /// Loads the model.
