@@ -4,6 +4,7 @@ mod device;
 mod hub;
 mod marks;
 mod score;
+mod tracks;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ pub use device::DeviceArgs;
 pub use hub::HubArgs;
 pub use marks::MarkArgs;
 pub use score::ScoreRunArgs;
+pub use tracks::{TrackArgs, TrackFormat};
 
 /// Which model, where and how.
 #[derive(Debug, Args)]

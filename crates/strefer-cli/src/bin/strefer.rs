@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use strefer_cli::commands::{
-    assemble, convert, doctor, engine, eval, import, infer, init, report, schema, score, synth, train, verify,
+    assemble, convert, doctor, engine, eval, export, import, infer, init, report, schema, score, synth,
+    train, verify,
 };
 
 /// A Video LLM that understands this object, at this moment
@@ -20,6 +21,7 @@ enum Job {
     Synth(synth::SynthArgs),
     Engine(engine::EngineArgs),
     Import(import::ImportArgs),
+    Export(export::ExportArgs),
     Init(init::InitArgs),
     Assemble(assemble::AssembleArgs),
     Train(train::TrainArgs),
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Job::Synth(args) => synth::run(args),
         Job::Engine(args) => engine::run(args),
         Job::Import(args) => import::run(args),
+        Job::Export(args) => export::run(args),
         Job::Init(args) => init::run(args),
         Job::Assemble(args) => assemble::run(args),
         Job::Train(args) => train::run(args),

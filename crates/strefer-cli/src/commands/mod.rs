@@ -5,6 +5,7 @@ pub mod convert;
 pub mod doctor;
 pub mod engine;
 pub mod eval;
+pub mod export;
 mod follow;
 pub mod import;
 pub mod infer;
