@@ -240,6 +240,86 @@ fn an_object_is_followed_through_a_folder_of_masks() {
     assert!(late.contains("frame 6 does not exist"), "{late}");
 }
 
+/// A folder with a small random SAM 2.1 that believes to see objects everywhere.
+fn segmenter(desk: &Desk) {
+    let golden = &strefer_core::golden::dirs("sam2_video")[0];
+    std::fs::create_dir(desk.path("sam")).unwrap();
+    std::fs::copy(golden.join("config.json"), desk.path("sam/config.json")).unwrap();
+    let mut bytes = std::fs::read(golden.join("weights.safetensors")).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let names: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let bias = &names["mask_decoder.pred_obj_score_head.proj_out.bias"]["data_offsets"][0];
+    let at = 8 + header + bias.as_u64().unwrap() as usize;
+    // The upper half of a number of 32 bits is one of 16.
+    bytes[at..at + 2].copy_from_slice(&1e3f32.to_le_bytes()[2..]);
+    std::fs::write(desk.path("sam/model.safetensors"), bytes).unwrap();
+}
+
+#[test]
+fn what_is_clicked_at_is_segmented_and_followed_before_it_is_asked_about() {
+    let desk = Desk::new();
+    segmenter(&desk);
+    let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/../../checkpoints/strefer-tiny/final");
+    let given = ["--point", "30,30;!70,50@0.5", "--masks", "masks", "--box", "40,10,70,50@1.2"];
+    let run = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strefer-infer"));
+        let question = "Do <region> and <region> touch <region>?";
+        command.args(["--model", tiny, "--max-new-tokens", "3", "--video", "frames", "--question", question]);
+        command
+            .args(["--segmenter", "sam"])
+            .args(given)
+            .args(more)
+            .current_dir(desk.dir.path())
+            .output()
+            .unwrap()
+    };
+    let output = run(&["--json", "--overlay", "asked.png"]);
+    let said = answer(&output);
+    assert!(said["answer"].is_string());
+    let objects = said["objects"].as_array().unwrap();
+    assert_eq!(objects.len(), 2, "the object with masks is not followed: {said}");
+    assert_eq!((&objects[0]["object"], &objects[1]["object"]), (&json!(0), &json!(2)));
+    assert_eq!(objects[0]["mark"], "point 30,30;!70,50 at 0.5 s");
+    assert_eq!((&objects[0]["marked_frame"], &objects[1]["marked_frame"]), (&json!(1), &json!(3)));
+    for object in objects {
+        let areas = object["areas"].as_object().unwrap();
+        assert!(!areas.is_empty() && areas.values().all(|area| area.as_u64().unwrap() > 0), "{said}");
+    }
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("object 0, point 30,30;!70,50 at 0.5 s: seen in "), "{told}");
+    assert!(told.contains("object 2, box 40,10,70,50 at 1.2 s: seen in "), "{told}");
+    let first: u32 = objects[0]["areas"].as_object().unwrap().keys().next().unwrap().parse().unwrap();
+    let picture = image::open(desk.path("asked.png")).unwrap().into_rgb8();
+    let grey = image::open(desk.path(&format!("frames/{first}.png"))).unwrap().into_rgb8();
+    let changed = picture.pixels().zip(grey.pixels()).filter(|(found, plain)| found != plain).count();
+    assert!(changed > 0, "the mask is drawn");
+    assert!(run(&["--overlay", "asked.mp4"]).status.success() || cfg!(not(feature = "ffmpeg")));
+}
+
+#[test]
+fn a_segmenter_and_marks_that_it_cannot_use_are_named() {
+    let desk = Desk::new();
+    segmenter(&desk);
+    std::fs::create_dir(desk.path("empty")).unwrap();
+    for (arguments, reason) in [
+        (&["--segmenter", "nowhere", "--point", "10,10@0"][..], "nowhere"),
+        (&["--segmenter", "empty", "--point", "10,10@0"], "empty cannot be used as --segmenter"),
+        (&["--segmenter", "model", "--point", "10,10@0"], "model cannot be used as --segmenter"),
+        (&["--segmenter", "sam", "--point", "96,10@0"], "point 96,10 lies outside the 96x64 frame"),
+        (&["--segmenter", "sam", "--point", "9,9;!9,64@0"], "point 9,64 lies outside the 96x64 frame"),
+        (&["--segmenter", "sam", "--point", "10,10@2.5"], "no frame at 2.500 s"),
+        (&["--segmenter", "sam", "--masks", "masks"], "follows objects that are marked in one frame"),
+        (&["--segmenter", "sam"], "follows objects that are marked in one frame"),
+        (&["--point", "10,10;!20,20@0"], "only a segmenter can use them"),
+        (&["--segmenter", "sam", "--point", "!20,20@0"], "points beside an object need one on it"),
+    ] {
+        let text = complaint(&desk.ask("What?", arguments));
+        assert!(text.contains(reason), "{arguments:?}: {text}");
+    }
+    let both = ["--input", "q.jsonl", "--output", "a.jsonl", "--segmenter", "sam"];
+    assert!(complaint(&desk.infer(&both)).contains("cannot be used with"));
+}
+
 #[test]
 fn a_span_is_two_times_with_a_comma_between() {
     let desk = Desk::new();

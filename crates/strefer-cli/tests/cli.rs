@@ -211,6 +211,40 @@ fn published_training_data_becomes_samples_and_bad_records_are_named() {
 }
 
 #[test]
+fn masklets_of_other_tools_come_in_and_go_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| strefer(dir.path(), args);
+    // Two frames of 2 by 3 pixels: everything, then nothing but the last column.
+    std::fs::write(dir.path().join("a.txt"), "0 1001 1 2 3 06\n4 1001 1 2 3 42\n").unwrap();
+    let into = ["import", "mots-txt", "a.txt", "--fps", "2", "--video-id", "park", "--out", "masklets.jsonl"];
+    let counts: Value = serde_json::from_str(&stdout(&run(&into))).unwrap();
+    assert_eq!(counts, serde_json::json!({"videos": 1, "objects": 1, "masks": 2}));
+    let lines = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let record: Value = serde_json::from_str(lines("masklets.jsonl").trim()).unwrap();
+    assert_eq!((&record["type"], &record["video_id"]), (&"masklets".into(), &"park".into()));
+    for format in ["coco", "cvat", "mots-png", "label-studio", "sav"] {
+        stdout(&run(&["export", format, "masklets.jsonl", "--video-id", "park", "--out", format]));
+        stdout(&run(&["import", format, format, "--fps", "2", "--video-id", "park", "--out", "again.jsonl"]));
+        let again: Value = serde_json::from_str(lines("again.jsonl").trim()).unwrap();
+        assert_eq!(again["objects"][0]["frames"], record["objects"][0]["frames"], "{format}");
+    }
+    let wrong = complaint(&run(&["import", "cvat", "a.txt", "--out", "wrong.jsonl"]));
+    assert!(wrong.contains("a.txt"), "{wrong}");
+    assert!(!dir.path().join("wrong.jsonl").exists(), "nothing is half written");
+    for (args, reason) in [
+        (&["export", "davis", "masklets.jsonl", "--out", "mots-png"][..], "it exists"),
+        (&["export", "coco", "masklets.jsonl", "--video-id", "zoo", "--out", "x"], "has no video \"zoo\""),
+        (&["export", "coco", "none.jsonl", "--out", "x"], "none.jsonl"),
+        (&["import", "davis", "a.txt", "--size", "2", "--out", "x"], "expected WIDTHxHEIGHT"),
+        (&["import", "videorefer", "a.txt", "--fps", "2", "--out", "x"], "are for masklets"),
+        (&["import", "coco", "a.txt", "--max-refused", "1", "--out", "x"], "--max-refused is for samples"),
+    ] {
+        let text = complaint(&run(args));
+        assert!(text.contains(reason), "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn the_doctor_says_what_there_is_and_the_schema_is_one() {
     let desk = Desk::new();
     let lines = stdout(&desk.run(&["doctor", "--json"]));

@@ -40,6 +40,7 @@ mod splice;
 mod start;
 pub mod tiles;
 pub mod time;
+pub mod tracking;
 mod video_llm;
 
 pub use checkpoint::{Checkpoint, Loaded};

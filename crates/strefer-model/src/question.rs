@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use strefer_core::placeholder::{Piece, pieces};
 use strefer_core::sample::{Media, MediaKind, Region, RegionMode, Role, TimeRef, TimeStyle};
-use strefer_core::{FrameKey, Gesture, IndexSpace, Mask, Sample};
+use strefer_core::{FrameKey, Gesture, IndexSpace, Mask, PixelPoint, Sample};
 use strefer_video::VideoInfo;
 
 use crate::error::{Error, Result};
@@ -31,6 +31,13 @@ pub enum MarkShape {
     Mask(Mask),
     /// What was drawn to point at it.
     Gesture(Gesture),
+    /// Pixels of it and pixels beside it: for a [`Tracker`](crate::tracking::Tracker), which finds the object between them.
+    Clicks {
+        /// Its own.
+        inside: Vec<PixelPoint>,
+        /// Those of something else.
+        outside: Vec<PixelPoint>,
+    },
 }
 
 /// A question as a person puts it.
@@ -62,17 +69,9 @@ impl Question {
                 Error::Video(strefer_video::Error::NoFrame { path: self.video.clone(), at_s, end_s })
             })
         };
-        let kind = if self.video.is_dir() {
-            MediaKind::Frames
-        } else if strefer_video::is_image(&self.video) {
-            MediaKind::Image
-        } else {
-            MediaKind::Video
-        };
-        let uri = self.video.to_string_lossy().into_owned();
-        let size = Some((info.height, info.width));
-        let mut sample =
-            Sample::new(self.id.clone(), uri.clone(), vec![Media { kind, uri, segment: None, size }]);
+        let media = self.media(info);
+        let uri = media.uri.clone();
+        let mut sample = Sample::new(self.id.clone(), uri, vec![media]);
         for (rid, mark) in self.marks.iter().enumerate() {
             let key = |frame: usize| FrameKey(frame as u32);
             let (masks, fixed_key) = match mark {
@@ -122,6 +121,19 @@ impl Question {
         Ok(sample)
     }
 
+    /// The video as a sample names it.
+    pub fn media(&self, info: &VideoInfo) -> Media {
+        let kind = if self.video.is_dir() {
+            MediaKind::Frames
+        } else if strefer_video::is_image(&self.video) {
+            MediaKind::Image
+        } else {
+            MediaKind::Video
+        };
+        let uri = self.video.to_string_lossy().into_owned();
+        Media { kind, uri, segment: None, size: Some((info.height, info.width)) }
+    }
+
     fn mask(&self, region: usize, shape: &MarkShape, info: &VideoInfo) -> Result<Mask> {
         let bad = |source| Error::Mark { id: self.id.clone(), mark: region, source };
         match shape {
@@ -129,6 +141,10 @@ impl Question {
             MarkShape::Gesture(gesture) => {
                 gesture.to_mask(info.height as usize, info.width as usize).map_err(bad)
             }
+            MarkShape::Clicks { .. } => Err(Error::Unsupported {
+                id: self.id.clone(),
+                reason: format!("mark {region} has points beside the object: only a segmenter can use them"),
+            }),
         }
     }
 
@@ -228,7 +244,7 @@ pub fn read_masks(folder: &Path) -> Result<BTreeMap<usize, Mask>> {
 
 #[cfg(test)]
 mod tests {
-    use strefer_core::{PixelBox, PixelPoint};
+    use strefer_core::PixelBox;
 
     use super::*;
 

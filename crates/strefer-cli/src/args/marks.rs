@@ -48,9 +48,11 @@ impl Way {
             Self::Box => {
                 ("X0,Y0,X1,Y1@TIME", "A box around an object, in pixels, and the second it belongs to")
             }
-            Self::Point => {
-                ("X,Y;...@TIME", "One or several pixels of one object; a disc around each is meant")
-            }
+            Self::Point => (
+                "X,Y;...@TIME",
+                "One or several pixels of one object; a disc around each is meant, with --segmenter the object. There \
+                     pixels behind a ! are beside it: X,Y;!X,Y@TIME",
+            ),
             Self::Scribble => ("X,Y;X,Y;...@TIME", "A line over an object, drawn with a thick pen"),
             Self::Polygon => ("X,Y;X,Y;X,Y;...@TIME", "The corners of an object's outline"),
         };
@@ -69,6 +71,9 @@ impl Way {
             Self::Box => {
                 let [x0, y0, x1, y1] = whole_numbers(what).context("expected four whole numbers")?;
                 Gesture::Box(PixelBox { x0, y0, x1, y1 })
+            }
+            Self::Point if what.contains('!') => {
+                return Ok(Mark::Once { shape: clicks(what)?, at_s });
             }
             Self::Point => Gesture::Points(points(what)?),
             Self::Scribble => Gesture::Scribble(points(what)?),
@@ -146,6 +151,21 @@ fn points(text: &str) -> Result<Vec<PixelPoint>> {
     text.split(';').map(point).collect()
 }
 
+/// `X,Y;!X,Y;…`
+fn clicks(text: &str) -> Result<MarkShape> {
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    for place in text.split(';') {
+        match place.trim().strip_prefix('!') {
+            Some(place) => outside.extend(points(place)?),
+            None => inside.extend(points(place)?),
+        }
+    }
+    if inside.is_empty() {
+        bail!("points beside an object need one on it");
+    }
+    Ok(MarkShape::Clicks { inside, outside })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn points_beside_an_object_are_told_from_those_on_it() {
+        let marks = marks(&["--point", "1,2; !3,4;5,6@0.5"]).unwrap();
+        let places = |places: &[(usize, usize)]| places.iter().map(|&(x, y)| PixelPoint { x, y }).collect();
+        let shape = MarkShape::Clicks { inside: places(&[(1, 2), (5, 6)]), outside: places(&[(3, 4)]) };
+        assert_eq!(marks, [Mark::Once { shape, at_s: 0.5 }]);
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_with_a_reason() {
         assert_eq!(split_time("a@b/mask.png@1.5").unwrap(), ("a@b/mask.png", 1.5));
         for (flag, wrong, reason) in [
@@ -184,6 +212,9 @@ mod tests {
             ("--point", "1,2,3@1", "is not a pixel"),
             ("--point", "1.5,2@1", "is not a pixel"),
             ("--point", "1,2;@1", "\"\" is not a pixel"),
+            ("--point", "!1,2@1", "need one on it"),
+            ("--point", "1,2;!@1", "\"\" is not a pixel"),
+            ("--point", "!1,2;!!1,2@1", "is not a pixel"),
             ("--scribble", "1,2@1", "a scribble needs at least 2 points, 1 are given"),
             ("--polygon", "1,2;3,4@1", "a polygon needs at least 3 points, 2 are given"),
             ("--polygon", "1,2;3,4;5,6", "expected @"),

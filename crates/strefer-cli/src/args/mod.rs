@@ -4,10 +4,11 @@ mod device;
 mod hub;
 mod marks;
 mod score;
+mod tracks;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::DType;
+use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
 use strefer_llm::gguf::Gguf;
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
@@ -18,6 +19,7 @@ pub use device::DeviceArgs;
 pub use hub::HubArgs;
 pub use marks::MarkArgs;
 pub use score::ScoreRunArgs;
+pub use tracks::{TrackArgs, TrackFormat};
 
 /// Which model, where and how.
 #[derive(Debug, Args)]
@@ -63,6 +65,11 @@ impl ModelArgs {
     /// The model's folder; a model of the hub is downloaded if it has to be.
     pub fn folder(&self) -> anyhow::Result<PathBuf> {
         self.hub.folder(&find_model(self.model.as_deref())?)
+    }
+
+    /// The first of its devices, for models that work beside it.
+    pub fn first_device(&self) -> anyhow::Result<Device> {
+        Ok(self.device.placement()?.first().clone())
     }
 
     /// Loads the model.

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use strefer_cli::commands::{
-    assemble, convert, doctor, engine, eval, import, infer, init, pack, report, schema, score, synth, train,
-    verify,
+    assemble, convert, doctor, engine, eval, export, import, infer, init, pack, report, schema, score, synth,
+    train, verify,
 };
 
 /// A Video LLM that understands this object, at this moment
@@ -22,6 +22,7 @@ enum Job {
     Engine(Box<engine::EngineArgs>),
     Import(import::ImportArgs),
     Pack(pack::PackArgs),
+    Export(export::ExportArgs),
     Init(init::InitArgs),
     Assemble(assemble::AssembleArgs),
     Train(train::TrainArgs),
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Job::Engine(args) => engine::run(args),
         Job::Import(args) => import::run(args),
         Job::Pack(args) => pack::run(args),
+        Job::Export(args) => export::run(args),
         Job::Init(args) => init::run(args),
         Job::Assemble(args) => assemble::run(args),
         Job::Train(args) => train::run(args),

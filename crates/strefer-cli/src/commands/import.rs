@@ -1,37 +1,77 @@
-//! `strefer import`: published training data as samples.
+//! `strefer import`: published training data as samples, masklets of other tools as ours.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use serde_json::json;
 use strefer_core::import::{Fields, llava_video, read, strefer, videorefer};
 use strefer_core::jsonl::Writer;
 use strefer_core::records::LineRecord;
 use strefer_core::validate::MediaFacts;
-use strefer_core::{Sample, jsonl};
+use strefer_core::{Sample, jsonl, tracks};
 
+use crate::args::{TrackArgs, TrackFormat};
 use crate::progress::bar;
 
-/// Write records of a published format as samples, which training reads
+/// Write records of a published format as samples, which training reads, or masklets of another tool as ours
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// The format of the records
     #[arg(value_enum)]
     format: Format,
-    /// A JSON array or JSON Lines, plain or zstd (.zst)
+    /// Of samples a JSON array or JSON Lines, plain or zstd (.zst); of masklets the tool's file or folder
     file: PathBuf,
-    /// The file of samples to write, plain or zstd (.zst)
+    /// The file of samples or masklets to write, plain or zstd (.zst)
     #[arg(long)]
     out: PathBuf,
-    /// The share of records that may be refused; with more of them nothing is written
-    #[arg(long, default_value_t = 0.01)]
-    max_refused: f64,
+    /// The share of records of samples that may be refused; with more of them nothing is written [default: 0.01]
+    #[arg(long)]
+    max_refused: Option<f64>,
+    #[command(flatten)]
+    tracks: TrackArgs,
 }
 
-/// Formats of records.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+/// The share of records that may be refused where nothing else is said.
+const MAX_REFUSED: f64 = 0.01;
+
+/// Formats of samples and of masklets.
+#[derive(Debug, Clone, Copy)]
 enum Format {
+    Samples(SampleFormat),
+    Tracks(TrackFormat),
+}
+
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        use TrackFormat::*;
+        &[
+            Self::Samples(SampleFormat::Videorefer),
+            Self::Samples(SampleFormat::Strefer),
+            Self::Samples(SampleFormat::LlavaVideo),
+            Self::Tracks(Coco),
+            Self::Tracks(Sav),
+            Self::Tracks(Davis),
+            Self::Tracks(MotsPng),
+            Self::Tracks(MotsTxt),
+            Self::Tracks(Cvat),
+            Self::Tracks(LabelStudio),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Samples(format) => format.to_possible_value(),
+            Self::Tracks(format) => format.to_possible_value(),
+        }
+    }
+}
+
+/// Formats of samples.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SampleFormat {
     /// VideoRefer-700K
     Videorefer,
     /// The Strefer release
@@ -40,7 +80,7 @@ enum Format {
     LlavaVideo,
 }
 
-impl Format {
+impl SampleFormat {
     fn import(self, fields: Fields, position: usize) -> strefer_core::Result<Sample> {
         let sample = match self {
             Self::Videorefer => videorefer::import(fields, position),
@@ -70,6 +110,32 @@ struct Counts {
 
 /// Runs it.
 pub fn run(args: &ImportArgs) -> Result<()> {
+    match args.format {
+        Format::Samples(_) if !args.tracks.is_empty() => {
+            bail!("--fps, --size and --video-id are for masklets of other tools")
+        }
+        Format::Tracks(_) if args.max_refused.is_some() => bail!("--max-refused is for samples"),
+        Format::Samples(format) => samples(args, format),
+        Format::Tracks(format) => masklets(args, format),
+    }
+}
+
+fn masklets(args: &ImportArgs, format: TrackFormat) -> Result<()> {
+    let masklets = tracks::read(format.into(), &args.file, &args.tracks.options())
+        .with_context(|| format!("cannot import {}", args.file.display()))?;
+    let objects: usize = masklets.iter().map(|one| one.objects.len()).sum();
+    let masks: usize = masklets.iter().flat_map(|one| &one.objects).map(|object| object.frames.len()).sum();
+    let videos = masklets.len();
+    let mut out = Writer::create(&args.out)?;
+    for one in masklets {
+        out.write(&one.into_record())?;
+    }
+    out.finish()?;
+    println!("{}", json!({"videos": videos, "objects": objects, "masks": masks}));
+    Ok(())
+}
+
+fn samples(args: &ImportArgs, format: SampleFormat) -> Result<()> {
     let mut samples = Writer::create(&args.out)?;
     let (mut counts, mut refused) = (Counts::default(), Vec::new());
     let progress = bar(0, "importing");
@@ -77,7 +143,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         counts.records += 1;
         progress.set_length(counts.records as u64);
         progress.inc(1);
-        match fields.and_then(|fields| args.format.import(fields, position)) {
+        match fields.and_then(|fields| format.import(fields, position)) {
             Ok(sample) => {
                 counts.samples += 1;
                 samples.write(&sample.into_record())
@@ -92,7 +158,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     progress.finish_and_clear();
     counts.refused = refused.len();
     if let Some(Refused { position, reason }) = refused.first() {
-        if counts.refused as f64 > args.max_refused * counts.records as f64 {
+        if counts.refused as f64 > args.max_refused.unwrap_or(MAX_REFUSED) * counts.records as f64 {
             bail!(
                 "{} of {} records were refused, more than --max-refused allows; the first, at {position}: {reason}",
                 counts.refused,

@@ -18,6 +18,7 @@ use strefer_video::{Limits, VideoSource};
 
 use crate::args::{MarkArgs, ModelArgs};
 
+use super::follow;
 use super::infer_file;
 use super::overlay;
 
@@ -34,6 +35,10 @@ pub struct InferArgs {
     question: Option<String>,
     #[command(flatten)]
     marks: MarkArgs,
+    /// A folder of SAM 2.1: objects that are marked in one frame are found there and followed through all frames that the model is
+    /// shown
+    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    segmenter: Option<PathBuf>,
     /// The moment asked about, in seconds
     #[arg(long, conflicts_with = "between")]
     at: Option<f64>,
@@ -127,10 +132,14 @@ pub fn run(args: &InferArgs) -> Result<()> {
     if let (Some(input), Some(output)) = (&args.input, &args.output) {
         return infer_file::run(&loaded, &generation, args.batch, input, output);
     }
-    let question = args.question()?;
+    let mut question = args.question()?;
     if args.overlay.as_ref().is_some_and(|path| path.exists()) {
         bail!("{} exists", args.overlay.as_deref().unwrap_or(&question.video).display());
     }
+    let followed = match &args.segmenter {
+        Some(dir) => follow::follow(dir, &args.model.first_device()?, &loaded, &mut question)?,
+        None => Vec::new(),
+    };
     let begun = Instant::now();
     let print = !args.json;
     let answer = answer(&loaded, &question, &generation, |piece| {
@@ -144,10 +153,13 @@ pub fn run(args: &InferArgs) -> Result<()> {
         ControlFlow::Continue(())
     })?;
     if args.json {
-        let line = json!({
+        let mut line = json!({
             "question": answer.question, "answer": answer.text, "tokens": answer.tokens,
             "frame_indices": answer.frame_indices, "seconds": begun.elapsed().as_secs_f64(),
         });
+        if args.segmenter.is_some() {
+            line["objects"] = followed.into();
+        }
         println!("{line}");
     } else {
         println!();

@@ -7,6 +7,8 @@ pub mod engine;
 mod engine_masklets;
 mod engine_rehearse;
 pub mod eval;
+pub mod export;
+mod follow;
 pub mod import;
 pub mod infer;
 mod infer_file;

@@ -44,7 +44,7 @@ fn first_frame(question: &Question, info: &VideoInfo) -> Option<usize> {
 }
 
 /// Draws the marks that belong to a frame, and the answer; tells whether it deserves to be held: an object that is marked in
-/// many frames is followed while they run.
+/// most frames is followed while they run.
 fn mark(image: &mut RgbImage, question: &Question, info: &VideoInfo, index: usize, answer: &str) -> bool {
     let (mut marked, mut held) = (false, false);
     for (number, object) in question.marks.iter().enumerate() {
@@ -56,6 +56,8 @@ fn mark(image: &mut RgbImage, question: &Question, info: &VideoInfo, index: usiz
         };
         match &shape {
             MarkShape::Mask(mask) => draw::mask(image, mask, colour, 0.35),
+            // Those are for a segmenter, which leaves masks.
+            MarkShape::Clicks { .. } => {}
             MarkShape::Gesture(Gesture::Box(area)) => draw::rectangle(image, *area, colour, 2),
             MarkShape::Gesture(gesture) => {
                 // One that makes no mask was refused before it was asked about.
@@ -65,7 +67,11 @@ fn mark(image: &mut RgbImage, question: &Question, info: &VideoInfo, index: usiz
             }
         }
         marked = true;
-        held |= matches!(object, Mark::Once { .. });
+        held |= match object {
+            Mark::Once { .. } => true,
+            // Masks with gaps between them would only flash.
+            Mark::Frames(masks) => 2 * masks.len() < info.n_frames(),
+        };
     }
     let asked = question.times_s.first().is_some_and(|&at_s| info.index_at(at_s) == Some(index));
     if marked || asked {

@@ -158,7 +158,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Masklets> {
     let mut open: Vec<String> = Vec::new();
     let mut original: [Option<u32>; 2] = [None; 2];
     let mut track: Option<Track> = None;
-    let (mut is_eid, mut said) = (false, String::new());
+    let (mut is_eid, mut is_cvat, mut said) = (false, false, String::new());
     loop {
         let event = reader
             .read_event()
@@ -167,6 +167,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Masklets> {
         match event {
             Event::Start(start) | Event::Empty(start) => {
                 said.clear();
+                is_cvat |= open.is_empty() && start.name().as_ref() == b"annotations";
                 let name = String::from_utf8_lossy(start.name().as_ref()).into_owned();
                 let inside = track.as_ref().map_or("", |track| track.record.as_str());
                 let element = Element::of(path, &start, inside)?;
@@ -236,6 +237,9 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Masklets> {
             Event::Eof => break,
             _ => {}
         }
+    }
+    if !is_cvat {
+        return Err(wrong(path, "file", "it has no annotations as CVAT's XML does"));
     }
     let video_id = options.video_id.clone().or(video_id).unwrap_or_else(|| collect::video_id(path, options));
     collector.finish(video_id, options.fps, count)

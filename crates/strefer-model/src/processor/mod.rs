@@ -126,6 +126,14 @@ impl Processor {
         Self::new(&self.cfg, self.tokenizer().clone(), options)
     }
 
+    /// The source frames of a medium that the model is shown. Nothing is decoded.
+    ///
+    /// # Errors
+    /// A medium that cannot be read.
+    pub fn shown_frames(&self, media: &Media) -> Result<Vec<usize>> {
+        Ok(Clip::open(&self.cfg, &self.options, media)?.shown().to_vec())
+    }
+
     /// Model inputs of a sample, on the CPU in f32.
     ///
     /// # Errors
