@@ -54,6 +54,7 @@ impl Limits {
         let clock = Clock {
             epoch: Instant::now(),
             limit: self.deadline,
+            #[cfg(feature = "ffmpeg")]
             threads: self.threads,
             over_ns: Arc::default(),
         };
@@ -68,6 +69,7 @@ pub(crate) struct Clock {
     epoch: Instant,
     limit: Duration,
     /// Threads of the decoder that runs under it.
+    #[cfg(feature = "ffmpeg")]
     pub(crate) threads: usize,
     over_ns: Arc<AtomicU64>,
 }
