@@ -1,5 +1,5 @@
-//! CVAT's XML for videos (1.1): tracks of boxes, polygons and masks. Shapes between keyframes that a file leaves out move as in
-//! [`shapes`](super::shapes); a track ends with its last shape.
+//! CVAT's XML for videos (1.1): tracks of boxes, polygons and masks. Shapes between keyframes that a file leaves out move as
+//! the module `shapes` says; a track ends with its last shape.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
