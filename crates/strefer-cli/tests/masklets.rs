@@ -116,6 +116,7 @@ fn wrong_requests_are_named_before_anything_is_written() {
         (&["--expr", " =dog", "--box", "1,2,3,8@0"], "names nothing"),
         (&["--expr", "a dog", "--box", "1,2,30,8@0", "--rules", "published"], "take no boxes"),
         (&["--expr", "a dog", "--detector", "nowhere"], "opening the detector"),
+        (&["--expr", "a dog", "--box", "1,1,9,9@0", "--referee", "nowhere"], "opening the referee"),
     ] {
         desk.complains(&[&asked[..], more].concat(), words);
         assert!(!desk.path("out").exists(), "{words}");

@@ -12,14 +12,16 @@ use strefer_core::{IndexSpace, UniformRule};
 use strefer_engine::language::nouns::bare;
 use strefer_engine::masklets::eyes::{BoxEyes, ColourLooks, DrawnBox, FrameStore, GivenBoxes, TrackEyes};
 use strefer_engine::masklets::{
-    Area, CorrectedConfig, Detector, Nobody, Perception, PublishedConfig, Sought, Timeline, corrected,
-    published,
+    Area, CorrectedConfig, Detector, Nobody, Perception, PublishedConfig, Referee, Sought, Timeline,
+    corrected, published,
 };
+use strefer_model::rexseek::{RexSeek, RexSeekOptions};
 use strefer_video::{Limits, VideoSource};
 use strefer_vision::grounding_dino;
 use strefer_vision::sam2::{Sam2Video, SessionOptions};
 
 use super::masklets_overlay;
+use super::referee::RexSeekReferee;
 use crate::args::{DeviceArgs, Precision};
 
 /// Frames whose features are kept.
@@ -42,6 +44,9 @@ pub struct MaskletsArgs {
     /// Folder or file of SAM 2.1
     #[arg(long, value_name = "PATH")]
     tracker: PathBuf,
+    /// Folder of RexSeek, which chooses where several boxes could be meant; without it such expressions have no masklet
+    #[arg(long, value_name = "DIR")]
+    referee: Option<PathBuf>,
     /// Which rules
     #[arg(long, value_enum, default_value_t = RuleName::Corrected)]
     rules: RuleName,
@@ -139,6 +144,9 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
     let tracker = Sam2Video::open(&args.tracker, &device, dtype).context("opening the tracker")?;
     let opened = args.detector.as_deref().map(|dir| grounding_dino::Detector::open(dir, &device, dtype));
     let detector = opened.transpose().context("opening the detector")?;
+    let options = RexSeekOptions::default;
+    let opened = args.referee.as_deref().map(|dir| RexSeek::load(dir, &device, dtype, options()));
+    let referee = opened.transpose().context("opening the referee")?;
 
     let unreadable = |reason: String| MaskletsFailure::Unreadable { reason };
     let source = VideoSource::open(&args.video, &Limits::default());
@@ -159,10 +167,11 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
     let drawn = args.drawn(&timeline, frames.size())?;
     let mut eyes = detector.as_ref().map(|model| BoxEyes::new(&frames, model, BoxEyes::PUBLISHED));
     let beside = eyes.as_mut().map(|eyes| eyes as &mut dyn Detector);
+    let (mut asked, mut nobody) = (referee.as_ref().map(|model| RexSeekReferee::new(&frames, model)), Nobody);
     let mut perception = Perception {
         detector: &mut GivenBoxes::new(drawn, &sought, beside),
         tracker: &TrackEyes::new(&frames, &tracker, SessionOptions::default(), KEPT_FEATURES),
-        referee: &mut Nobody,
+        referee: asked.as_mut().map_or(&mut nobody as &mut dyn Referee, |asked| asked),
         looks: &mut ColourLooks::new(&frames),
     };
     let every = args.every.unwrap_or(if args.boxes.is_empty() { 2 } else { 1 });

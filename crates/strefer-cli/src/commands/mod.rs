@@ -18,6 +18,7 @@ mod masklets_overlay;
 mod overlay;
 pub mod pack;
 mod plan;
+mod referee;
 pub mod report;
 pub mod schema;
 pub mod score;

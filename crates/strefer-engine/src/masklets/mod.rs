@@ -25,5 +25,5 @@ pub use corrected::CorrectedConfig;
 pub use published::PublishedConfig;
 pub use request::{Sought, Timeline};
 pub use seam::{
-    Answer, Area, Detection, Detector, Looks, Nobody, Perception, Referee, Tracker, Tracking, Way,
+    Answer, Area, Detection, Detector, Looks, Nobody, Perception, Referee, Seen, Tracker, Tracking, Way,
 };
