@@ -1,7 +1,7 @@
 //! Frames as JPEG, as servers and Strefer's masklet generator take them.
 
 use image::RgbImage;
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
 
 use crate::error::{Error, Result};
 
@@ -20,6 +20,7 @@ pub fn encode(image: &RgbImage, quality: u8) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
     let (width, height) = (side(image.width())?, side(image.height())?);
     encoder.encode(image.as_raw(), width, height, ColorType::Rgb).map_err(|error| bad(error.to_string()))?;
     Ok(bytes)
