@@ -34,7 +34,7 @@ def main():
     common.readme(
         folder, "Pictures through JPEG", "`in.*` pictures, `out.*` what PIL reads of what it wrote with its usual quality.",
         SEED, common.versions("pillow", "numpy"), "Reference: PIL, which uses libjpeg-turbo.",
-        "another encoder and decoder round otherwise: a mean of one level, and a third of what JPEG changes.",
+        "a mean of 0.6 levels: the decoder rounds otherwise.",
     )
     common.report(folder)
 
