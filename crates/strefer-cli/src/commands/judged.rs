@@ -1,7 +1,6 @@
 //! `strefer score videorefer-d`: descriptions that another model rates.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -10,10 +9,11 @@ use strefer_eval::records::{read_array, read_lines};
 use strefer_eval::videorefer::bench_d::{self, Judgement, Question};
 use strefer_eval::videorefer::judge::{Description, Judge, JudgeConfig, with_ids};
 use strefer_eval::{Sheet, Unmatched};
-use strefer_teacher::{Endpoint, Endpoints, Prompt, Recorded, Replay, Teacher};
+use strefer_teacher::Prompt;
 
 use crate::args::ScoreRunArgs;
 use crate::progress::bar;
+use crate::teachers;
 
 #[derive(Debug, Args)]
 pub(super) struct VideoreferDArgs {
@@ -54,15 +54,8 @@ impl VideoreferDArgs {
             path.with_file_name(format!("{name}.judged"))
         });
         let threads = endpoints.iter().map(|endpoint| endpoint.in_flight).sum();
-        let first =
-            endpoints.first().with_context(|| format!("{}: no endpoint is named", config.display()))?;
-        let teacher: Arc<dyn Teacher> = if self.replay {
-            Arc::new(Replay::new(&kept, &first.model))
-        } else {
-            let endpoints =
-                endpoints.into_iter().map(Endpoint::new).collect::<strefer_teacher::Result<_>>()?;
-            Arc::new(Recorded::open(&kept, Endpoints::new(endpoints)?, budget)?)
-        };
+        let teacher = teachers::open(endpoints, budget, &kept, self.replay)
+            .with_context(|| format!("opening {}", config.display()))?;
         let descriptions = with_ids(read_lines::<Description>(path)?, questions);
         let judge = Judge { teacher: &teacher, prompt: &prompt, sampling, threads };
         let bar = bar(descriptions.len(), "judged");
