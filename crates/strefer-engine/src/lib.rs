@@ -17,6 +17,7 @@
 //! ```
 
 pub mod config;
+pub mod counterpart;
 pub mod error;
 pub mod export;
 pub mod facts;

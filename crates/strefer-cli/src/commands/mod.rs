@@ -2,11 +2,14 @@
 
 pub mod assemble;
 pub mod convert;
+pub mod counterpart;
 pub mod doctor;
 pub mod engine;
 mod engine_masklets;
 mod engine_rehearse;
 pub mod eval;
+mod eval_bench;
+mod eval_quiz;
 pub mod export;
 mod follow;
 pub mod import;
@@ -14,6 +17,7 @@ pub mod infer;
 mod infer_file;
 pub mod init;
 mod judged;
+pub mod leaderboard;
 mod masklets_overlay;
 mod overlay;
 pub mod pack;
@@ -27,3 +31,4 @@ pub mod synth;
 pub mod train;
 pub mod verify;
 pub mod world;
+mod world_judge;
