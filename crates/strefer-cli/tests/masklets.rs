@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use image::{Rgb, RgbImage};
 use serde_json::Value;
-use strefer_core::records::{AssignStatus, Masklets, MaskletsFailure};
+use strefer_core::records::{AssignStatus, Masklet, Masklets, MaskletsFailure};
 use strefer_core::{golden, jsonl};
 
 struct Desk(tempfile::TempDir);
@@ -99,6 +99,34 @@ fn given_boxes_become_masklets_and_an_overlay() {
     desk.works(&[&asked[..], &named, &boxes[..4], &["--out", "again"]].concat());
     assert_eq!(desk.masklets("again/masklets.jsonl"), desk.masklets("found/masklets.jsonl"));
     desk.complains(&[&asked[..], &named, &boxes].concat(), "there already");
+}
+
+#[test]
+fn a_model_chooses_among_candidates() {
+    let desk = Desk::new();
+    desk.film();
+    let tracker = tracker(&desk);
+    let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/../../checkpoints/strefer-tiny/final");
+    let asked = ["engine", "masklets", "film", "--tracker", &tracker, "--device", "cpu", "--frames", "8"];
+    let named = ["--expr", "red box", "--expr", "blue box", "--referee", tiny, "--out", "chosen"];
+    let boxes = ["--candidate", "6,10,20,26@0", "--candidate", "38,10,52,26@0=box"];
+    desk.works(&[&asked[..], &named, &boxes].concat());
+    let record = desk.masklets("chosen/masklets.jsonl");
+    assert_eq!((record.objects.len(), record.failure), (2, None));
+    for object in &record.objects {
+        let assign = object.assign.as_ref().unwrap();
+        assert_eq!(assign.model, "region-model");
+        assert!(matches!(assign.status, AssignStatus::Vote | AssignStatus::Conflict), "{assign:?}");
+    }
+    // The squares are nothing that the model knows: it may take one for both.
+    let chosen = |object: &&Masklet| object.assign.as_ref().unwrap().status == AssignStatus::Vote;
+    assert!(record.objects.iter().filter(chosen).any(|object| !object.frames.is_empty()));
+    let several = ["--expr", "red box", "--expr", "a dog", "--referee", tiny, "--out", "none"];
+    desk.complains(&[&asked[..], &several, &boxes[..2]].concat(), "say which behind a =");
+    desk.complains(
+        &[&asked[..], &several, &["--candidate", "1,1,9,9@0=cat"]].concat(),
+        "has the noun \"cat\"",
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use strefer_core::records::{AssignStatus, MaskletsFailure};
 use strefer_core::{FrameKey, IndexSpace, golden};
 use strefer_engine::masklets::eyes::{
-    BoxEyes, ColourLooks, DrawnBox, FrameStore, GivenBoxes, Thresholds, TrackEyes,
+    BoxEyes, ColourLooks, DrawnBox, FrameStore, GivenBoxes, Meant, Thresholds, TrackEyes,
 };
 use strefer_engine::masklets::{
     Answer, Area, CorrectedConfig, Detector, Looks, Nobody, Perception, Referee, Seen, Sought, Tracker, Way,
@@ -111,7 +111,7 @@ fn frames_that_cannot_be_read_are_left_out_and_counted() {
 
     let model = tracker();
     let wanted = sought(&[("the red one", "square")]);
-    let drawn = DrawnBox { position: 4, area: [8.0, 10.0, 22.0, 26.0], expression: 0 };
+    let drawn = DrawnBox { position: 4, area: [8.0, 10.0, 22.0, 26.0], meant: Meant::Expression(0) };
     let mut perception = Perception {
         detector: &mut GivenBoxes::new(vec![drawn], &wanted, None),
         tracker: &TrackEyes::new(&frames, &model, SessionOptions::default(), 2),
@@ -139,7 +139,7 @@ fn what_a_person_drew_stays_two_things() {
     let (frames, timeline) = FrameStore::open(source(dir.path()), 8).unwrap();
     let model = tracker();
     let wanted = sought(&[("the red one", "square"), ("the blue one", "square")]);
-    let drawn = |position, area, expression| DrawnBox { position, area, expression };
+    let drawn = |position, area, at| DrawnBox { position, area, meant: Meant::Expression(at) };
     let boxes = vec![drawn(0, [6.0, 10.0, 20.0, 26.0], 0), drawn(4, [34.0, 9.5, 52.0, 27.0], 1)];
     let alone = |at: usize| {
         let eyes = TrackEyes::new(&frames, &model, SessionOptions::default(), 4);

@@ -10,7 +10,9 @@ use strefer_core::sample::Schema;
 use strefer_core::time::parse_clock;
 use strefer_core::{IndexSpace, UniformRule};
 use strefer_engine::language::nouns::bare;
-use strefer_engine::masklets::eyes::{BoxEyes, ColourLooks, DrawnBox, FrameStore, GivenBoxes, TrackEyes};
+use strefer_engine::masklets::eyes::{
+    BoxEyes, ColourLooks, DrawnBox, FrameStore, GivenBoxes, Meant, TrackEyes,
+};
 use strefer_engine::masklets::{
     Area, CorrectedConfig, Detector, Nobody, Perception, PublishedConfig, Referee, Sought, Timeline,
     corrected, published,
@@ -39,7 +41,11 @@ pub struct MaskletsArgs {
     /// A box round what an expression means, in pixels, and its second; the first box is of the first expression
     #[arg(long = "box", value_name = "X0,Y0,X1,Y1@TIME", allow_hyphen_values = true)]
     boxes: Vec<String>,
-    /// Folder of Grounding DINO; without it every expression needs a box
+    /// A box round something that expressions could mean, with its noun where they have several: the referee chooses among
+    /// these
+    #[arg(long = "candidate", value_name = "X0,Y0,X1,Y1@TIME[=NOUN]", allow_hyphen_values = true)]
+    candidates: Vec<String>,
+    /// Folder of Grounding DINO; without it expressions need boxes, or candidates and a referee
     #[arg(long, value_name = "DIR")]
     detector: Option<PathBuf>,
     /// Folder or file of SAM 2.1
@@ -94,32 +100,51 @@ impl MaskletsArgs {
         self.expressions.iter().enumerate().map(one).collect()
     }
 
-    fn drawn(&self, timeline: &Timeline, size: (usize, usize)) -> Result<Vec<DrawnBox>> {
+    /// All boxes, of expressions and candidates.
+    fn drawn(&self, sought: &[Sought], timeline: &Timeline, size: (usize, usize)) -> Result<Vec<DrawnBox>> {
         ensure!(
             self.boxes.len() <= self.expressions.len(),
             "{} boxes, {} expressions",
             self.boxes.len(),
             self.expressions.len()
         );
-        let one = |(expression, text): (usize, &String)| {
-            let (area, at_s) = read_box(text).with_context(|| format!("--box {text}"))?;
-            let last_s = timeline.times_s.last().copied().unwrap_or(0.0);
+        let mut drawn = Vec::with_capacity(self.boxes.len() + self.candidates.len());
+        for (at, text) in self.boxes.iter().enumerate() {
+            let whole = format!("--box {text}");
+            drawn.push(draw(text, Meant::Expression(at), timeline, size).context(whole)?);
+        }
+        for text in &self.candidates {
+            let whole = || format!("--candidate {text}");
+            let (area, noun) = match text.split_once('=') {
+                Some((area, noun)) => (area, noun.trim().to_lowercase()),
+                None => (text.as_str(), sought[0].noun.clone()),
+            };
+            let is_told = text.contains('=') || sought.iter().all(|other| other.noun == noun);
+            ensure!(is_told, "{}: expressions have several nouns, say which behind a =", whole());
             ensure!(
-                area[0] < area[2]
-                    && area[1] < area[3]
-                    && area[2] <= size.1 as f64
-                    && area[3] <= size.0 as f64,
-                "--box {text} is no box within {} by {} pixels",
-                size.1,
-                size.0
+                sought.iter().any(|other| other.noun == noun),
+                "{}: no expression has the noun {noun:?}",
+                whole()
             );
-            let position = timeline.nearest(at_s).filter(|_| at_s <= last_s + 1.0);
-            let position =
-                position.with_context(|| format!("--box {text}: the last frame is at {last_s:.2} s"))?;
-            Ok(DrawnBox { position, area, expression })
-        };
-        self.boxes.iter().enumerate().map(one).collect()
+            drawn.push(draw(area, Meant::Noun(noun), timeline, size).with_context(whole)?);
+        }
+        Ok(drawn)
     }
+}
+
+/// A box on the frame that is nearest to its second.
+fn draw(text: &str, meant: Meant, timeline: &Timeline, size: (usize, usize)) -> Result<DrawnBox> {
+    let (area, at_s) = read_box(text)?;
+    let last_s = timeline.times_s.last().copied().unwrap_or(0.0);
+    ensure!(
+        area[0] < area[2] && area[1] < area[3] && area[2] <= size.1 as f64 && area[3] <= size.0 as f64,
+        "no box within {} by {} pixels",
+        size.1,
+        size.0
+    );
+    let position = timeline.nearest(at_s).filter(|_| at_s <= last_s + 1.0);
+    let position = position.with_context(|| format!("the last frame is at {last_s:.2} s"))?;
+    Ok(DrawnBox { position, area, meant })
 }
 
 /// A box of four numbers, and seconds.
@@ -138,10 +163,13 @@ fn read_box(text: &str) -> Result<(Area, f64)> {
 pub fn run(args: &MaskletsArgs) -> Result<()> {
     let sought = args.sought()?;
     ensure!(
-        args.detector.is_some() || args.boxes.len() == sought.len(),
-        "without --detector every expression needs a --box"
+        args.detector.is_some() || args.boxes.len() == sought.len() || !args.candidates.is_empty(),
+        "without --detector every expression needs a --box, or there must be a --candidate"
     );
-    ensure!(args.rules == RuleName::Corrected || args.boxes.is_empty(), "the published rules take no boxes");
+    ensure!(
+        args.rules == RuleName::Corrected || (args.boxes.is_empty() && args.candidates.is_empty()),
+        "the published rules take no boxes"
+    );
     ensure!(args.frames > 0 && args.every != Some(0), "--frames and --every cannot be 0");
     ensure!(!args.out.exists(), "{} is there already; name a new folder", args.out.display());
     let id = args.video.file_stem().context("the video has no name")?.to_string_lossy().into_owned();
@@ -178,7 +206,8 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
             bail!("{id}: {failure}");
         }
     };
-    let drawn = args.drawn(&timeline, frames.size())?;
+    let drawn = args.drawn(&sought, &timeline, frames.size())?;
+    let drawn_any = !drawn.is_empty();
     let mut eyes = detector.as_ref().map(|model| BoxEyes::new(&frames, model, BoxEyes::PUBLISHED));
     let beside = eyes.as_mut().map(|eyes| eyes as &mut dyn Detector);
     let media = media(&args.video, &info);
@@ -190,7 +219,7 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
         referee: asked.as_mut().map_or(&mut nobody as &mut dyn Referee, |asked| asked.as_mut()),
         looks: &mut ColourLooks::new(&frames),
     };
-    let every = args.every.unwrap_or(if args.boxes.is_empty() { 2 } else { 1 });
+    let every = args.every.unwrap_or(if drawn_any { 1 } else { 2 });
     let record = match args.rules {
         RuleName::Published => {
             published::run(&id, &sought, &timeline, &mut perception, &PublishedConfig::default())

@@ -11,5 +11,5 @@ mod tracks;
 pub use boxes::{BoxEyes, Thresholds};
 pub use colours::ColourLooks;
 pub use frames::FrameStore;
-pub use given::{DrawnBox, GivenBoxes};
+pub use given::{DrawnBox, GivenBoxes, Meant};
 pub use tracks::TrackEyes;
