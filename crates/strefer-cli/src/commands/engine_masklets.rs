@@ -1,6 +1,7 @@
 //! `strefer engine masklets`: expressions become masks in all frames of a video.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
@@ -146,7 +147,7 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
     let detector = opened.transpose().context("opening the detector")?;
     let options = RexSeekOptions::default;
     let opened = args.referee.as_deref().map(|dir| RexSeek::load(dir, &device, dtype, options()));
-    let referee = opened.transpose().context("opening the referee")?;
+    let referee = opened.transpose().context("opening the referee")?.map(Arc::new);
 
     let unreadable = |reason: String| MaskletsFailure::Unreadable { reason };
     let source = VideoSource::open(&args.video, &Limits::default());
@@ -167,7 +168,7 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
     let drawn = args.drawn(&timeline, frames.size())?;
     let mut eyes = detector.as_ref().map(|model| BoxEyes::new(&frames, model, BoxEyes::PUBLISHED));
     let beside = eyes.as_mut().map(|eyes| eyes as &mut dyn Detector);
-    let (mut asked, mut nobody) = (referee.as_ref().map(|model| RexSeekReferee::new(&frames, model)), Nobody);
+    let (mut asked, mut nobody) = (referee.map(|model| RexSeekReferee::new(&frames, model)), Nobody);
     let mut perception = Perception {
         detector: &mut GivenBoxes::new(drawn, &sought, beside),
         tracker: &TrackEyes::new(&frames, &tracker, SessionOptions::default(), KEPT_FEATURES),

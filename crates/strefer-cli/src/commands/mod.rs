@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod engine;
 mod engine_masklets;
 mod engine_rehearse;
+mod engine_run;
 pub mod eval;
 pub mod export;
 mod follow;

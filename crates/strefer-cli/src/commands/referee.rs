@@ -1,18 +1,26 @@
 //! RexSeek chooses among the boxes of a frame.
 
+use std::sync::Arc;
+
 use strefer_engine::masklets::eyes::FrameStore;
 use strefer_engine::masklets::{Answer, Area, Referee, Seen};
+use strefer_engine::pipeline::masklets::RefereeFor;
 use strefer_model::rexseek::RexSeek;
 
 /// A model that is asked about the frames of a video.
 pub(super) struct RexSeekReferee<'a> {
     frames: &'a FrameStore,
-    model: &'a RexSeek,
+    model: Arc<RexSeek>,
 }
 
 impl<'a> RexSeekReferee<'a> {
-    pub(super) fn new(frames: &'a FrameStore, model: &'a RexSeek) -> Self {
+    pub(super) fn new(frames: &'a FrameStore, model: Arc<RexSeek>) -> Self {
         Self { frames, model }
+    }
+
+    /// One model for the frames of one video after the other.
+    pub(super) fn for_each_video(model: Arc<RexSeek>) -> Box<RefereeFor> {
+        Box::new(move |frames| Box::new(RexSeekReferee::new(frames, Arc::clone(&model))))
     }
 }
 
@@ -60,9 +68,10 @@ mod tests {
         let (frames, _) = FrameStore::open(source, 2).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/rexseek");
         let model = RexSeek::load(folder, &Device::Cpu, DType::F32, RexSeekOptions::default()).unwrap();
+        let model = Arc::new(model);
         let boxes = [[4.0, 4.0, 30.0, 40.0], [20.0, 10.0, 60.0, 44.0]];
         let expressions = ["the left one", "the dog"];
-        let found = RexSeekReferee::new(&frames, &model).refer(1, &boxes, &expressions).unwrap();
+        let found = RexSeekReferee::new(&frames, Arc::clone(&model)).refer(1, &boxes, &expressions).unwrap();
         let scene = model.scene(&picture, &boxes.map(|area| area.map(|side| side as f32))).unwrap();
         let direct: Vec<_> = scene.ask(&expressions).into_iter().map(Result::unwrap).collect();
         assert_eq!(found.len(), 2);
@@ -71,6 +80,6 @@ mod tests {
             assert_eq!(found.confidence.len(), found.indices.len());
             assert!(found.confidence.iter().all(|sure| (0.0..=1.0).contains(sure)));
         }
-        assert!(RexSeekReferee::new(&frames, &model).refer(9, &boxes, &expressions).is_err());
+        assert!(RexSeekReferee::new(&frames, Arc::clone(&model)).refer(9, &boxes, &expressions).is_err());
     }
 }
