@@ -36,6 +36,7 @@ pub mod config;
 pub mod error;
 pub mod export;
 pub mod facts;
+pub mod inspect;
 pub mod instruct;
 pub mod language;
 pub mod masklets;

@@ -1,11 +1,13 @@
-//! `strefer engine`: videos become stage records and instruction samples; masklets alone.
+//! `strefer engine`: videos become stage records and instruction samples, to be looked at; masklets alone.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::engine_inspect::{self, InspectArgs};
 use super::engine_masklets::{self, MaskletsArgs};
 use super::engine_rehearse::{self, RehearseArgs};
-use super::engine_run::{self, RunArgs};
+use super::engine_run::{self, RunArgs, RunJob};
+use crate::args::DeviceArgs;
 
 /// Make instruction data from videos or a synthetic world; without a subcommand it is `run`
 #[derive(Debug, Args)]
@@ -15,22 +17,26 @@ pub struct EngineArgs {
     job: Option<Job>,
     #[command(flatten)]
     run: Option<RunArgs>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Job {
-    Run(Box<RunArgs>),
+    Run(Box<RunJob>),
     Masklets(MaskletsArgs),
     Rehearse(RehearseArgs),
+    Inspect(InspectArgs),
 }
 
 /// Runs it.
 pub fn run(args: &EngineArgs) -> Result<()> {
     match (&args.job, &args.run) {
-        (Some(Job::Run(args)), _) => engine_run::run(args),
+        (Some(Job::Run(job)), _) => job.run(),
         (Some(Job::Masklets(args)), _) => engine_masklets::run(args),
         (Some(Job::Rehearse(args)), _) => engine_rehearse::run(args),
-        (None, Some(args)) => engine_run::run(args),
+        (Some(Job::Inspect(args)), _) => engine_inspect::run(args),
+        (None, Some(run)) => engine_run::run(run, &args.device),
         (None, None) => anyhow::bail!("name a configuration, or a subcommand"),
     }
 }

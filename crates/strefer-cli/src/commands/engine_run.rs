@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
-use clap::{ArgGroup, Args};
+use clap::Args;
 use strefer_core::{IndexSpace, UniformRule};
 use strefer_engine::EngineConfig;
 use strefer_engine::clips::{ColourFeatures, FrameFeatures, SiglipFeatures};
@@ -15,7 +15,7 @@ use strefer_engine::pipeline::masklets::{Loaded, Models, Simulated};
 use strefer_engine::pipeline::{
     Crew, GivenFolder, Input, MaskletSource, Prompts, Run, RunFolder, Stage, Summary, Teachers, digest, input,
 };
-use strefer_engine::queue::FolderQueue;
+use strefer_engine::queue::{FolderQueue, WorkQueue};
 use strefer_model::rexseek::{RexSeek, RexSeekOptions};
 use strefer_vision::grounding_dino;
 use strefer_vision::sam2::Sam2Video;
@@ -28,12 +28,11 @@ use crate::progress::{EngineBar, bar};
 
 /// Make instruction data from videos or a synthetic world
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("input").args(["videos", "world"])))]
 pub struct RunArgs {
     /// TOML file of the engine
     config: PathBuf,
     /// Videos: a file, a folder, a pattern with *, or a list (.txt); otherwise those of the configuration
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "world")]
     videos: Option<PathBuf>,
     /// Folder of a world made with `strefer synth`
     #[arg(long, value_name = "DIR")]
@@ -71,9 +70,31 @@ pub struct RunArgs {
     /// Try videos again that are parked
     #[arg(long)]
     retry: bool,
+    /// Share the work over a database instead of locks in the folder: sqlite:FILE or postgres://USER@HOST/NAME
+    #[cfg(feature = "sql")]
+    #[arg(long, value_name = "URL", conflicts_with = "shard")]
+    queue: Option<String>,
+}
+
+/// The same, and where models run.
+#[derive(Debug, Args)]
+pub struct RunJob {
+    #[command(flatten)]
+    run: RunArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
+
+impl RunJob {
+    /// Runs it.
+    pub fn run(&self) -> Result<()> {
+        run(&self.run, &self.device)
+    }
+}
+
+/// Seconds after which the videos of a worker on another machine that is gone are free again.
+#[cfg(feature = "sql")]
+const LEASE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// `K/N`
 fn shard(text: &str) -> Result<(usize, usize), String> {
@@ -82,12 +103,12 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 }
 
 /// Runs it.
-pub fn run(args: &RunArgs) -> Result<()> {
+pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
     let cfg = EngineConfig::load(&args.config, &args.overrides)
         .with_context(|| format!("{} is no engine configuration", args.config.display()))?;
     let inputs = args.inputs(&cfg)?;
     let folder = RunFolder::claim(&args.out, &cfg, args.changed)?;
-    let crew = args.crew(&cfg, &folder)?;
+    let crew = args.crew(&cfg, &folder, device)?;
     let stop = stop_flag()?;
     let bar = EngineBar::new(inputs.len(), &crew.teachers);
     let run = Run {
@@ -108,8 +129,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     let mut summary = Summary::default();
     if !args.join {
-        let queue = FolderQueue::open(folder.path("leases"), run.work_names(&inputs))?;
-        summary = run.over(&inputs, &queue)?;
+        let queue = args.queue(&folder, run.work_names(&inputs))?;
+        summary = run.over(&inputs, queue.as_ref())?;
     }
     bar.finish();
     // A part of the work is joined with the rest, later.
@@ -164,9 +185,19 @@ impl RunArgs {
         Ok(inputs)
     }
 
-    fn crew(&self, cfg: &EngineConfig, folder: &RunFolder) -> Result<Crew> {
+    fn queue(&self, folder: &RunFolder, names: Vec<String>) -> Result<Box<dyn WorkQueue>> {
+        #[cfg(feature = "sql")]
+        if let Some(url) = &self.queue {
+            // What is done about a stage alone is another work.
+            let run = format!("{} {}", folder.id()?, self.stage.map_or("", Stage::name));
+            return Ok(Box::new(strefer_engine::queue::SqlQueue::open(url, &run, names, LEASE)?));
+        }
+        Ok(Box::new(FolderQueue::open(folder.path("leases"), names)?))
+    }
+
+    fn crew(&self, cfg: &EngineConfig, folder: &RunFolder, device: &DeviceArgs) -> Result<Crew> {
         let beside = self.config.parent().unwrap_or(Path::new(""));
-        let device = || -> Result<Device> { Ok(self.device.placement()?.first().clone()) };
+        let device = || -> Result<Device> { Ok(device.placement()?.first().clone()) };
         let masklets: Option<Box<dyn MaskletSource>> = match &cfg.masklets {
             None => None,
             Some(MaskletsConfig::Simulated(own)) => Some(Box::new(Simulated::new(own.clone()))),

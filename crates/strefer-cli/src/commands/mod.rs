@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod convert;
 pub mod doctor;
 pub mod engine;
+mod engine_inspect;
 mod engine_masklets;
 mod engine_rehearse;
 mod engine_run;

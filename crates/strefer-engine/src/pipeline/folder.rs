@@ -84,6 +84,29 @@ impl RunFolder {
         &self.dir
     }
 
+    /// A name that no other run has, whichever machine sees the folder under whichever path.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    pub fn id(&self) -> Result<String> {
+        let path = self.path(".id");
+        let io = |source| Error::Io { path: path.clone(), source };
+        if !path.is_file() {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let id = digest::of_value(&(now.as_nanos(), std::process::id(), &self.dir))?;
+            let own = self.path(&format!(".id.{}", std::process::id()));
+            std::fs::write(&own, &id[..32]).map_err(io)?;
+            // The first one counts.
+            let linked = std::fs::hard_link(&own, &path);
+            let _ = std::fs::remove_file(&own);
+            match linked {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(io(error)),
+                _ => {}
+            }
+        }
+        std::fs::read_to_string(&path).map_err(io)
+    }
+
     /// A digest of the configuration that it is made with.
     pub fn hash(&self) -> &str {
         &self.hash

@@ -2,10 +2,17 @@
 //!
 //! A queue gives each item to one worker at a time, in this process or another. What is made is written once under its
 //! key, so that an item worked on twice, after a worker was taken for dead, does no harm.
+//!
+//! [`FolderQueue`] is for the processes of one machine, and needs nothing but a folder. `SqlQueue` (feature `sql`) is for those of
+//! many, over PostgreSQL, or over SQLite where a file system has no locks.
 
 mod folder;
+#[cfg(feature = "sql")]
+mod sql;
 
 pub use folder::FolderQueue;
+#[cfg(feature = "sql")]
+pub use sql::SqlQueue;
 
 use crate::error::Result;
 
