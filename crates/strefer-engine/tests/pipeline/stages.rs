@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use strefer_core::Sample;
 use strefer_core::records::{Boundary, Clips, Entities, Transcript};
 use strefer_engine::config::{RephraseConfig, TeacherConfig};
+use strefer_engine::inspect::{self, InspectOptions};
 use strefer_engine::pipeline::{Fault, Stage};
 use strefer_teacher::{Budget, Price, Sampling};
 
@@ -206,4 +207,29 @@ fn a_budget_ends_a_run_and_a_larger_one_goes_on() {
     assert!(
         !matches!(lab.failures("shut").first(), Some(failure) if matches!(failure.fault, Fault::Teacher { .. }))
     );
+}
+
+#[test]
+fn a_run_becomes_pages_to_look_at() {
+    let (lab, server) = (Lab::new(), StandIn::start([]).answering(knows));
+    lab.films(2);
+    std::fs::write(lab.path("films/broken.mp4"), "no video").unwrap();
+    let options = InspectOptions { frames: 3, ..InspectOptions::default() };
+    let write = || inspect::write(&lab.path("out"), &lab.path("films"), &lab.path("pages"), &options);
+    lab.run_so("out", &config(&server), &Way { stop_after: Some(1), ..Way::default() });
+    assert!(write().unwrap_err().to_string().contains("let the run finish"));
+    lab.run("out", &config(&server));
+    assert_eq!(write().unwrap(), 2);
+    let index = std::fs::read_to_string(lab.path("pages/index.html")).unwrap();
+    for words in ["00001.html", "broken", "cannot be read"] {
+        assert!(index.contains(words), "{words}");
+    }
+    let page = std::fs::read_to_string(lab.path("pages/videos/00000.html")).unwrap();
+    for words in ["the small brown dog", "runs after the boy", "not there", "&lt;region:0&gt;", "02.jpg"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!page.contains("<region:0>"));
+    let picture = image::open(lab.path("pages/videos/00000/00.jpg")).unwrap();
+    assert_eq!((picture.width(), picture.height()), (48, 32));
+    assert!(write().unwrap_err().to_string().contains("exists"));
 }
