@@ -190,6 +190,102 @@ def loader(case, data):
     return work, 0
 
 
+SAM_LARGE = {
+    "blocks_per_stage": [2, 6, 36, 4],
+    "embed_dim_per_stage": [144, 288, 576, 1152],
+    "num_attention_heads_per_stage": [2, 4, 8, 16],
+    "window_size_per_stage": [8, 4, 16, 8],
+    "global_attention_blocks": [23, 33, 43],
+    "hidden_size": 144,
+}
+
+
+def sam_config(case, kind):
+    """The size of a case; the usual one of transformers is tiny."""
+    if case["size"] == "tiny":
+        return kind(attn_implementation="sdpa")
+    vision = {"backbone_config": SAM_LARGE, "backbone_channel_list": [1152, 576, 288, 144]}
+    return kind(vision_config={"model_type": "sam2_vision_model", **vision}, attn_implementation="sdpa")
+
+
+def sam_image(case, _data):
+    from transformers import Sam2Config, Sam2Model
+
+    model = Sam2Model(sam_config(case, Sam2Config)).eval()
+    pixels = torch.rand(1, 3, 1024, 1024) * 4 - 2
+
+    @torch.inference_mode()
+    def work():
+        model.get_image_embeddings(pixels)
+
+    # The matrix of positions, which transformers keeps as a buffer, is counted on our side.
+    return work, count(model) + model.shared_image_embedding.positional_embedding.numel()
+
+
+def sam_memory(case, _data):
+    from transformers import Sam2VideoConfig, Sam2VideoModel
+
+    model = Sam2VideoModel(sam_config(case, Sam2VideoConfig)).eval()
+    cells, pointers = 64 * 64, 4 * case["pointers"]
+    t = case["memories"] * cells + pointers
+    inputs = {
+        "current_vision_features": torch.randn(cells, 1, 256),
+        "current_vision_position_embeddings": torch.randn(cells, 1, 256),
+        "memory": torch.randn(t, 1, 64),
+        "memory_posision_embeddings": torch.randn(t, 1, 64),
+        "num_object_pointer_tokens": pointers,
+    }
+
+    @torch.inference_mode()
+    def work():
+        model.memory_attention(**inputs)
+
+    return work, count(model)
+
+
+def sam_video(case, _data):
+    from transformers import Sam2VideoConfig, Sam2VideoModel
+    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+
+    model = Sam2VideoModel(sam_config(case, Sam2VideoConfig)).eval()
+    pixels = torch.rand(3, 1024, 1024) * 4 - 2
+    frames = [pixels * (1 - 0.01 * (at % 20)) for at in range(case["frames"])]
+    corners = torch.tensor([[300.0, 200.0], [700.0, 600.0]]) * torch.tensor([1024 / 1280, 1024 / 720])
+
+    @torch.inference_mode()
+    def work():
+        session = Sam2VideoInferenceSession(
+            video=torch.stack(frames), video_height=720, video_width=1280, dtype=torch.float32
+        )
+        session.add_point_inputs(session.obj_id_to_idx(1), 0, {
+            "point_coords": corners[None, None], "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
+        })
+        session.obj_with_new_inputs.append(1)
+        model(session, frame_idx=0)
+        seen = sum(1 for _ in model.propagate_in_video_iterator(session, start_frame_idx=0))
+        assert seen == case["frames"]
+
+    return work, count(model)
+
+
+def dino(case, _data):
+    from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
+
+    backbone = SwinConfig(
+        window_size=7, image_size=224, embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24],
+        out_indices=[2, 3, 4],
+    )
+    model = GroundingDinoForObjectDetection(GroundingDinoConfig(backbone_config=backbone)).eval()
+    pixels = torch.randn(1, 3, case["height"], case["width"])
+    ids = torch.tensor([case["ids"]])
+
+    @torch.inference_mode()
+    def work():
+        model(pixels, ids, attention_mask=torch.ones_like(ids), token_type_ids=torch.zeros_like(ids))
+
+    return work, count(model)
+
+
 KINDS = {
     "vision": vision,
     "connector": connector,
@@ -199,4 +295,8 @@ KINDS = {
     "memory": memory,
     "video": video,
     "loader": loader,
+    "sam_image": sam_image,
+    "sam_memory": sam_memory,
+    "sam_video": sam_video,
+    "dino": dino,
 }

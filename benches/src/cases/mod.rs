@@ -1,9 +1,11 @@
 //! The cases, read from `cases.json`.
 
 mod connector;
+mod dino;
 mod language;
 mod loader;
 mod memory;
+mod sam;
 mod training;
 mod video;
 mod vision;
@@ -48,6 +50,12 @@ enum Work {
     Memory(memory::Memory),
     Video(video::Video),
     Loader(loader::Loader),
+    SamImage(sam::Sam),
+    SamMemory(sam::Sam),
+    SamVideo(sam::Sam),
+    /// As a video, on our side alone.
+    SamStream(sam::Sam),
+    Dino(dino::Dino),
 }
 
 /// All cases by name.
@@ -67,6 +75,10 @@ impl Case {
             Work::Memory(case) => Ok(case.prepare()),
             Work::Video(case) => case.prepare(data),
             Work::Loader(case) => case.prepare(data),
+            Work::SamImage(case) => case.prepare_image(),
+            Work::SamMemory(case) => case.prepare_memory(),
+            Work::SamVideo(case) | Work::SamStream(case) => case.prepare_video(),
+            Work::Dino(case) => case.prepare(),
         }
     }
 
@@ -115,7 +127,7 @@ mod tests {
     #[test]
     fn every_case_is_read_and_says_what_it_gets_through() -> Result<()> {
         let cases = cases()?;
-        assert_eq!(cases.len(), 17);
+        assert_eq!(cases.len(), 25);
         assert!(cases.values().all(|case| case.runs > 0 && case.units.0 > 0 && !case.title.is_empty()));
         Ok(())
     }

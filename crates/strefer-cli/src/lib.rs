@@ -11,6 +11,7 @@ mod model_dir;
 mod process;
 mod progress;
 mod ranks;
+mod teachers;
 
 pub use interrupt::stop_flag;
 pub use model_dir::find_model;

@@ -294,6 +294,36 @@ fn what_is_clicked_at_is_segmented_and_followed_before_it_is_asked_about() {
     let changed = picture.pixels().zip(grey.pixels()).filter(|(found, plain)| found != plain).count();
     assert!(changed > 0, "the mask is drawn");
     assert!(run(&["--overlay", "asked.mp4"]).status.success() || cfg!(not(feature = "ffmpeg")));
+
+    let question = |id: &str, marks: Value| {
+        let text = "Do <region> and <region> touch <region>?";
+        json!({"id": id, "video": "frames", "question": text, "marks": marks}).to_string()
+    };
+    let marks = json!([
+        {"point": [[30, 30]], "outside": [[70, 50]], "at_s": 0.5}, {"masks": "masks"},
+        {"box": [40, 10, 70, 50], "at_s": 1.2},
+    ]);
+    let mut beyond = marks.clone();
+    beyond[0]["point"] = json!([[96, 30]]);
+    let lines = [
+        question("a", marks.clone()),
+        question("b", marks),
+        question("c", beyond),
+        json!({"id": "d", "video": "frames", "question": "What is there?"}).to_string(),
+    ];
+    std::fs::write(desk.path("q.jsonl"), lines.join("\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strefer-infer"));
+    command.args(["--model", tiny, "--max-new-tokens", "3", "--segmenter", "sam"]);
+    let files = command.args(["--input", "q.jsonl", "--output", "a.jsonl"]).current_dir(desk.dir.path());
+    let output = files.output().unwrap();
+    assert!(complaint(&output).contains("1 of 4 questions could not be answered"));
+    let written = std::fs::read_to_string(desk.path("a.jsonl")).unwrap();
+    let lines: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines[..2] {
+        assert_eq!((&line["answer"], &line["objects"]), (&said["answer"], &said["objects"]));
+    }
+    assert!(lines[2]["error"].as_str().unwrap().contains("96,30 lies outside"), "{}", lines[2]);
+    assert!(lines[3]["answer"].is_string() && lines[3]["objects"].is_null());
 }
 
 #[test]
@@ -316,8 +346,6 @@ fn a_segmenter_and_marks_that_it_cannot_use_are_named() {
         let text = complaint(&desk.ask("What?", arguments));
         assert!(text.contains(reason), "{arguments:?}: {text}");
     }
-    let both = ["--input", "q.jsonl", "--output", "a.jsonl", "--segmenter", "sam"];
-    assert!(complaint(&desk.infer(&both)).contains("cannot be used with"));
 }
 
 #[test]

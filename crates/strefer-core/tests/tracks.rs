@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use strefer_core::masklet::FrameMap;
 use strefer_core::records::{Masklet, MaskletFrame, Masklets};
 use strefer_core::sample::Schema;
-use strefer_core::tracks::{Format, ReadOptions, read, write};
+use strefer_core::tracks::{Format, ReadOptions, read, smaller_in_front, write};
 use strefer_core::{FrameKey, IndexSpace, Mask, PixelBox, Rle, UniformRule};
 
 const FPS: f64 = 8.0;
@@ -323,6 +323,33 @@ fn what_cannot_be_read_is_named_with_its_record() {
     assert!(error(Format::Davis).contains("00012.png") && error(Format::MotsPng).contains("00012.png"));
     fs::write(dir.path().join("00001.png"), b"no picture").unwrap();
     assert!(error(Format::Davis).contains("00001.png"));
+}
+
+#[test]
+fn shared_pixels_are_the_smaller_objects() {
+    let block = |x: usize, y: usize, side: usize| {
+        let inside = |at: usize, from: usize| (from..from + side).contains(&at);
+        Mask::from_fn(12, 20, |row, column| inside(row, y) && inside(column, x))
+    };
+    let (large, small) = (block(2, 2, 8), block(8, 4, 4));
+    let first = object("e0", None, &[(0, large.clone()), (1, block(3, 3, 2)), (2, small.clone())]);
+    let second = object("e1", None, &[(0, small.clone()), (1, block(2, 2, 6)), (2, small.clone())]);
+    let given = masklets("clip", 3, vec![first, second]);
+    let parted = smaller_in_front(Path::new("masklets.jsonl"), &given).unwrap();
+    let mask = |at: usize, frame: u32| {
+        let entry = parted.objects[at].frames.get(&FrameKey(frame))?;
+        assert_eq!(entry.area, Rle::try_from(entry.rle.clone()).unwrap().area());
+        Some(Rle::try_from(entry.rle.clone()).unwrap().to_mask())
+    };
+    assert_eq!(mask(1, 0).unwrap(), small);
+    assert_eq!(mask(0, 0).unwrap().area(), 64 - 2 * 4);
+    assert!(mask(0, 0).unwrap().intersection(&small).unwrap().is_empty());
+    assert_eq!((mask(0, 1).unwrap().area(), mask(1, 1).unwrap().area()), (4, 32));
+    // Equally large and in one place: the earlier one is seen.
+    assert_eq!((mask(0, 2), mask(1, 2)), (Some(small), None));
+    let dir = tempfile::tempdir().unwrap();
+    assert!(write(Format::Davis, &dir.path().join("refused"), &[given]).is_err());
+    write(Format::Davis, &dir.path().join("out"), std::slice::from_ref(&parted)).unwrap();
 }
 
 #[test]

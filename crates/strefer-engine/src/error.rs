@@ -10,6 +10,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why a video or a run cannot be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A sample that cannot become a record of a benchmark.
+    #[error("sample {id}: {reason}")]
+    Counterpart {
+        /// The sample.
+        id: String,
+        /// Why not.
+        reason: String,
+    },
     /// Two records that should be about one video are not.
     #[error("video {video_id}: its {stage} record is about {found:?}")]
     MixedVideos {

@@ -33,6 +33,7 @@
 
 pub mod clips;
 pub mod config;
+pub mod counterpart;
 pub mod error;
 pub mod export;
 pub mod facts;

@@ -8,7 +8,8 @@ use strefer_core::{Mask, Rle, golden};
 use strefer_engine::masklets::published::assign::{self, Kept, Partition};
 use strefer_engine::masklets::published::merge;
 use strefer_engine::masklets::published::start::{self, Policy, middle_out};
-use strefer_engine::masklets::{Area, Detection, answer, boxes};
+use strefer_engine::masklets::{Area, Detection, boxes};
+use strefer_model::rexseek;
 
 /// Every recording of this name, ours and, where they lie beside the project, those of the original.
 fn files(name: &str) -> Vec<Value> {
@@ -177,24 +178,6 @@ fn both_directions_are_put_together_as_recorded() {
     });
 }
 
-fn reads_alike(case: &Value) -> bool {
-    let text = case["text"].as_str().unwrap();
-    let indices = case["indices"].as_object().unwrap();
-    json!(answer::groups(text)) == case["answer_strefer"]
-        && indices.iter().all(|(n, found)| json!(answer::indices(text, n.parse().unwrap())) == *found)
-}
-
-#[test]
-fn answers_are_read_as_recorded() {
-    compare(&cases("answer_parser", 20), reads_alike, |case| {
-        let text = case["text"].as_str().unwrap();
-        let disturbed = text.replacen("</ground><objects>", "</ground> <objects>", 1);
-        let changed = disturbed != text;
-        case["text"] = json!(disturbed);
-        changed
-    });
-}
-
 /// A recorded record that holds some expressions, boxes and objects.
 fn laid_out(kept: &Kept, input: &Value) -> Value {
     let pick =
@@ -234,8 +217,10 @@ fn assigns_alike(case: &Value) -> bool {
         } else {
             asked += part.expressions.len();
             let own: Vec<&str> = part.expressions.iter().map(|&at| phrases[at].as_str()).collect();
-            let answers: Vec<Vec<usize>> =
-                own.iter().map(|phrase| answer::indices(said(phrase), part.boxes.len())).collect();
+            let answers: Vec<Vec<usize>> = own
+                .iter()
+                .map(|phrase| rexseek::indices(&rexseek::parse(said(phrase)), part.boxes.len()))
+                .collect();
             assign::resolve(part, &own, &answers)
         });
     }

@@ -91,12 +91,61 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Files of a benchmark are not where they belong.
+    #[error("{benchmark}: missing: {}", listed(files))]
+    MissingFiles {
+        /// The benchmark.
+        benchmark: String,
+        /// All that are missing.
+        files: Vec<PathBuf>,
+    },
+    /// A mask of an item cannot be read.
+    #[error("item {id}, region {region}: {source}")]
+    Mask {
+        /// The item.
+        id: String,
+        /// The region.
+        region: usize,
+        /// Why.
+        source: strefer_core::Error,
+    },
+    /// A file of predictions has none for an item.
+    #[error("{path}: no prediction for item {id}")]
+    NoPrediction {
+        /// The file.
+        path: PathBuf,
+        /// The item.
+        id: String,
+    },
+    /// A question has no answer.
+    #[error("item {id}: {reason}")]
+    NoAnswer {
+        /// The item.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// The folder of a run cannot be used.
+    #[error("{dir}: {reason}")]
+    Run {
+        /// The folder.
+        dir: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Words around a question that cannot be filled.
+    #[error(transparent)]
+    Words(#[from] strefer_teacher::Error),
     /// Files of samples.
     #[error(transparent)]
     Data(#[from] strefer_core::Error),
     /// The model or its inputs.
     #[error(transparent)]
     Model(#[from] strefer_model::Error),
+}
+
+fn listed(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// `3 missing (a, b, c)`, with the names of the first few.

@@ -30,7 +30,7 @@ pub struct Reply {
     #[serde(deserialize_with = "id")]
     pub id: String,
     /// As the model said it.
-    #[serde(alias = "answer")]
+    #[serde(alias = "answer", alias = "prediction_text")]
     pub text: String,
 }
 

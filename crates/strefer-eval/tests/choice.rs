@@ -199,6 +199,7 @@ fn question(id: usize, answer: usize, task: &str) -> Question {
         options: ["x", "y", "z"].map(str::to_owned).to_vec(),
         answer,
         groups: BTreeMap::from([("task".to_owned(), task.to_owned())]),
+        reading: None,
     }
 }
 

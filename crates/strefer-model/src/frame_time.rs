@@ -43,6 +43,11 @@ impl FrameTime {
 
 /// Where a source frame lies among the shown ones, counted from 0; those outside count as the first or the last.
 fn position(shown: &[usize], frame: usize) -> f32 {
+    if !shown.is_sorted() {
+        // Shown in another order: in the place of the nearest frame, the first of several.
+        let nearest = (0..shown.len()).min_by_key(|&at| shown[at].abs_diff(frame));
+        return nearest.unwrap_or(0) as f32;
+    }
     let after = shown.partition_point(|&other| other < frame);
     match (after.checked_sub(1).map(|before| shown[before]), shown.get(after)) {
         (Some(before), Some(&next)) => (after - 1) as f32 + (frame - before) as f32 / (next - before) as f32,
@@ -60,6 +65,7 @@ mod tests {
         let shown = [10, 20, 40];
         let positions: Vec<f32> = [0, 10, 15, 20, 25, 40, 99].map(|frame| position(&shown, frame)).to_vec();
         assert_eq!(positions, [0.0, 0.0, 0.5, 1.0, 1.25, 2.0, 2.0]);
+        assert_eq!(position(&[40, 20, 10], 12), 2.0);
         // A video shorter than what is shown repeats frames.
         assert_eq!(position(&[0, 0, 1, 1], 1), 2.0);
     }

@@ -51,7 +51,8 @@ pub use feature_cache::FeatureCache;
 pub use inputs::{IGNORE, Inputs, PromptToken};
 pub use origin::Origin;
 pub use processor::{
-    FrameCache, LabelRule, Processor, ProcessorOptions, Purpose, REGION_TOKEN, VIDEO_TOKEN, VisualPrompt,
+    FrameCache, FrameOrder, LabelRule, Processor, ProcessorOptions, Purpose, REGION_TOKEN, Showing,
+    VIDEO_TOKEN, VisualPrompt, show,
 };
 pub use splice::{Packing, Placed, SplicePlan, SpliceRow};
 pub use video_llm::{Encoded, Spliced, VideoLlm, prefix};

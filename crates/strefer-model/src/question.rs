@@ -40,6 +40,19 @@ pub enum MarkShape {
     },
 }
 
+/// A video, image or folder of frames as a sample names it.
+pub fn media(video: &Path, info: &VideoInfo) -> Media {
+    let kind = if video.is_dir() {
+        MediaKind::Frames
+    } else if strefer_video::is_image(video) {
+        MediaKind::Image
+    } else {
+        MediaKind::Video
+    };
+    let uri = video.to_string_lossy().into_owned();
+    Media { kind, uri, segment: None, size: Some((info.height, info.width)) }
+}
+
 /// A question as a person puts it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
@@ -69,7 +82,7 @@ impl Question {
                 Error::Video(strefer_video::Error::NoFrame { path: self.video.clone(), at_s, end_s })
             })
         };
-        let media = self.media(info);
+        let media = media(&self.video, info);
         let uri = media.uri.clone();
         let mut sample = Sample::new(self.id.clone(), uri, vec![media]);
         for (rid, mark) in self.marks.iter().enumerate() {
@@ -119,19 +132,6 @@ impl Question {
         }
         sample.say(Role::User, format!("<video>\n{text}"));
         Ok(sample)
-    }
-
-    /// The video as a sample names it.
-    pub fn media(&self, info: &VideoInfo) -> Media {
-        let kind = if self.video.is_dir() {
-            MediaKind::Frames
-        } else if strefer_video::is_image(&self.video) {
-            MediaKind::Image
-        } else {
-            MediaKind::Video
-        };
-        let uri = self.video.to_string_lossy().into_owned();
-        Media { kind, uri, segment: None, size: Some((info.height, info.width)) }
     }
 
     fn mask(&self, region: usize, shape: &MarkShape, info: &VideoInfo) -> Result<Mask> {

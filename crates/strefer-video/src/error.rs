@@ -43,6 +43,12 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A picture that cannot be written or read.
+    #[error("{reason}")]
+    Picture {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A moment outside the video.
     #[error("{path}: no frame at {at_s:.3} s, the video ends at {end_s:.3} s")]
     NoFrame {

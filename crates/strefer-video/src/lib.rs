@@ -23,6 +23,7 @@ mod bicubic;
 pub mod draw;
 mod error;
 mod frame;
+pub mod jpeg;
 mod limits;
 pub mod sample;
 mod source;

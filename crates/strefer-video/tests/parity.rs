@@ -7,7 +7,7 @@ use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use strefer_core::golden;
 use strefer_video::{
-    sample,
+    jpeg, sample,
     transform::{self, Resize},
 };
 
@@ -205,4 +205,30 @@ fn a_changed_pixel_is_noticed() {
         image
     });
     assert!(worst > 0.5);
+}
+
+#[test]
+fn pictures_come_through_jpeg_as_pil_leaves_them() {
+    let mean_gap = |a: &[u8], b: &[u8]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
+    };
+    let mut compared = 0;
+    for file in files("jpeg", "pictures.safetensors") {
+        let bytes = std::fs::read(file).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        for (name, before) in tensors.tensors() {
+            let Some(name) = name.strip_prefix("in.") else { continue };
+            let after = tensors.tensor(&format!("out.{name}")).unwrap();
+            let (height, width) = (before.shape()[0] as u32, before.shape()[1] as u32);
+            let image = RgbImage::from_raw(width, height, before.data().to_vec()).unwrap();
+            let found = jpeg::round_trip(&image, jpeg::USUAL_QUALITY).unwrap();
+            let gap = mean_gap(found.as_raw(), after.data());
+            let changed = mean_gap(before.data(), after.data());
+            assert!(gap < 0.6 && gap < changed / 10.0, "{name}: {gap:.3} where JPEG changes {changed:.3}");
+            let rough = jpeg::round_trip(&image, 30).unwrap();
+            assert!(mean_gap(rough.as_raw(), after.data()) > gap * 2.0, "{name}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 2);
 }

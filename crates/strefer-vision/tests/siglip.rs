@@ -1,4 +1,4 @@
-//! The SigLIP tower against recorded numbers, and its gradients.
+//! The towers of SigLIP against recorded numbers, and their gradients.
 
 mod common;
 
@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor};
 use strefer_nn::testing::{Golden, assert_all_grads, assert_close, randn, relative_diff};
 use strefer_nn::{ParamStore, Weights};
-use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
+use strefer_vision::siglip::{
+    FeatureLayer, Siglip, SiglipConfig, SiglipPair, SiglipPairConfig, SiglipText, SiglipTextConfig,
+    SiglipVision,
+};
 
 const SELECTED: FeatureLayer = FeatureLayer::Hidden(-2);
 
@@ -133,4 +136,74 @@ fn a_batch_equals_its_images() {
         .map(|at| tower.forward(&pixels.narrow(0, at, 1).unwrap(), FeatureLayer::LastNormed).unwrap())
         .collect();
     assert_close(&together, &Tensor::cat(&alone, 0).unwrap(), 1e-5);
+}
+
+fn pair(dir: &std::path::Path) -> (SiglipPair, ParamStore) {
+    let cfg = SiglipPairConfig::open(&dir.join("config.json")).unwrap();
+    let weights = Golden::open(dir, "model").weights();
+    let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights).trainable(|_| true);
+    let pair = SiglipPair::new(&cfg, store.var_builder()).unwrap();
+    store.check_complete().unwrap();
+    (pair, store)
+}
+
+#[test]
+fn texts_and_how_well_they_fit_match_the_reference() {
+    for dir in common::cases("siglip_pair") {
+        let (pair, store) = pair(&dir);
+        let golden = Golden::open(&dir, "forward");
+        let (ids, pixels) = (golden.tensor("in.input_ids"), golden.tensor("in.pixel_values"));
+        let cfg = SiglipPairConfig::open(&dir.join("config.json")).unwrap();
+        let tower = SiglipText::new(&cfg.text_config, store.var_builder().pp("text_model")).unwrap();
+        let states = tower.forward(&ids).unwrap();
+        assert_close(&states, &golden.tensor("out.text_states"), 1e-5);
+        assert_close(&tower.pool(&states).unwrap(), &golden.tensor("out.text_pooled"), 1e-5);
+        let (texts, images) = (pair.texts(&ids).unwrap(), pair.images(&pixels).unwrap());
+        assert_close(&texts, &golden.tensor("out.text_embeds"), 1e-5);
+        assert_close(&images, &golden.tensor("out.image_embeds"), 1e-5);
+        let logits = golden.tensor("out.logits_per_text");
+        assert_close(&pair.logits(&texts, &images).unwrap(), &logits, 1e-5);
+
+        let name = "text_model.encoder.layers.0.mlp.fc1.weight";
+        let var = &store.vars()[name];
+        let shift = (randn(1, var.dims()) * 0.05).unwrap();
+        var.set(&(var.as_detached_tensor() + shift).unwrap()).unwrap();
+        assert!(relative_diff(&pair.texts(&ids).unwrap(), &golden.tensor("out.text_embeds")) > 1e-3);
+    }
+}
+
+#[test]
+fn a_folder_takes_texts_as_they_are_written() {
+    for dir in common::cases("siglip_pair") {
+        let siglip = Siglip::open(&dir, &Device::Cpu, DType::F32).unwrap();
+        let texts: Vec<String> =
+            serde_json::from_str(&std::fs::read_to_string(dir.join("texts.json")).unwrap()).unwrap();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let golden = Golden::open(&dir, "forward");
+        assert_close(&siglip.texts(&texts).unwrap(), &golden.tensor("out.text_embeds"), 1e-5);
+        let pixels = golden.tensor("in.pixel_values").flatten_all().unwrap().to_vec1().unwrap();
+        assert_close(&siglip.images(pixels).unwrap(), &golden.tensor("out.image_embeds"), 1e-5);
+        assert!(siglip.texts(&["?!"]).unwrap_err().to_string().contains("no words"));
+        assert!(siglip.images(vec![0.0; 7]).unwrap_err().to_string().contains("7 values"));
+    }
+}
+
+#[test]
+fn every_weight_of_the_text_tower_gets_a_gradient() {
+    let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
+    let cfg = SiglipTextConfig {
+        vocab_size: 7,
+        hidden_size: 12,
+        intermediate_size: 20,
+        num_hidden_layers: 2,
+        num_attention_heads: 3,
+        max_position_embeddings: 4,
+        ..SiglipTextConfig::default()
+    };
+    let tower = SiglipText::new(&cfg, store.var_builder()).unwrap();
+    let ids = Tensor::new(&[[2u32, 3, 4, 1], [5, 6, 0, 1]], &Device::Cpu).unwrap();
+    let pooled = tower.pool(&tower.forward(&ids).unwrap()).unwrap();
+    let loss = (&pooled * randn(3, pooled.dims())).unwrap().sum_all().unwrap();
+    assert_all_grads(&store.vars(), &loss.backward().unwrap());
+    assert!(tower.forward(&Tensor::zeros((1, 5), DType::U32, &Device::Cpu).unwrap()).is_err());
 }

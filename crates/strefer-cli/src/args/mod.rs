@@ -1,5 +1,6 @@
 //! Arguments that several jobs share.
 
+mod bench;
 mod device;
 mod hub;
 mod marks;
@@ -15,6 +16,7 @@ use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
 
 use crate::model_dir::find_model;
 
+pub use bench::{BenchArgs, PaceArgs, ViewArgs, named};
 pub use device::DeviceArgs;
 pub use hub::HubArgs;
 pub use marks::MarkArgs;

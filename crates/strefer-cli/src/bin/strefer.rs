@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use strefer_cli::commands::{
-    assemble, convert, doctor, engine, eval, export, import, infer, init, pack, report, schema, score, synth,
-    train, verify,
+    assemble, convert, counterpart, doctor, engine, eval, export, import, infer, init, leaderboard, pack,
+    report, schema, score, synth, train, verify,
 };
 
 /// A Video LLM that understands this object, at this moment
@@ -19,6 +19,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Job {
     Synth(synth::SynthArgs),
+    Counterpart(counterpart::CounterpartArgs),
     Engine(Box<engine::EngineArgs>),
     Import(import::ImportArgs),
     Pack(pack::PackArgs),
@@ -26,8 +27,9 @@ enum Job {
     Init(init::InitArgs),
     Assemble(assemble::AssembleArgs),
     Train(train::TrainArgs),
-    Eval(eval::EvalArgs),
+    Eval(Box<eval::EvalArgs>),
     Infer(Box<infer::InferArgs>),
+    Leaderboard(leaderboard::LeaderboardArgs),
     Report(report::ReportArgs),
     Score(score::ScoreArgs),
     Schema(schema::SchemaArgs),
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     strefer_cli::start_logging();
     strefer_cli::report_errors(match &Args::parse().job {
         Job::Synth(args) => synth::run(args),
+        Job::Counterpart(args) => counterpart::run(args),
         Job::Engine(args) => engine::run(args),
         Job::Import(args) => import::run(args),
         Job::Pack(args) => pack::run(args),
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Job::Train(args) => train::run(args),
         Job::Eval(args) => eval::run(args),
         Job::Infer(args) => infer::run(args),
+        Job::Leaderboard(args) => leaderboard::run(args),
         Job::Report(args) => report::run(args),
         Job::Score(args) => score::run(args),
         Job::Schema(args) => schema::run(args),

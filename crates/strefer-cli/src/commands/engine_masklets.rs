@@ -1,7 +1,6 @@
 //! `strefer engine masklets`: expressions become masks in all frames of a video.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
@@ -16,13 +15,15 @@ use strefer_engine::masklets::{
     Area, CorrectedConfig, Detector, Nobody, Perception, PublishedConfig, Referee, Sought, Timeline,
     corrected, published,
 };
-use strefer_model::rexseek::{RexSeek, RexSeekOptions};
+use strefer_engine::pipeline::masklets::Referees;
+use strefer_model::question::media;
+use strefer_video::jpeg::USUAL_QUALITY;
 use strefer_video::{Limits, VideoSource};
 use strefer_vision::grounding_dino;
 use strefer_vision::sam2::{Sam2Video, SessionOptions};
 
 use super::masklets_overlay;
-use super::referee::RexSeekReferee;
+use super::referee::OpenedReferee;
 use crate::args::{DeviceArgs, Precision};
 
 /// Frames whose features are kept.
@@ -45,9 +46,13 @@ pub struct MaskletsArgs {
     /// Folder or file of SAM 2.1
     #[arg(long, value_name = "PATH")]
     tracker: PathBuf,
-    /// Folder of RexSeek, which chooses where several boxes could be meant; without it such expressions have no masklet
-    #[arg(long, value_name = "DIR")]
+    /// Who chooses where several boxes could be meant: a folder of RexSeek, of SigLIP or of a Video LLM, or a file that names a
+    /// server (configs/engine/referee-marks.toml); without it such expressions have no masklet
+    #[arg(long, value_name = "PATH")]
     referee: Option<PathBuf>,
+    /// Where a server's answers are kept, so that none is asked for twice [default: OUT.answers]
+    #[arg(long, value_name = "DIR", requires = "referee")]
+    answers: Option<PathBuf>,
     /// Which rules
     #[arg(long, value_enum, default_value_t = RuleName::Corrected)]
     rules: RuleName,
@@ -145,15 +150,24 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
     let tracker = Sam2Video::open(&args.tracker, &device, dtype).context("opening the tracker")?;
     let opened = args.detector.as_deref().map(|dir| grounding_dino::Detector::open(dir, &device, dtype));
     let detector = opened.transpose().context("opening the detector")?;
-    let options = RexSeekOptions::default;
-    let opened = args.referee.as_deref().map(|dir| RexSeek::load(dir, &device, dtype, options()));
-    let referee = opened.transpose().context("opening the referee")?.map(Arc::new);
+    let kept = args.answers.clone().unwrap_or_else(|| {
+        let name = args.out.file_name().unwrap_or_default().to_string_lossy();
+        args.out.with_file_name(format!("{name}.answers"))
+    });
+    let opened = args.referee.as_deref().map(|path| OpenedReferee::open(path, &device, dtype, &kept));
+    let referee = opened.transpose().context("opening the referee")?;
 
     let unreadable = |reason: String| MaskletsFailure::Unreadable { reason };
     let source = VideoSource::open(&args.video, &Limits::default());
     let opened = source.map_err(|error| unreadable(error.to_string())).and_then(|source| {
         let info = source.info().clone();
-        FrameStore::open(source, args.frames).map(|(frames, timeline)| (info, frames, timeline))
+        let (frames, timeline) = FrameStore::open(source, args.frames)?;
+        // The released generator's tracker and RexSeek read frames that were written as JPEG.
+        let frames = match args.rules {
+            RuleName::Published => frames.through_jpeg(USUAL_QUALITY),
+            RuleName::Corrected => frames,
+        };
+        Ok((info, frames, timeline))
     });
     let (info, frames, timeline) = match opened {
         Ok(opened) => opened,
@@ -168,11 +182,13 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
     let drawn = args.drawn(&timeline, frames.size())?;
     let mut eyes = detector.as_ref().map(|model| BoxEyes::new(&frames, model, BoxEyes::PUBLISHED));
     let beside = eyes.as_mut().map(|eyes| eyes as &mut dyn Detector);
-    let (mut asked, mut nobody) = (referee.map(|model| RexSeekReferee::new(&frames, model)), Nobody);
+    let media = media(&args.video, &info);
+    let mut asked = referee.as_ref().map(|referee| referee.over(&frames, media, &timeline));
+    let mut nobody = Nobody;
     let mut perception = Perception {
         detector: &mut GivenBoxes::new(drawn, &sought, beside),
         tracker: &TrackEyes::new(&frames, &tracker, SessionOptions::default(), KEPT_FEATURES),
-        referee: asked.as_mut().map_or(&mut nobody as &mut dyn Referee, |asked| asked),
+        referee: asked.as_mut().map_or(&mut nobody as &mut dyn Referee, |asked| asked.as_mut()),
         looks: &mut ColourLooks::new(&frames),
     };
     let every = args.every.unwrap_or(if args.boxes.is_empty() { 2 } else { 1 });

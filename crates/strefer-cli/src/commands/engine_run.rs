@@ -1,7 +1,6 @@
 //! `strefer engine run`: videos become stage records and instruction samples.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,16 +10,15 @@ use strefer_core::{IndexSpace, UniformRule};
 use strefer_engine::EngineConfig;
 use strefer_engine::clips::{ColourFeatures, FrameFeatures, SiglipFeatures};
 use strefer_engine::config::{FeatureKind, MaskletModels, MaskletsConfig};
-use strefer_engine::pipeline::masklets::{Loaded, Models, Simulated};
+use strefer_engine::pipeline::masklets::{Loaded, Models, Referees, Simulated};
 use strefer_engine::pipeline::{
     Crew, GivenFolder, Input, MaskletSource, Prompts, Run, RunFolder, Stage, Summary, Teachers, digest, input,
 };
 use strefer_engine::queue::{FolderQueue, WorkQueue};
-use strefer_model::rexseek::{RexSeek, RexSeekOptions};
 use strefer_vision::grounding_dino;
 use strefer_vision::sam2::Sam2Video;
 
-use super::referee::RexSeekReferee;
+use super::referee::OpenedReferee;
 use super::world::world_inputs;
 use crate::args::{DeviceArgs, key_value};
 use crate::interrupt::stop_flag;
@@ -201,7 +199,10 @@ impl RunArgs {
         let masklets: Option<Box<dyn MaskletSource>> = match &cfg.masklets {
             None => None,
             Some(MaskletsConfig::Simulated(own)) => Some(Box::new(Simulated::new(own.clone()))),
-            Some(MaskletsConfig::Models(own)) => Some(Box::new(models(own, device()?)?)),
+            Some(MaskletsConfig::Models(own)) => {
+                let answers = folder.path("teachers/referee");
+                Some(Box::new(models(own, device()?, answers)?))
+            }
         };
         let features: Box<dyn FrameFeatures> = match cfg.clips.as_ref() {
             Some(clips) if clips.features == FeatureKind::Siglip => {
@@ -220,7 +221,8 @@ impl RunArgs {
 }
 
 /// A detector, a tracker and a referee, loaded when they are needed.
-fn models(cfg: &MaskletModels, device: Device) -> Result<Models> {
+/// Answers of a referee behind a server are kept in `answers`.
+fn models(cfg: &MaskletModels, device: Device, answers: PathBuf) -> Result<Models> {
     let folders = [Some(&cfg.detector), Some(&cfg.tracker), cfg.referee.as_ref()];
     let digests = folders.into_iter().flatten().map(|folder| digest::of_path(folder));
     let digests = digests.collect::<strefer_engine::Result<Vec<String>>>()?;
@@ -228,14 +230,13 @@ fn models(cfg: &MaskletModels, device: Device) -> Result<Models> {
     let own = cfg.clone();
     let load = move || -> Result<Loaded> {
         let dtype = DType::F32;
-        let referee =
-            own.referee.as_ref().map(|dir| RexSeek::load(dir, &device, dtype, RexSeekOptions::default()));
-        let referee = referee.transpose().context("opening the referee")?.map(Arc::new);
+        let open = |path: &PathBuf| OpenedReferee::open(path, &device, dtype, &answers);
+        let referee = own.referee.as_ref().map(open).transpose().context("opening the referee")?;
         Ok(Loaded {
             detector: grounding_dino::Detector::open(&own.detector, &device, dtype)
                 .context("opening the detector")?,
             tracker: Sam2Video::open(&own.tracker, &device, dtype).context("opening the tracker")?,
-            referee: referee.map(|model| RexSeekReferee::for_each_video(model)),
+            referee: referee.map(|referee| Box::new(referee) as Box<dyn Referees>),
         })
     };
     let load = move || load().map_err(|error| crate::explain(&error));

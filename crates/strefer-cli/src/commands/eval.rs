@@ -1,74 +1,77 @@
-//! `strefer eval`: questions with known answers, and whether the model looked.
+//! `strefer eval`: a benchmark, or samples with known answers.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use clap::Args;
-use strefer_core::Sample;
-use strefer_core::jsonl::{read_records, write_all};
-use strefer_eval::quiz::{Answer, Look, QuizTable, answer_all};
-use strefer_model::{FrameCache, ProcessorOptions, VisualPrompt};
+use strefer_eval::bench::BenchId;
+use strefer_model::VisualPrompt;
 
-use crate::args::ModelArgs;
-use crate::progress::bar;
+use super::{eval_bench, eval_quiz};
+use crate::args::{BenchArgs, ModelArgs, PaceArgs, ViewArgs};
 
-/// Ask questions with known answers, with the video, without it, and with other masks
+/// Run a model on a benchmark, or ask it questions with known answers with and without looking
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// JSON Lines of single-question samples
-    samples: PathBuf,
+    /// A benchmark by name, or JSON Lines of single-question samples
+    pub(super) what: String,
     #[command(flatten)]
-    model: ModelArgs,
-    /// What media paths are relative to; the samples' folder when absent
+    pub(super) model: ModelArgs,
+    /// Samples: what media paths are relative to; the samples' folder when absent
     #[arg(long)]
-    media_root: Option<PathBuf>,
-    /// Ask only so many questions, spread over the file
+    pub(super) media_root: Option<PathBuf>,
+    /// Ask only so many questions, spread over all
     #[arg(long)]
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// Point in the pixels: som, numberit, both or boxes, as for strefer-infer
     #[arg(long, value_name = "WHAT", default_value_t = VisualPrompt::None)]
-    draw: VisualPrompt,
-    /// Folder for answers.jsonl, table.json and table.md
+    pub(super) draw: VisualPrompt,
+    /// Folder of the run; the same command goes on where a run stopped, and several processes may share one
     #[arg(long)]
-    out: PathBuf,
+    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) bench: BenchArgs,
+    #[command(flatten)]
+    pub(super) views: ViewArgs,
+    #[command(flatten)]
+    pub(super) pace: PaceArgs,
+    /// Frames that are shown; as many as the model was trained with, and 32 on a server, when absent
+    #[arg(long)]
+    pub(super) frames: Option<usize>,
+    /// Take the likeliest of the answers a question offers, for models that were never taught to answer with letters
+    #[arg(long)]
+    pub(super) likeliest: bool,
+    /// Ask a server instead: a TOML file with its endpoints (configs/eval/server.toml)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "likeliest"])]
+    pub(super) server: Option<PathBuf>,
+    /// Take somebody's answers instead: lines {id, text}
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "likeliest", "server", "views", "probes"])]
+    pub(super) predictions: Option<PathBuf>,
+    /// Who rates descriptions (configs/eval/videorefer-d-judge.toml), or `world`: rules, for the synthetic world
+    #[arg(long, value_name = "FILE")]
+    pub(super) judge: Option<PathBuf>,
+    /// Take the judge's replies that were kept and ask nobody
+    #[arg(long, requires = "judge")]
+    pub(super) replay: bool,
+    /// Go on without videos that are missing, and score without questions that have no answer; both are counted and named
+    #[arg(long)]
+    pub(super) allow_missing: bool,
+    /// Seed of what is drawn: orders of frames, intervals
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Runs it.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    // Before the folder is made: a download that breaks is started again with the same words.
-    let model = args.model.folder()?;
-    std::fs::create_dir(&args.out)
-        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
-    let all: strefer_core::Result<Vec<Sample>> = read_records(&args.samples)?.collect();
-    let all = all?;
-    let count = args.limit.unwrap_or(all.len()).min(all.len());
-    let samples: Vec<Sample> = (0..count).map(|index| all[index * all.len() / count].clone()).collect();
-    let own_folder = || args.samples.parent().map(PathBuf::from).unwrap_or_default();
-    let media_root = args.media_root.clone().unwrap_or_else(own_folder);
-    let options = ProcessorOptions {
-        media_root,
-        cache: Arc::new(FrameCache::new(256 << 20)),
-        draw: args.draw,
-        ..ProcessorOptions::default()
-    };
-    let loaded = args.model.load_from(&model, options)?;
-    let mut looks: Vec<Vec<Answer>> = Vec::new();
-    for (look, name) in [(Look::Real, "real"), (Look::Blind, "blind"), (Look::OtherMask, "other mask")] {
-        let bar = bar(samples.len(), name);
-        let answers = answer_all(&loaded.model, &loaded.processor, &samples, look, &mut |done| {
-            bar.set_position(done as u64)
-        })?;
-        bar.finish_and_clear();
-        let file = format!("answers-{}.jsonl", name.replace(' ', "-"));
-        write_all(args.out.join(file), &answers)?;
-        looks.push(answers);
+    match args.what.parse::<BenchId>() {
+        Ok(bench) => eval_bench::run(args, bench),
+        Err(_) if Path::new(&args.what).exists() => eval_quiz::run(args),
+        Err(_) => {
+            let names: Vec<&str> = BenchId::ALL.iter().map(|bench| bench.name()).collect();
+            bail!("{:?} is neither a file of samples nor a benchmark ({})", args.what, names.join(", "))
+        }
     }
-    let table = QuizTable::new(&looks[0], &looks[1], &looks[2]);
-    let markdown = table.to_markdown();
-    std::fs::write(args.out.join("table.md"), &markdown).context("cannot write table.md")?;
-    std::fs::write(args.out.join("table.json"), serde_json::to_string_pretty(&table)?)
-        .context("cannot write table.json")?;
-    println!("{markdown}");
-    Ok(())
 }

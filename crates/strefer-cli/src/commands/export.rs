@@ -25,6 +25,9 @@ pub struct ExportArgs {
     /// Of all videos of the file only this one
     #[arg(long, value_name = "ID")]
     video_id: Option<String>,
+    /// Where objects overlap, a pixel is the smaller one's; pictures of object numbers cannot say otherwise
+    #[arg(long)]
+    smaller_in_front: bool,
 }
 
 /// Runs it.
@@ -39,6 +42,12 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     }
     if masklets.is_empty() {
         bail!("{} has no masklets", args.file.display());
+    }
+    if args.smaller_in_front {
+        masklets = masklets
+            .iter()
+            .map(|one| tracks::smaller_in_front(&args.file, one))
+            .collect::<strefer_core::Result<_>>()?;
     }
     tracks::write(args.format.into(), &args.out, &masklets)
         .with_context(|| format!("cannot export {}", args.file.display()))?;

@@ -12,13 +12,13 @@ use clap::Args;
 use serde_json::json;
 use strefer_core::Sample;
 use strefer_llm::GenerationConfig;
-use strefer_model::question::Question;
+use strefer_model::question::{Mark, Question};
 use strefer_model::{FrameCache, Inputs, Loaded, ProcessorOptions, Purpose, VisualPrompt};
 use strefer_video::{Limits, VideoSource};
 
 use crate::args::{MarkArgs, ModelArgs};
 
-use super::follow;
+use super::follow::Follower;
 use super::infer_file;
 use super::overlay;
 
@@ -37,7 +37,7 @@ pub struct InferArgs {
     marks: MarkArgs,
     /// A folder of SAM 2.1: objects that are marked in one frame are found there and followed through all frames that the model is
     /// shown
-    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    #[arg(long, value_name = "DIR")]
     segmenter: Option<PathBuf>,
     /// The moment asked about, in seconds
     #[arg(long, conflicts_with = "between")]
@@ -129,15 +129,20 @@ pub fn run(args: &InferArgs) -> Result<()> {
     })?;
     let generation = args.generation.over(&loaded.generation);
     generation.validate()?;
+    let open = |dir: &PathBuf| Follower::open(dir, &args.model.first_device()?);
     if let (Some(input), Some(output)) = (&args.input, &args.output) {
-        return infer_file::run(&loaded, &generation, args.batch, input, output);
+        let follower = args.segmenter.as_ref().map(open).transpose()?;
+        return infer_file::run(&loaded, &generation, args.batch, follower, input, output);
     }
     let mut question = args.question()?;
     if args.overlay.as_ref().is_some_and(|path| path.exists()) {
         bail!("{} exists", args.overlay.as_deref().unwrap_or(&question.video).display());
     }
     let followed = match &args.segmenter {
-        Some(dir) => follow::follow(dir, &args.model.first_device()?, &loaded, &mut question)?,
+        Some(_) if !question.marks.iter().any(|mark| matches!(mark, Mark::Once { .. })) => {
+            bail!("--segmenter follows objects that are marked in one frame, and none is")
+        }
+        Some(dir) => open(dir)?.follow(&loaded, &mut question, |words| eprintln!("{words}"))?,
         None => Vec::new(),
     };
     let begun = Instant::now();

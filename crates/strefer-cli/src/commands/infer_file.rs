@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use strefer_core::jsonl::Reader;
 use strefer_core::{Gesture, PixelBox, PixelPoint, Rle};
 use strefer_llm::GenerationConfig;
 use strefer_model::question::{Mark, MarkShape, Question, read_mask, read_masks};
 use strefer_model::{Inputs, Loaded};
 
+use super::follow::Follower;
 use super::infer::prepare;
 use crate::explain;
 use crate::interrupt::stop_flag;
@@ -34,7 +36,7 @@ struct QuestionLine {
 }
 
 /// A marked object: `masks` (a folder) alone, or `at_s` and exactly one of `mask` (a file), `rle`, `box`, `point`, `scribble`
-/// and `polygon`.
+/// and `polygon`. Beside a `point`, pixels that are not the object's may be `outside`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MarkLine {
@@ -51,6 +53,8 @@ struct MarkLine {
     #[serde(default)]
     point: Option<Vec<[usize; 2]>>,
     #[serde(default)]
+    outside: Option<Vec<[usize; 2]>>,
+    #[serde(default)]
     scribble: Option<Vec<[usize; 2]>>,
     #[serde(default)]
     polygon: Option<Vec<[usize; 2]>>,
@@ -64,6 +68,9 @@ struct AnswerLine {
     answer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// What a segmenter followed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    objects: Vec<Value>,
 }
 
 /// Answers what has no answer yet, so many questions side by side. Paths in the input are relative to its folder.
@@ -71,6 +78,7 @@ pub fn run(
     loaded: &Loaded,
     generation: &GenerationConfig,
     at_a_time: NonZeroUsize,
+    mut follower: Option<Follower>,
     input: &Path,
     output: &Path,
 ) -> Result<()> {
@@ -97,13 +105,13 @@ pub fn run(
             bail!("stopped; the same command goes on");
         }
         let mut bytes = Vec::new();
-        for (line, said) in lines.iter().zip(answers(loaded, generation, lines, folder)) {
+        for (line, said) in lines.iter().zip(answers(loaded, generation, &mut follower, lines, folder)) {
             let id = line.id.clone();
             let answer = match said {
-                Ok(text) => AnswerLine { id, answer: Some(text), error: None },
+                Ok((text, objects)) => AnswerLine { id, answer: Some(text), error: None, objects },
                 Err(error) => {
                     failed += 1;
-                    AnswerLine { id, answer: None, error: Some(explain(&error)) }
+                    AnswerLine { id, answer: None, error: Some(explain(&error)), objects: Vec::new() }
                 }
             };
             serde_json::to_writer(&mut bytes, &answer)?;
@@ -119,23 +127,34 @@ pub fn run(
     Ok(())
 }
 
-/// An answer to each of some questions, or what is wrong with it.
+/// An answer to each of some questions, with the objects that were followed for it, or what is wrong with it.
 fn answers(
     loaded: &Loaded,
     generation: &GenerationConfig,
+    follower: &mut Option<Follower>,
     lines: &[&QuestionLine],
     folder: &Path,
-) -> Vec<Result<String>> {
-    let inputs = |line: &QuestionLine| Ok(prepare(loaded, &line.to_question(folder)?)?.1);
-    let prepared: Vec<Result<Inputs>> = lines.iter().map(|line| inputs(line)).collect();
-    let good: Vec<Inputs> = prepared.iter().flatten().cloned().collect();
+) -> Vec<Result<(String, Vec<Value>)>> {
+    let mut good = Vec::with_capacity(lines.len());
+    let mut prepare_one = |line: &QuestionLine| {
+        let mut question = line.to_question(folder)?;
+        let objects = match follower {
+            Some(follower) => {
+                follower.follow(loaded, &mut question, |words| tracing::info!("{}: {words}", line.id))?
+            }
+            None => Vec::new(),
+        };
+        good.push(prepare(loaded, &question)?.1);
+        Ok(objects)
+    };
+    let prepared: Vec<Result<Vec<Value>>> = lines.iter().map(|line| prepare_one(line)).collect();
     let mut said = side_by_side(loaded, generation, &good).into_iter();
     let mut answers = Vec::with_capacity(lines.len());
-    for inputs in prepared {
-        answers.push(match inputs {
-            Ok(_) => said.next().unwrap_or_else(|| bail!("there is no answer")),
-            Err(error) => Err(error),
-        });
+    for objects in prepared {
+        answers.push(objects.and_then(|objects| {
+            let said = said.next().unwrap_or_else(|| bail!("there is no answer"));
+            Ok((said?, objects))
+        }));
     }
     answers
 }
@@ -192,15 +211,21 @@ impl QuestionLine {
 
 impl MarkLine {
     fn to_mark(&self, folder: &Path) -> Result<Mark> {
-        let points = |list: &Vec<[usize; 2]>| list.iter().map(|&[x, y]| PixelPoint { x, y }).collect();
+        let points = |list: &Vec<[usize; 2]>| -> Vec<PixelPoint> {
+            list.iter().map(|&[x, y]| PixelPoint { x, y }).collect()
+        };
         let area = self.area.map(|[x0, y0, x1, y1]| Gesture::Box(PixelBox { x0, y0, x1, y1 }));
         let gestures = [
             area,
-            self.point.as_ref().map(points).map(Gesture::Points),
+            self.point.as_ref().filter(|_| self.outside.is_none()).map(points).map(Gesture::Points),
             self.scribble.as_ref().map(points).map(Gesture::Scribble),
             self.polygon.as_ref().map(points).map(Gesture::Polygon),
         ];
         let mut shapes: Vec<MarkShape> = gestures.into_iter().flatten().map(MarkShape::Gesture).collect();
+        if let Some(outside) = &self.outside {
+            let inside = self.point.as_ref().context("outside belongs to a point")?;
+            shapes.push(MarkShape::Clicks { inside: points(inside), outside: points(outside) });
+        }
         shapes.extend(self.rle.as_ref().map(|rle| MarkShape::Mask(rle.to_mask())));
         if let Some(file) = &self.mask {
             shapes.push(MarkShape::Mask(read_mask(&folder.join(file))?));

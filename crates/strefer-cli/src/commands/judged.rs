@@ -10,10 +10,11 @@ use strefer_eval::records::{read_array, read_lines};
 use strefer_eval::videorefer::bench_d::{self, Judgement, Question};
 use strefer_eval::videorefer::judge::{Description, Judge, JudgeConfig, with_ids};
 use strefer_eval::{Sheet, Unmatched};
-use strefer_teacher::{Endpoint, Endpoints, Prompt, Recorded, Replay, Teacher};
+use strefer_teacher::{Prompt, Sampling, Teacher};
 
 use crate::args::ScoreRunArgs;
 use crate::progress::bar;
+use crate::teachers;
 
 #[derive(Debug, Args)]
 pub(super) struct VideoreferDArgs {
@@ -46,25 +47,13 @@ impl VideoreferDArgs {
         path: &Path,
         unmatched: Unmatched,
     ) -> Result<Sheet> {
-        let folder = config.parent().unwrap_or(Path::new(""));
-        let JudgeConfig { prompt, sampling, budget, endpoints } = settings::load(config, &[])?;
-        let prompt = Prompt::open(&folder.join(prompt))?;
         let kept = self.judged.clone().unwrap_or_else(|| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             path.with_file_name(format!("{name}.judged"))
         });
-        let threads = endpoints.iter().map(|endpoint| endpoint.in_flight).sum();
-        let first =
-            endpoints.first().with_context(|| format!("{}: no endpoint is named", config.display()))?;
-        let teacher: Arc<dyn Teacher> = if self.replay {
-            Arc::new(Replay::new(&kept, &first.model))
-        } else {
-            let endpoints =
-                endpoints.into_iter().map(Endpoint::new).collect::<strefer_teacher::Result<_>>()?;
-            Arc::new(Recorded::open(&kept, Endpoints::new(endpoints)?, budget)?)
-        };
+        let desk = JudgeDesk::open(config, &kept, self.replay)?;
         let descriptions = with_ids(read_lines::<Description>(path)?, questions);
-        let judge = Judge { teacher: &teacher, prompt: &prompt, sampling, threads };
+        let judge = desk.judge();
         let bar = bar(descriptions.len(), "judged");
         let rated = judge.rate(questions, &descriptions, unmatched, &|| bar.inc(1));
         bar.finish_and_clear();
@@ -77,6 +66,47 @@ impl VideoreferDArgs {
         let mut scores = bench_d::score(questions, &judgements, unmatched)?;
         scores.judge = Some(judge.to_json());
         Ok(scores.sheet())
+    }
+}
+
+/// A judge ready to be asked.
+pub(super) struct JudgeDesk {
+    teacher: Arc<dyn Teacher>,
+    prompt: Prompt,
+    sampling: Sampling,
+    threads: usize,
+}
+
+impl JudgeDesk {
+    /// Reads a judge's file. Its replies are kept in `kept`; with `replay` nobody is asked.
+    pub(super) fn open(config: &Path, kept: &Path, replay: bool) -> Result<Self> {
+        let folder = config.parent().unwrap_or(Path::new(""));
+        let JudgeConfig { prompt, sampling, budget, endpoints } = settings::load(config, &[])?;
+        let prompt = Prompt::open(&folder.join(prompt))?;
+        let threads = endpoints.iter().map(|endpoint| endpoint.in_flight).sum();
+        let teacher = teachers::open(endpoints, budget, kept, replay)
+            .with_context(|| format!("opening {}", config.display()))?;
+        Ok(Self { teacher, prompt, sampling, threads })
+    }
+
+    /// A judge that needs nobody: rules over what the synthetic world can be said to show.
+    pub(super) fn of_the_world() -> Self {
+        Self {
+            teacher: Arc::new(super::world_judge::teacher()),
+            prompt: Prompt::new("world", super::world_judge::RULES),
+            sampling: Sampling::default(),
+            threads: 1,
+        }
+    }
+
+    /// As scores take it.
+    pub(super) fn judge(&self) -> Judge<'_> {
+        Judge {
+            teacher: &*self.teacher,
+            prompt: &self.prompt,
+            sampling: self.sampling,
+            threads: self.threads,
+        }
     }
 }
 

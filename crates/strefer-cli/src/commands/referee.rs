@@ -1,85 +1,112 @@
-//! RexSeek chooses among the boxes of a frame.
+//! Who chooses where several boxes could be meant, told from what lies at a path.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Device};
+use serde::Deserialize;
+use serde_json::Value;
+use strefer_core::sample::Media;
+use strefer_core::settings;
 use strefer_engine::masklets::eyes::FrameStore;
-use strefer_engine::masklets::{Answer, Area, Referee, Seen};
-use strefer_engine::pipeline::masklets::RefereeFor;
-use strefer_model::rexseek::RexSeek;
+use strefer_engine::masklets::referees::{
+    MarksReferee, RegionOptions, RegionReferee, RexSeekReferee, SimilarityOptions, SimilarityReferee,
+};
+use strefer_engine::masklets::{Referee, Timeline};
+use strefer_engine::pipeline::masklets::Referees;
+use strefer_model::rexseek::{RexSeek, RexSeekOptions};
+use strefer_model::{Checkpoint, FrameCache, Loaded, ProcessorOptions};
+use strefer_teacher::{Budget, EndpointConfig, Prompt, Sampling, Teacher};
+use strefer_vision::siglip::Siglip;
 
-/// A model that is asked about the frames of a video.
-pub(super) struct RexSeekReferee<'a> {
-    frames: &'a FrameStore,
-    model: Arc<RexSeek>,
+use crate::teachers;
+
+/// Bytes of decoded frames that our own model keeps.
+const KEPT_FRAMES: usize = 256 << 20;
+
+/// A file of the user's that names a model behind servers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarksConfig {
+    /// Its instructions, relative to this file.
+    prompt: PathBuf,
+    #[serde(default)]
+    sampling: Sampling,
+    #[serde(default)]
+    budget: Budget,
+    endpoints: Vec<EndpointConfig>,
 }
 
-impl<'a> RexSeekReferee<'a> {
-    pub(super) fn new(frames: &'a FrameStore, model: Arc<RexSeek>) -> Self {
-        Self { frames, model }
-    }
+/// A referee whose weights or servers were found.
+#[derive(Debug)]
+pub(super) enum OpenedReferee {
+    RexSeek(Box<RexSeek>),
+    Region(Box<Loaded>),
+    Similarity(Box<Siglip>),
+    Marks { teacher: Arc<dyn Teacher>, prompt: Prompt, sampling: Sampling },
+}
 
-    /// One model for the frames of one video after the other.
-    pub(super) fn for_each_video(model: Arc<RexSeek>) -> Box<RefereeFor> {
-        Box::new(move |frames| Box::new(RexSeekReferee::new(frames, Arc::clone(&model))))
+impl OpenedReferee {
+    /// Opens what lies at `path`: a `.toml` file names servers, a folder holds RexSeek, SigLIP or a Video LLM. Answers of
+    /// servers are kept in `kept`.
+    pub(super) fn open(path: &Path, device: &Device, dtype: DType, kept: &Path) -> Result<Self> {
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let MarksConfig { prompt, sampling, budget, endpoints } = settings::load(path, &[])?;
+            let prompt = Prompt::open(&path.parent().unwrap_or(Path::new("")).join(prompt))?;
+            let teacher = teachers::open(endpoints, budget, kept, false)
+                .with_context(|| format!("opening {}", path.display()))?;
+            return Ok(Self::Marks { teacher, prompt, sampling });
+        }
+        let file = path.join("config.json");
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let json: Value = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+        let kind = json.get("model_type").and_then(Value::as_str).unwrap_or_default();
+        Ok(match kind {
+            "siglip" => Self::Similarity(Box::new(Siglip::open(path, device, dtype)?)),
+            _ if kind.contains("rexseek") => {
+                Self::RexSeek(Box::new(RexSeek::load(path, device, dtype, RexSeekOptions::default())?))
+            }
+            _ => {
+                let cache = Arc::new(FrameCache::new(KEPT_FRAMES));
+                let options = ProcessorOptions { cache, ..ProcessorOptions::default() };
+                let loaded = Checkpoint::open(path)?.load(device, dtype, options)?;
+                if loaded.processor.config().region.is_none() {
+                    bail!(
+                        "{}: a model without a region connector cannot be asked about boxes",
+                        file.display()
+                    );
+                }
+                Self::Region(Box::new(loaded))
+            }
+        })
     }
 }
 
-impl Referee for RexSeekReferee<'_> {
-    fn name(&self) -> &str {
-        "rexseek"
-    }
-
-    fn refer(&mut self, position: usize, boxes: &[Area], expressions: &[&str]) -> Seen<Vec<Answer>> {
-        let image = self.frames.frame(position)?;
-        let boxes: Vec<[f32; 4]> = boxes.iter().map(|area| area.map(|side| side as f32)).collect();
-        let scene = self.model.scene(&image, &boxes)?;
-        if scene.left_out() > 0 {
-            tracing::warn!("frame {position}: {} boxes have no index and are left out", scene.left_out());
+impl Referees for OpenedReferee {
+    fn over<'a>(
+        &'a self,
+        frames: &'a FrameStore,
+        media: Media,
+        timeline: &Timeline,
+    ) -> Box<dyn Referee + 'a> {
+        match self {
+            Self::RexSeek(model) => Box::new(RexSeekReferee::new(frames, model)),
+            Self::Similarity(model) => {
+                Box::new(SimilarityReferee::new(frames, model, SimilarityOptions::default()))
+            }
+            Self::Marks { teacher, prompt, sampling } => {
+                Box::new(MarksReferee::new(frames, teacher.as_ref(), prompt, *sampling))
+            }
+            Self::Region(loaded) => Box::new(RegionReferee::new(
+                &loaded.model,
+                &loaded.processor,
+                media,
+                timeline,
+                frames.size(),
+                RegionOptions::default(),
+            )),
         }
-        let read = |answer: strefer_model::Result<strefer_model::rexseek::Answer>| {
-            let answer = answer?;
-            let sure = |log: &Option<f64>| log.map_or(1.0, f64::exp);
-            let confidence = answer.log_probabilities.iter().map(sure).collect();
-            Ok(Answer { indices: answer.indices, confidence })
-        };
-        scene.ask(expressions).into_iter().map(read).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use candle_core::{DType, Device};
-    use image::RgbImage;
-    use strefer_model::rexseek::RexSeekOptions;
-    use strefer_video::{Limits, VideoSource};
-
-    use super::*;
-
-    #[test]
-    fn a_frame_is_asked_about_as_the_model_itself_is() {
-        let film = tempfile::tempdir().unwrap();
-        let picture = RgbImage::from_fn(64, 48, |x, y| image::Rgb([(4 * x) as u8, (5 * y) as u8, 90]));
-        for name in ["000.png", "001.png"] {
-            picture.save(film.path().join(name)).unwrap();
-        }
-        let source = VideoSource::open(film.path(), &Limits::default()).unwrap();
-        let (frames, _) = FrameStore::open(source, 2).unwrap();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/rexseek");
-        let model = RexSeek::load(folder, &Device::Cpu, DType::F32, RexSeekOptions::default()).unwrap();
-        let model = Arc::new(model);
-        let boxes = [[4.0, 4.0, 30.0, 40.0], [20.0, 10.0, 60.0, 44.0]];
-        let expressions = ["the left one", "the dog"];
-        let found = RexSeekReferee::new(&frames, Arc::clone(&model)).refer(1, &boxes, &expressions).unwrap();
-        let scene = model.scene(&picture, &boxes.map(|area| area.map(|side| side as f32))).unwrap();
-        let direct: Vec<_> = scene.ask(&expressions).into_iter().map(Result::unwrap).collect();
-        assert_eq!(found.len(), 2);
-        for (found, direct) in found.iter().zip(&direct) {
-            assert_eq!(found.indices, direct.indices);
-            assert_eq!(found.confidence.len(), found.indices.len());
-            assert!(found.confidence.iter().all(|sure| (0.0..=1.0).contains(sure)));
-        }
-        assert!(RexSeekReferee::new(&frames, Arc::clone(&model)).refer(9, &boxes, &expressions).is_err());
     }
 }

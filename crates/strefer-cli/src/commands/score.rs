@@ -4,15 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use strefer_eval::choice::{QuestionFile, Reading};
 use strefer_eval::masklets::{self, VideoMasklets, davis};
 use strefer_eval::records::{read_array, read_lines};
 use strefer_eval::videorefer::bench_q;
 use strefer_eval::{Sheet, Unmatched, captioning, choice, qvhighlights, stkit};
 
-use crate::args::ScoreRunArgs;
+use crate::args::{ScoreRunArgs, named};
 
 /// Score predictions on a benchmark, without a model
 #[derive(Debug, Args)]
@@ -67,17 +65,12 @@ enum TrueMasks {
 struct ChoicesArgs {
     #[command(flatten)]
     run: ScoreRunArgs,
-    /// What the annotations are: lines {id, options, answer, groups}, mv-bench, video-mme or perception-test
+    /// What the annotations are: lines {id, options, answer, groups}, mv-bench, video-mme, perception-test, mlvu, next-qa or temp-compass
     #[arg(long, default_value = "lines", value_parser = named::<QuestionFile>)]
     format: QuestionFile,
     /// Whose rules find the choice in a text; the format's own when absent (of lines: letter)
     #[arg(long, value_parser = named::<Reading>)]
     reading: Option<Reading>,
-}
-
-/// One of an enumeration's names in files, also with hyphens.
-fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(Value::String(text.replace('-', "_"))).map_err(|error| error.to_string())
 }
 
 /// Runs it.

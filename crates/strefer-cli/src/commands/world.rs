@@ -8,6 +8,7 @@ use strefer_core::records::{FactMap, Video, VideoKind};
 use strefer_core::sample::Schema;
 use strefer_core::{FrameKey, IndexSpace};
 use strefer_engine::pipeline::{Given, Input, Known};
+use strefer_engine::stkit;
 use strefer_engine::truth::{TruthAction, TruthEntity, TruthVideo};
 use strefer_synth::{BodyTruth, ClipTruth, read_truth};
 
@@ -69,6 +70,35 @@ pub fn to_engine(clip: &ClipTruth, uri: String, kind: VideoKind, space: IndexSpa
         cuts_s: clip.cuts_s.clone(),
         scene: None,
     }
+}
+
+/// A clip as STKit's generator takes it: a frame every half second, `frame` names its file by its number.
+pub fn to_stkit(clip: &ClipTruth, frame: impl Fn(usize) -> String) -> stkit::Clip {
+    const STEP_S: f64 = 0.5;
+    let step = (STEP_S * clip.fps).round().max(1.0) as usize;
+    let frames: Vec<usize> = (0..clip.n_frames).step_by(step).collect();
+    let objects = clip.bodies.iter().enumerate().map(|(at, body)| stkit::clip::ClipObject {
+        id: at.to_string(),
+        category: body.noun.clone(),
+        xyz: frames.iter().map(|&frame| body.positions_m.get(frame).copied()).collect(),
+        boxes: frames.iter().map(|&frame| bounds(body, frame)).collect(),
+        source: stkit::clip::Source::Gt,
+    });
+    stkit::Clip {
+        clip_id: clip.id.clone(),
+        fps: clip.fps / step as f64,
+        up: stkit::Up::Z,
+        size: Some((clip.height, clip.width)),
+        objects: objects.collect(),
+        times_s: frames.iter().map(|&frame| frame as f64 / clip.fps).collect(),
+        frames: frames.into_iter().map(frame).collect(),
+    }
+}
+
+/// Left, top, right and bottom of what is seen of a body.
+fn bounds(body: &BodyTruth, frame: usize) -> Option<[f64; 4]> {
+    let area = body.masks.get(frame)?.as_ref()?.bbox()?;
+    Some([area.x0, area.y0, area.x1, area.y1].map(|edge| edge as f64))
 }
 
 fn entity(body: &BodyTruth, frames: &[(FrameKey, usize)]) -> TruthEntity {

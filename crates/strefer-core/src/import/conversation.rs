@@ -37,8 +37,26 @@ pub fn write_turns(turns: &[Turn]) -> Value {
     turns.iter().map(|turn| json!({"from": name(turn.role), "value": turn.text})).collect()
 }
 
-/// One object: frame keys to what is said about it there.
-type ForeignObject = FrameMap<Map<String, Value>>;
+/// One object of an annotation: frame keys to what is said about it there.
+pub type ForeignObject = FrameMap<Map<String, Value>>;
+
+/// Objects of VideoRefer's annotations as regions, in their order.
+///
+/// # Errors
+/// A frame whose `segmentation` is neither run lengths, polygons nor null, or that says more; named by `id`.
+pub fn read_objects(
+    id: &str,
+    objects: Vec<ForeignObject>,
+    index_space: IndexSpace,
+    mode: RegionMode,
+) -> Result<Vec<Region>> {
+    let region = |(rid, object): (usize, ForeignObject)| {
+        let masks: Result<FrameMap<FrameMask>> =
+            object.into_iter().map(|(key, entry)| Ok((key, read_mask(id, key, entry)?))).collect();
+        Ok(Region { rid, eid: None, masks: masks?, index_space, mode, fixed_key: None })
+    };
+    objects.into_iter().enumerate().map(region).collect()
+}
 
 /// Turns `annotation` into regions and numbers the text's `<region>` placeholders.
 pub fn read_regions(
@@ -48,12 +66,7 @@ pub fn read_regions(
     index_space: IndexSpace,
     mode: RegionMode,
 ) -> Result<Vec<Region>> {
-    let mut regions = Vec::new();
-    for (rid, object) in annotation.unwrap_or_default().into_iter().enumerate() {
-        let masks: Result<FrameMap<FrameMask>> =
-            object.into_iter().map(|(key, entry)| Ok((key, read_mask(id, key, entry)?))).collect();
-        regions.push(Region { rid, eid: None, masks: masks?, index_space, mode, fixed_key: None });
-    }
+    let regions = read_objects(id, annotation.unwrap_or_default(), index_space, mode)?;
     let mentioned = number_regions(turns.iter_mut().map(|turn| &mut turn.text));
     if mentioned != regions.len() {
         return Err(refused(

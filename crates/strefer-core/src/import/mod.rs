@@ -12,6 +12,7 @@ mod conversation;
 
 use serde_json::{Map, Value};
 
+pub use conversation::{ForeignObject, read_objects};
 pub use file::read;
 
 use crate::error::{Error, Result};

@@ -66,7 +66,7 @@ pub(super) fn pictures(
                     let whose = numbers.iter().position(|number| *number == other);
                     let whose = whose.map_or("?", |at| masklets.objects[at].eid.as_str());
                     let reason = format!(
-                        "objects {whose} and {} share pixels, a picture cannot show both",
+                        "objects {whose} and {} share pixels, a picture cannot show both (smaller_in_front parts them)",
                         object.eid
                     );
                     return Err(wrong(path, format!("frame {frame}"), reason));

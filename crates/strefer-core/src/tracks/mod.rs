@@ -23,11 +23,14 @@ pub mod mots;
 pub mod picture;
 pub mod sav;
 mod shapes;
+mod shared;
 
 use std::path::Path;
 
 use crate::error::Result;
 use crate::records::Masklets;
+
+pub use shared::smaller_in_front;
 
 /// What files do not say themselves.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -101,7 +101,8 @@ pub struct MaskletModels {
     pub detector: PathBuf,
     /// Folder or file of SAM 2.1.
     pub tracker: PathBuf,
-    /// Folder of RexSeek; without it expressions that share a noun have no masklet.
+    /// Folder of RexSeek, of SigLIP or of a Video LLM, or a file that names a server; without it expressions that share a noun have no
+    /// masklet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referee: Option<PathBuf>,
     /// Frames, spread over the video.

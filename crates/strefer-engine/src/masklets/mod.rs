@@ -1,7 +1,7 @@
 //! Referring masklets: expressions become masks in all frames of a video.
 //!
 //! The models that look at the video stand behind the traits of [`seam`]: a detector, a tracker, a referee that tells which
-//! box an expression means, and descriptions of looks. [`eyes`] are real ones, [`simulate`] makes some from what is known
+//! box an expression means, and descriptions of looks. [`eyes`] and [`referees`] are real ones, [`simulate`] makes some from what is known
 //! about a video. Two sets of rules use them:
 //!
 //! - [`published`]: the algorithm of Strefer as it was released, with all that it gets wrong.
@@ -10,13 +10,13 @@
 //!
 //! Both give one [`Masklets`](strefer_core::records::Masklets) record a video. What goes wrong stands in it.
 
-pub mod answer;
 pub mod boxes;
 pub mod corrected;
 pub mod eyes;
 pub mod hungarian;
 pub mod published;
 mod record;
+pub mod referees;
 pub mod request;
 pub mod seam;
 pub mod simulate;

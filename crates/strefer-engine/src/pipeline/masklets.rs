@@ -3,7 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use strefer_core::Mask;
-use strefer_core::records::{Entities, Masklets, MaskletsFailure};
+use strefer_core::records::{Entities, Masklets, MaskletsFailure, VideoKind};
+use strefer_core::sample::{Media, MediaKind};
+use strefer_video::jpeg::USUAL_QUALITY;
 use strefer_vision::grounding_dino;
 use strefer_vision::sam2::{Sam2Video, SessionOptions};
 
@@ -16,7 +18,7 @@ use crate::masklets::eyes::{BoxEyes, ColourLooks, FrameStore, TrackEyes};
 use crate::masklets::simulate::{Rules, run as simulate};
 use crate::masklets::{
     Area, CorrectedConfig, Detection, Detector, Nobody, Perception, PublishedConfig, Referee, Seen, Sought,
-    Tracker, Tracking, Way, corrected, published,
+    Timeline, Tracker, Tracking, Way, corrected, published,
 };
 
 /// Frames whose features are kept.
@@ -89,8 +91,12 @@ impl MaskletSource for Simulated {
     }
 }
 
-/// Makes a referee that looks at the frames of one video.
-pub type RefereeFor = dyn for<'f> Fn(&'f FrameStore) -> Box<dyn Referee + 'f> + Send + Sync;
+/// A model that makes a referee for each video.
+pub trait Referees: Send {
+    /// The referee over frames of `media` at the places of `timeline`.
+    fn over<'a>(&'a self, frames: &'a FrameStore, media: Media, timeline: &Timeline)
+    -> Box<dyn Referee + 'a>;
+}
 
 /// Models in memory.
 pub struct Loaded {
@@ -99,7 +105,7 @@ pub struct Loaded {
     /// Boxes become masks.
     pub tracker: Sam2Video,
     /// Expressions choose among boxes.
-    pub referee: Option<Box<RefereeFor>>,
+    pub referee: Option<Box<dyn Referees>>,
 }
 
 /// Loads models, or says why they cannot be.
@@ -139,10 +145,15 @@ impl MaskletSource for Models {
         let opened = FrameStore::open(at.source()?.clone(), self.cfg.frames);
         let (frames, timeline) =
             opened.map_err(|failure| Fault::Unreadable { reason: failure.to_string() })?;
+        // The released generator's tracker and referee read frames that were written as JPEG.
+        let frames = match &self.cfg.published {
+            Some(_) => frames.through_jpeg(USUAL_QUALITY),
+            None => frames,
+        };
         let mut eyes = BoxEyes::new(&frames, &models.detector, BoxEyes::PUBLISHED);
         let tracks = TrackEyes::new(&frames, &models.tracker, SessionOptions::default(), KEPT_FEATURES);
         let mut referee: Box<dyn Referee + '_> = match &models.referee {
-            Some(make) => make(&frames),
+            Some(referees) => referees.over(&frames, media(at), &timeline),
             None => Box::new(Nobody),
         };
         let mut perception = Perception {
@@ -158,6 +169,16 @@ impl MaskletSource for Models {
         };
         settled(masklets, watch)
     }
+}
+
+/// The video as a model of ours takes it.
+fn media(at: &AtHand<'_>) -> Media {
+    let kind = match at.video.kind {
+        VideoKind::File => MediaKind::Video,
+        VideoKind::FramesDir => MediaKind::Frames,
+    };
+    let size = Some((at.video.height, at.video.width));
+    Media { kind, uri: at.input.path.display().to_string(), segment: None, size }
 }
 
 /// Looks only while there is time.

@@ -34,6 +34,12 @@ pub(super) fn first_word(text: &str, n_options: usize) -> Option<usize> {
     if letters.next().is_none() { position(first) } else { None }
 }
 
+/// Yes is 0, no is 1, as the first word.
+pub(super) fn yes_or_no(text: &str) -> Option<usize> {
+    let word = text.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty())?.to_lowercase();
+    ["yes", "no"].iter().position(|known| *known == word)
+}
+
 /// `B. …` as a whole, else the first letter a to e that stands alone once punctuation is gone.
 pub(super) fn mv_bench(text: &str) -> Option<usize> {
     let text = text.trim();

@@ -22,7 +22,7 @@ mod temp_compass;
 mod video_mme;
 mod video_refer;
 
-pub use files::QuestionFile;
+pub use files::{Asked, QuestionFile};
 pub use reading::Reading;
 pub use record::Question;
 pub use score::{GroupScores, Scores, Verdict, score};

@@ -28,6 +28,8 @@ pub enum Reading {
     TempCompassChoice,
     /// TempCompass, yes or no; options in this order.
     TempCompassYesNo,
+    /// The first word is yes or no; options in this order.
+    YesNo,
     /// TempCompass, caption matching: an option, its sentence, its head (`Option 1`) or its index.
     TempCompassCaption,
 }
@@ -48,6 +50,7 @@ impl Reading {
             Self::NextQa => next_qa::choice(text, options),
             Self::TempCompassChoice => temp_compass::multiple_choice(text, options),
             Self::TempCompassYesNo => temp_compass::yes_or_no(text),
+            Self::YesNo => letter::yes_or_no(text),
             Self::TempCompassCaption => temp_compass::caption_matching(text, options),
         };
         chosen.filter(|&at| at < options.len())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::reading::Reading;
 use crate::records::{self, BenchRecord};
 
 /// A question with given answers.
@@ -19,6 +20,16 @@ pub struct Question {
     /// What it is counted under, by name: `{"task": "moving_direction"}`.
     #[serde(default)]
     pub groups: BTreeMap<String, String>,
+    /// Whose rules find the choice in an answer to it, where that is not the same for all questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
+}
+
+impl Question {
+    /// What a text chooses, by the question's own rules or else by those of `usual`.
+    pub fn choice(&self, text: &str, usual: Reading) -> Option<usize> {
+        self.reading.unwrap_or(usual).choice(text, &self.options)
+    }
 }
 
 impl BenchRecord for Question {

@@ -56,7 +56,7 @@ impl GroupScores {
     }
 }
 
-/// Reads and scores what a model says.
+/// Reads and scores what a model says; `reading` is for questions that name no rules of their own.
 ///
 /// # Errors
 /// When questions have no reply or replies no question, see [`Unmatched`].
@@ -68,7 +68,7 @@ pub fn score(
 ) -> Result<Scores> {
     let paired = pair(questions, replies, unmatched)?;
     let verdict = |(question, reply): &(&Question, &Reply)| {
-        let chosen = reading.choice(&reply.text, &question.options);
+        let chosen = question.choice(&reply.text, reading);
         Verdict { id: question.id.clone(), chosen, correct: chosen == Some(question.answer) }
     };
     let verdicts: Vec<Verdict> = paired.pairs.iter().map(verdict).collect();

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::overlap::iou;
+use crate::overlap::iou;
 
 /// Predicted windows beyond these are not looked at.
 const MOST_WINDOWS: usize = 10;

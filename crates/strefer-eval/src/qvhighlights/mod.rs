@@ -24,7 +24,6 @@
 mod average_precision;
 mod highlights;
 mod moments;
-mod overlap;
 mod record;
 mod score;
 mod sheet;

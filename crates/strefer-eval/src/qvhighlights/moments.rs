@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::average_precision;
-use super::overlap::{hull_iou, iou};
 use super::record::{Annotation, Prediction};
+use crate::overlap::{hull_iou, iou};
 use crate::statistics::mean;
 
 /// IoU from which a window counts as found.

@@ -5,5 +5,6 @@ mod page;
 mod seen;
 
 pub use chart::{Curve, line_chart};
+pub(crate) use page::escape;
 pub use page::{Example, Report, Section};
 pub use seen::{PromptPart, SeenCard};

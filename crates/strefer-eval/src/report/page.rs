@@ -92,7 +92,7 @@ pub(super) fn push(body: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = body.write_fmt(text);
 }
 
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -6,6 +6,7 @@ mod summary;
 mod table;
 
 pub use summary::Summary;
+pub(crate) use table::aligned;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

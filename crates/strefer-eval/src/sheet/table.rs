@@ -1,7 +1,7 @@
 //! Markdown tables that are readable as they are.
 
 /// The first column to the left, the others to the right.
-pub(super) fn aligned(head: &[String], rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(head: &[String], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = std::iter::once(&head[column]).chain(rows.iter().map(|row| &row[column]));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

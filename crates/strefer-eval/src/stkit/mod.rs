@@ -15,7 +15,6 @@
 mod parse;
 mod score;
 mod sheet;
-mod token;
 
 pub use parse::parse;
 pub use score::{Answered, Judged, Question, Scores, TaskScores, Verdict, judge, score, summarise};

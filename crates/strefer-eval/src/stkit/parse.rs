@@ -1,6 +1,6 @@
 //! An answer read out of a sentence, or nothing: never a guess.
 
-use super::token::{Token, tokens};
+use crate::token::{Token, tokens};
 use strefer_core::{StkitAnswer, StkitTask};
 
 const METRES_A_FOOT: f64 = 0.3048;

@@ -68,6 +68,18 @@ pub struct Question {
     pub answer: String,
 }
 
+impl Question {
+    /// A line of predictions that answers it with `text`.
+    pub fn predict(&self, text: &str) -> Prediction {
+        Prediction {
+            video: self.video.clone(),
+            answer: self.answer.clone(),
+            pred: text.to_owned(),
+            kind: self.kind,
+        }
+    }
+}
+
 impl BenchRecord for Question {
     fn key(&self) -> String {
         self.id.to_string()
@@ -126,7 +138,7 @@ fn key(video: &str, kind: Kind, answer: &str) -> String {
 }
 
 /// The first capital in round brackets.
-fn bracketed(text: &str) -> Option<char> {
+pub(crate) fn bracketed(text: &str) -> Option<char> {
     let chars: Vec<char> = text.chars().collect();
     chars.windows(3).find(|it| it[0] == '(' && it[1].is_ascii_uppercase() && it[2] == ')').map(|it| it[1])
 }

@@ -50,6 +50,13 @@ pub struct Description {
     pred: String,
 }
 
+impl Description {
+    /// Of the object with that id.
+    pub fn of(id: u64, text: &str) -> Self {
+        Self { id: Some(id), video: String::new(), caption: String::new(), pred: text.to_owned() }
+    }
+}
+
 impl BenchRecord for Description {
     fn key(&self) -> String {
         self.id.map_or_else(|| format!("{} {:?}", self.video, self.caption), |id| id.to_string())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use image::RgbImage;
 use strefer_core::sample::{Media, MediaKind};
 use strefer_core::{FrameKey, IndexSpace, UniformRule};
 use strefer_video::{Limits, VideoSource, sample};
@@ -48,6 +49,21 @@ pub struct FrameStack {
 impl Clip {
     /// Finds out what the video is and which frames are shown. Nothing is decoded yet.
     pub fn open(cfg: &VideoLlmConfig, options: &ProcessorOptions, media: &Media) -> Result<Self> {
+        let mut clip = Self::laid(cfg.frames, cfg.image_size(), options, media)?;
+        clip.tiling = tiling(cfg, media, &clip.path, clip.facts)?;
+        if clip.tiling.is_some() {
+            clip.shown = vec![clip.first];
+        }
+        Ok(clip)
+    }
+
+    /// The same for any model that sees whole frames, `frames` of them, as squares of `size` pixels.
+    pub fn laid(
+        frames: FramesConfig,
+        size: usize,
+        options: &ProcessorOptions,
+        media: &Media,
+    ) -> Result<Self> {
         let path = options.media_root.join(&media.uri);
         let facts = match options.cache.facts(&path) {
             Some(facts) => facts,
@@ -61,14 +77,13 @@ impl Clip {
                 sample::segment(segment.start_s, end_s, facts.fps, facts.n_frames)
             }
         };
-        let tiling = tiling(cfg, media, &path, facts)?;
-        let count = cfg.frames.count;
-        let shown = match cfg.frames.rule {
-            _ if tiling.is_some() || (first == last && cfg.frames.stills_once) => vec![first],
-            UniformRule::LinspaceTrunc => sample::linspace_between(first, last, count),
-            UniformRule::Midpoints => {
-                sample::midpoints(last - first + 1, count).into_iter().map(|index| first + index).collect()
-            }
+        let shown = match frames.rule {
+            _ if first == last && frames.stills_once => vec![first],
+            UniformRule::LinspaceTrunc => sample::linspace_between(first, last, frames.count),
+            UniformRule::Midpoints => sample::midpoints(last - first + 1, frames.count)
+                .into_iter()
+                .map(|index| first + index)
+                .collect(),
         };
         Ok(Self {
             path,
@@ -76,12 +91,26 @@ impl Clip {
             first,
             last,
             shown,
-            tiling,
-            frames_cfg: cfg.frames,
-            size: cfg.image_size(),
+            tiling: None,
+            frames_cfg: frames,
+            size,
             limits: options.limits.clone(),
             cache: Arc::clone(&options.cache),
         })
+    }
+
+    /// The shown frames at their own size, each once by its number, as `paint` changes them.
+    pub fn pictures(&self, paint: &Paint) -> Result<BTreeMap<usize, RgbImage>> {
+        let mut wanted = self.shown.clone();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let frames = VideoSource::open(&self.path, &self.limits)?.frames_at_indices(&wanted)?;
+        let place = |index: usize| self.shown.iter().position(|&shown| shown == index);
+        let painted = frames.into_iter().map(|frame| {
+            let number = place(frame.index).filter(|_| paint.drawing.numbers_frames());
+            (frame.index, paint.apply(&frame.image, frame.index, number).into_owned())
+        });
+        Ok(painted.collect())
     }
 
     /// Where the video lies.

@@ -5,10 +5,12 @@ mod clip;
 mod drawing;
 mod frame_cache;
 mod labels;
+mod order;
 mod paint;
 mod pixels;
 mod prompt;
 mod regions;
+mod showing;
 mod texture;
 
 use std::path::PathBuf;
@@ -31,9 +33,11 @@ use drawing::Drawing;
 pub use drawing::VisualPrompt;
 pub use frame_cache::FrameCache;
 pub use labels::LabelRule;
+pub use order::FrameOrder;
 use paint::Paint;
 use prompt::{Learn, PromptBuilder, Wording};
 pub use prompt::{REGION_TOKEN, VIDEO_TOKEN};
+pub use showing::{Showing, show};
 use texture::Textures;
 
 /// What inputs are for.
@@ -66,6 +70,8 @@ pub struct ProcessorOptions {
     pub cache: Arc<FrameCache>,
     /// Replaces every frame by grey and every mask by nothing: what is answered without looking.
     pub blind: bool,
+    /// The order in which frames are shown, whenever they are: whether an answer depends on time.
+    pub order: FrameOrder,
     /// What is drawn into frames to point at objects and moments.
     pub draw: VisualPrompt,
     /// What an answer sees of its conversation while it is learnt.
@@ -84,6 +90,7 @@ impl Default for ProcessorOptions {
             limits: Limits::default(),
             cache,
             blind: false,
+            order: FrameOrder::Straight,
             draw: VisualPrompt::None,
             turns: Turns::default(),
             labels: LabelRule::default(),
@@ -175,10 +182,15 @@ impl Processor {
         let stack = clip.load(&chosen, &Paint { drawing, textures }, look)?;
         let mut regions = regions::rows(sample, &chosen, &stack, &clip, &self.cfg, self.options.blind)?;
         look.hide_outlines(&mut regions);
+        let shown = self.options.order.of(stack.shown.clone(), clip.tiling().is_some());
+        if shown != stack.shown {
+            let shares: Vec<f32> = stack.sources.iter().map(|&frame| clip.share_of(frame)).collect();
+            order::retime(&mut regions, &shares, &stack.shown, &shown);
+        }
         Ok(Inputs {
             id: sample.id.clone(),
             frames: self.frames(stack.pixels)?,
-            shown: stack.shown,
+            shown,
             tiling: clip.tiling(),
             regions,
             tokens: prompt.tokens,

@@ -214,6 +214,9 @@ fn fused_attention_equals_the_composed_one_under_every_mask() {
         (1, 6, 2, 5, 9, 6),
         (2, 3, 1, 70, 70, 16),
         (1, 2, 2, 130, 150, 32),
+        // More keys than are looked at together.
+        (1, 2, 1, 300, 1300, 8),
+        (2, 2, 2, 20, 700, 8),
     ];
     for (b, nh, nkv, s, t, hd) in sizes {
         for mask in masks(b, t, &mut rng) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use strefer_core::records::MaskletsFailure;
-use strefer_video::VideoSource;
+use strefer_video::{VideoSource, jpeg};
 
 use crate::masklets::request::Timeline;
 use crate::masklets::seam::Seen;
@@ -26,6 +26,8 @@ pub struct FrameStore {
     source: VideoSource,
     indices: Vec<usize>,
     kept: RefCell<VecDeque<Stretch>>,
+    /// Quality of the JPEG that frames go through before others than the detector see them.
+    jpeg: Option<u8>,
 }
 
 impl FrameStore {
@@ -54,8 +56,16 @@ impl FrameStore {
             return Err(MaskletsFailure::Unreadable { reason });
         }
         let timeline = timeline.readable(&reads);
-        let store = Self { source, indices: timeline.indices.clone(), kept: RefCell::default() };
+        let store = Self { source, indices: timeline.indices.clone(), kept: RefCell::default(), jpeg: None };
         Ok((store, timeline))
+    }
+
+    /// Whoever but the detector looks sees frames that were written as JPEG of this quality and read again, as in the
+    /// released masklet generator.
+    #[must_use]
+    pub fn through_jpeg(mut self, quality: u8) -> Self {
+        self.jpeg = Some(quality);
+        self
     }
 
     /// Number of positions.
@@ -71,6 +81,15 @@ impl FrameStore {
     /// Height and width.
     pub fn size(&self) -> (usize, usize) {
         (self.source.info().height as usize, self.source.info().width as usize)
+    }
+
+    /// The frame at a position as tracker and referee see it.
+    pub fn worked(&self, position: usize) -> Seen<Arc<RgbImage>> {
+        let frame = self.frame(position)?;
+        match self.jpeg {
+            Some(quality) => Ok(Arc::new(jpeg::round_trip(&frame, quality)?)),
+            None => Ok(frame),
+        }
     }
 
     /// The frame at a position.

@@ -33,7 +33,7 @@ impl<'a> TrackEyes<'a> {
         if let Some((_, features)) = kept.iter().find(|(known, _)| *known == position) {
             return Ok(features.clone());
         }
-        let image = self.frames.frame(position)?;
+        let image = self.frames.worked(position)?;
         let (height, width) = (image.height() as usize, image.width() as usize);
         let side = self.model.image().image_size();
         let features = self.model.image().encode(&pixels(image.as_raw(), height, width, side)?)?;

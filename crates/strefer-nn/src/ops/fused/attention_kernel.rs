@@ -3,10 +3,11 @@
 
 use candle_core::Result;
 
+use super::math::exp;
 use super::matrix::{Matrix, product};
 use super::rotary::{Angles, rotate};
 use super::simd;
-use super::softmax::softmax_row;
+use super::softmax::{largest, softmax_row};
 use crate::ops::AttentionMask;
 
 /// Queries per block.
@@ -15,6 +16,13 @@ const BLOCK: usize = 64;
 /// Queries per block of the forward where all of them see every key: every block packs the keys once more, a fifth of the
 /// time over many keys. The numbers are the same to the last bit.
 const WIDE_BLOCK: usize = 128;
+
+/// Queries per block of the forward over more keys than a [`TILE`].
+const TALL_BLOCK: usize = 256;
+
+/// Keys that the forward looks at together; over more of them the softmax goes on from tile to tile (arXiv 1805.02867), so
+/// that a block's scores stay in a core's own cache.
+const TILE: usize = 512;
 
 /// Values `(b, n, s, hd)` in any order whose heads lie in one run.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +72,50 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn new(mask: &'a AttentionMask, b: usize) -> Self {
         Self { ids: mask.row(b), first: mask.firsts(b) }
+    }
+}
+
+/// Scores of one more tile, `(n, width)`, become exponentials over the largest score so far, and what was summed before
+/// follows where that grew: `tops` and `sums` of each row, and the outputs `(n, hd)` where there are some.
+#[inline(always)]
+fn next_tile(
+    scores: &mut [f32],
+    width: usize,
+    tops: &mut [f32],
+    sums: &mut [f32],
+    mut outs: Option<&mut [f32]>,
+    hd: usize,
+) {
+    for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
+        let top = largest(scores).max(tops[row]);
+        if top == f32::NEG_INFINITY {
+            // Nothing was seen yet; a score that is not a number stays one.
+            scores.iter_mut().for_each(|score| *score = if score.is_nan() { *score } else { 0.0 });
+            sums[row] += simd::sum(scores, |x| x);
+            continue;
+        }
+        for score in scores.iter_mut() {
+            *score = exp(*score - top);
+        }
+        let shrink = exp(tops[row] - top);
+        sums[row] = sums[row].mul_add(shrink, simd::sum(scores, |x| x));
+        if top > tops[row]
+            && let Some(outs) = &mut outs
+        {
+            outs[row * hd..(row + 1) * hd].iter_mut().for_each(|out| *out *= shrink);
+        }
+        tops[row] = top;
+    }
+}
+
+/// Outputs `(n, hd)` over the sums of their exponentials; `tops` become the logarithms of the whole sums. A row that saw
+/// nothing is zero, its logarithm infinite.
+#[inline(always)]
+fn divide(outs: &mut [f32], tops: &mut [f32], sums: &[f32], hd: usize) {
+    for (outs, (top, &sum)) in outs.chunks_exact_mut(hd).zip(tops.iter_mut().zip(sums)) {
+        let (scale, log) = if sum == 0.0 { (0.0, f32::INFINITY) } else { (1.0 / sum, *top + sum.ln()) };
+        outs.iter_mut().for_each(|out| *out *= scale);
+        *top = log;
     }
 }
 
@@ -148,10 +200,15 @@ impl Problem<'_> {
         } else {
             (k_head, k.row)
         };
-        let block = if self.mask.sees_all() { WIDE_BLOCK } else { BLOCK };
+        let block = match self.mask.sees_all() {
+            true if t > TILE => TALL_BLOCK,
+            true => WIDE_BLOCK,
+            false => BLOCK,
+        };
         let rows = block.min(s);
         let (mut queries, mut out) = (vec![0.0; rows * hd], vec![0.0; rows * hd]);
-        let (mut scores, mut logs) = (vec![0.0; rows * t], vec![0.0; rows]);
+        let (mut scores, mut logs) = (vec![0.0; rows * t.min(TILE)], vec![0.0; rows]);
+        let mut sums = vec![0.0; rows];
         for from in (0..s).step_by(block) {
             let to = (from + block).min(s);
             let n = to - from;
@@ -167,20 +224,46 @@ impl Problem<'_> {
                 }
                 let queries = &mut queries[..n * hd];
                 self.gather(b, q.of(b, kv * self.group + head), q.row, from, to, queries);
-                let scores = &mut scores[..n * width];
-                let seen = Matrix::new(&keys[lo * key_stride..], width, hd, key_stride);
-                product(scores, Matrix::new(queries, n, hd, hd), seen.t(), false, false)?;
-                self.hide(&columns, scores, from, (lo, hi));
-                simd::run(
-                    #[inline(always)]
-                    || {
-                        for (row, log) in scores.chunks_exact_mut(width).zip(logs.iter_mut()) {
-                            *log = softmax_row(row);
-                        }
-                    },
-                );
-                let values = Matrix::new(&v_head[lo * v.row..], width, hd, v.row);
-                product(out, Matrix::new(scores, n, width, width), values, false, false)?;
+                let queries = Matrix::new(queries, n, hd, hd);
+                if width <= TILE {
+                    let scores = &mut scores[..n * width];
+                    let seen = Matrix::new(&keys[lo * key_stride..], width, hd, key_stride);
+                    product(scores, queries, seen.t(), false, false)?;
+                    self.hide(&columns, scores, from, (lo, hi));
+                    simd::run(
+                        #[inline(always)]
+                        || {
+                            for (row, log) in scores.chunks_exact_mut(width).zip(logs.iter_mut()) {
+                                *log = softmax_row(row);
+                            }
+                        },
+                    );
+                    let values = Matrix::new(&v_head[lo * v.row..], width, hd, v.row);
+                    product(out, Matrix::new(scores, n, width, width), values, false, false)?;
+                } else {
+                    // `logs` are the largest scores so far, until the sums are known.
+                    let sums = &mut sums[..n];
+                    sums.fill(0.0);
+                    logs.fill(f32::NEG_INFINITY);
+                    for at in (lo..hi).step_by(TILE) {
+                        let end = (at + TILE).min(hi);
+                        let scores = &mut scores[..n * (end - at)];
+                        let seen = Matrix::new(&keys[at * key_stride..], end - at, hd, key_stride);
+                        product(scores, queries, seen.t(), false, false)?;
+                        self.hide(&columns, scores, from, (at, end));
+                        let keep = at > lo;
+                        simd::run(
+                            #[inline(always)]
+                            || next_tile(scores, end - at, logs, sums, keep.then_some(&mut *out), hd),
+                        );
+                        let values = Matrix::new(&v_head[at * v.row..], end - at, hd, v.row);
+                        product(out, Matrix::new(scores, n, end - at, end - at), values, keep, false)?;
+                    }
+                    simd::run(
+                        #[inline(always)]
+                        || divide(out, logs, sums, hd),
+                    );
+                }
                 emit(head, from, out, logs);
             }
         }
@@ -257,7 +340,7 @@ impl Problem<'_> {
         let rows = scores.chunks_exact_mut(width).zip(slopes.chunks_exact_mut(width));
         for ((scores, slopes), (log, delta)) in rows.zip(logs.iter().zip(deltas)) {
             for (score, slope) in scores.iter_mut().zip(slopes) {
-                let share = super::math::exp(*score - log);
+                let share = exp(*score - log);
                 *score = share;
                 *slope = share * (*slope - delta) * self.scale;
             }

@@ -6,21 +6,28 @@ use super::data::{slice, stored, tensor_like, width, with_slice};
 use super::math::exp;
 use super::simd;
 
-/// Turns a row of scores into probabilities and returns the logarithm of the sum of their exponentials. A row of
-/// minus infinities becomes zeros, with infinity returned.
+/// The largest of a row's scores that are numbers; minus infinity where there is none.
 #[inline(always)]
-pub(super) fn softmax_row(row: &mut [f32]) -> f32 {
-    let mut largest = [f32::NEG_INFINITY; simd::LANES];
+pub(super) fn largest(row: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; simd::LANES];
     let mut chunks = row.chunks_exact(simd::LANES);
     for chunk in &mut chunks {
-        for (m, x) in largest.iter_mut().zip(chunk) {
+        for (m, x) in lanes.iter_mut().zip(chunk) {
             *m = if *x > *m { *x } else { *m };
         }
     }
     let mut top = f32::NEG_INFINITY;
-    for x in largest.iter().chain(chunks.remainder()) {
+    for x in lanes.iter().chain(chunks.remainder()) {
         top = if *x > top { *x } else { top };
     }
+    top
+}
+
+/// Turns a row of scores into probabilities and returns the logarithm of the sum of their exponentials. A row of
+/// minus infinities becomes zeros, with infinity returned.
+#[inline(always)]
+pub(super) fn softmax_row(row: &mut [f32]) -> f32 {
+    let top = largest(row);
     if top == f32::NEG_INFINITY && !row.iter().any(|x| x.is_nan()) {
         row.fill(0.0);
         return f32::INFINITY;

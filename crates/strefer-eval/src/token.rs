@@ -4,7 +4,7 @@ use strefer_core::time::parse_clock;
 
 /// A piece of text between blanks or signs.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// Without a fraction.
     Integer(u64),
     /// With one.
@@ -18,7 +18,7 @@ pub(super) enum Token {
 }
 
 impl Token {
-    pub(super) fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         match self {
             Self::Integer(value) => Some(*value as f64),
             Self::Decimal(value) => Some(*value),
@@ -27,21 +27,21 @@ impl Token {
     }
 
     /// Of a number or a clock time.
-    pub(super) fn seconds(&self) -> Option<f64> {
+    pub(crate) fn seconds(&self) -> Option<f64> {
         if let Self::Clock(seconds) = self { Some(*seconds) } else { self.number() }
     }
 
-    pub(super) fn word(&self) -> Option<&str> {
+    pub(crate) fn word(&self) -> Option<&str> {
         if let Self::Word(word) = self { Some(word) } else { None }
     }
 
-    pub(super) fn is_word(&self, words: &[&str]) -> bool {
+    pub(crate) fn is_word(&self, words: &[&str]) -> bool {
         self.word().is_some_and(|word| words.contains(&word))
     }
 }
 
 /// Text in lower case with plain apostrophes and hyphens, commas between thousands left out.
-pub(super) fn tokens(text: &str) -> Vec<Token> {
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let plain = |c: char| match c {
         '‘' | '’' | 'ʼ' => '\'',
         '‐'..='―' | '−' => '-',

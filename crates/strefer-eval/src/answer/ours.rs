@@ -1,0 +1,242 @@
+//! A model in this process, of any family.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use strefer_core::validate::Issue;
+use strefer_llm::GenerationConfig;
+use strefer_model::time::{TimeConfig, TimeTokens};
+use strefer_model::{Inputs, Loaded, Processor, Purpose, VisualPrompt};
+
+use super::likelihood::{Candidate, candidates, likeliest};
+use super::{Answerer, Ask, Said};
+use crate::bench::Look;
+use crate::error::{Error, Result};
+
+/// How our model answers.
+#[derive(Debug, Clone)]
+pub struct OursOptions {
+    /// Frames that are shown; as many as the model was trained with when absent.
+    pub frames: Option<usize>,
+    /// What is drawn into them where a view draws nothing else.
+    pub draw: VisualPrompt,
+    /// Questions that are answered at once.
+    pub batch: usize,
+    /// Batches that are answered side by side.
+    pub lanes: usize,
+    /// Of offered answers the one that the model finds likeliest behind the question alone is taken, instead of what it
+    /// writes. For models that were never taught to answer with letters.
+    pub likeliest: bool,
+    /// Where the model came from.
+    pub facts: Value,
+}
+
+/// A model in this process.
+pub struct Ours<'a> {
+    loaded: &'a Loaded,
+    options: OursOptions,
+    /// By what views show; each holds the tokenizer again, so they are made once.
+    processors: Mutex<HashMap<String, Arc<Processor>>>,
+}
+
+/// A question with its frames decoded.
+pub enum Prepared {
+    /// To be answered in words.
+    Open {
+        /// What the model sees.
+        inputs: Box<Inputs>,
+        /// The user's turn.
+        prompt: String,
+        /// The most tokens of an answer.
+        max_new_tokens: usize,
+    },
+    /// To be answered by the likeliest of some answers.
+    Offered {
+        /// The answers.
+        candidates: Vec<Candidate>,
+        /// The user's turn.
+        prompt: String,
+    },
+}
+
+impl<'a> Ours<'a> {
+    /// Answers with a loaded model.
+    pub fn new(loaded: &'a Loaded, options: OursOptions) -> Self {
+        Self { loaded, options, processors: Mutex::default() }
+    }
+
+    fn processor(&self, look: Look) -> Arc<Processor> {
+        let mut known = self.processors.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = format!("{} {:?} {:?}", look.blind, look.order, look.draw);
+        if let Some(processor) = known.get(&key) {
+            return Arc::clone(processor);
+        }
+        let own = &self.loaded.processor;
+        let mut options = own.options().clone();
+        options.blind = look.blind;
+        options.order = look.order;
+        options.draw = look.draw.unwrap_or(self.options.draw);
+        let mut cfg = own.config().clone();
+        cfg.frames.count = self.options.frames.unwrap_or(cfg.frames.count);
+        let processor = Arc::new(Processor::new(&cfg, own.tokenizer().clone(), options));
+        known.insert(key, Arc::clone(&processor));
+        processor
+    }
+
+    fn decided(&self, candidates: &[Candidate], prompt: String) -> Result<Said> {
+        let text = likeliest(&self.loaded.model, candidates)?;
+        let frame_indices = candidates.first().map(|it| it.inputs.shown_frames()).unwrap_or_default();
+        Ok(Said { prompt, text, frame_indices })
+    }
+}
+
+/// A question may name the end of its video, which annotations round up: by so much, in seconds.
+const ROUNDED_UP_S: f64 = 1.5;
+
+/// What the model sees; moments a little behind the end of the video are moved to it.
+fn process(processor: &Processor, ask: &Ask) -> strefer_model::Result<Inputs> {
+    let error = match processor.process(&ask.put.sample, &Purpose::Infer) {
+        Err(error) => error,
+        good => return good,
+    };
+    let strefer_model::Error::Record(strefer_core::Error::Invalid {
+        issue: Issue::TimeOutOfRange { at_s, duration_s },
+        ..
+    }) = &error
+    else {
+        return Err(error);
+    };
+    if *at_s < 0.0 || at_s - duration_s > ROUNDED_UP_S {
+        return Err(error);
+    }
+    let mut sample = ask.put.sample.clone();
+    for time in &mut sample.times {
+        time.s = time.s.min(*duration_s);
+    }
+    processor.process(&sample, &Purpose::Infer)
+}
+
+impl Answerer for Ours<'_> {
+    type Prepared = Prepared;
+
+    fn prepare(&self, ask: Ask) -> Result<Prepared> {
+        let processor = self.processor(ask.put.look);
+        let failed = |source| Error::Question { id: ask.id.clone(), source: Box::new(source) };
+        if let (true, Some(offer)) = (self.options.likeliest, &ask.offer) {
+            let prompt = offer.question.clone();
+            let candidates = candidates(&processor, &ask.put.sample, offer).map_err(failed)?;
+            return Ok(Prepared::Offered { candidates, prompt });
+        }
+        let prompt = ask.put.sample.conversations.first().map(|turn| turn.text.clone()).unwrap_or_default();
+        let inputs = Box::new(process(&processor, &ask).map_err(failed)?);
+        Ok(Prepared::Open { inputs, prompt, max_new_tokens: ask.max_new_tokens })
+    }
+
+    fn answer(&self, prepared: Vec<Prepared>) -> Vec<Result<Said>> {
+        let mut said: Vec<Option<Result<Said>>> = Vec::with_capacity(prepared.len());
+        let (mut places, mut inputs, mut prompts, mut most) = (Vec::new(), Vec::new(), Vec::new(), 1);
+        for (place, one) in prepared.into_iter().enumerate() {
+            match one {
+                Prepared::Offered { candidates, prompt } => {
+                    said.push(Some(self.decided(&candidates, prompt)))
+                }
+                Prepared::Open { inputs: own, prompt, max_new_tokens } => {
+                    said.push(None);
+                    places.push(place);
+                    inputs.push(*own);
+                    prompts.push(prompt);
+                    most = most.max(max_new_tokens);
+                }
+            }
+        }
+        if !inputs.is_empty() {
+            let cfg = GenerationConfig {
+                max_new_tokens: most,
+                eos_ids: self.loaded.generation.eos_ids.clone(),
+                ..GenerationConfig::default()
+            };
+            let tokenizer = self.loaded.processor.tokenizer();
+            let answers = match self.loaded.model.generate_texts(&inputs, tokenizer, &cfg) {
+                Ok(answers) => {
+                    answers.into_iter().map(|one| one.map_err(|error| error.to_string())).collect()
+                }
+                Err(error) => vec![Err(error.to_string()); inputs.len()],
+            };
+            let time = self.loaded.processor.config().time;
+            for (((place, inputs), prompt), answer) in
+                places.into_iter().zip(&inputs).zip(prompts).zip(answers)
+            {
+                said[place] = Some(match answer {
+                    Ok(answer) => Ok(Said {
+                        prompt,
+                        text: in_seconds(answer.text.trim(), time, inputs.duration_s),
+                        frame_indices: inputs.shown_frames(),
+                    }),
+                    Err(reason) => Err(Error::NoAnswer { id: inputs.id.clone(), reason }),
+                });
+            }
+        }
+        said.into_iter().flatten().collect()
+    }
+
+    fn lanes(&self) -> usize {
+        self.options.lanes
+    }
+
+    fn batch(&self) -> usize {
+        self.options.batch
+    }
+
+    fn facts(&self) -> Value {
+        json!({
+            "kind": "model",
+            "model": self.options.facts,
+            "frames": self.options.frames.unwrap_or(self.loaded.processor.config().frames.count),
+            "draw": self.options.draw,
+            "answers": if self.options.likeliest { "the likeliest of those offered" } else { "as written" },
+            "decoding": "greedy",
+            "batch": self.options.batch,
+        })
+    }
+}
+
+/// Temporal tokens in an answer as the moments that they stand for: `<16>` of 32 in a video of 4 s is `2.06s`.
+fn in_seconds(text: &str, time: TimeConfig, duration_s: f64) -> String {
+    let TimeConfig::Tokens(tokens) = time else { return text.to_owned() };
+    let (mut written, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('<') {
+        written.push_str(&rest[..at]);
+        match token(&rest[at..], &tokens) {
+            Some((token, length)) => {
+                written.push_str(&format!("{:.2}s", tokens.seconds(token, duration_s)));
+                rest = &rest[at + length..];
+            }
+            None => {
+                written.push('<');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    written + rest
+}
+
+/// A temporal token that a text begins with, and its length in bytes.
+fn token(text: &str, tokens: &TimeTokens) -> Option<(u32, usize)> {
+    let end = text.find('>')?;
+    let token: u32 = text[1..end].parse().ok()?;
+    (token < tokens.count).then_some((token, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporal_tokens_of_an_answer_become_seconds() {
+        let time = TimeConfig::Tokens(TimeTokens::STREFER);
+        assert_eq!(in_seconds("From <0> to <31>, <b> <32>.", time, 4.0), "From 0.00s to 4.00s, <b> <32>.");
+        assert_eq!(in_seconds("a < b", time, 4.0), "a < b");
+        assert_eq!(in_seconds("<3>", TimeConfig::Text, 4.0), "<3>");
+    }
+}

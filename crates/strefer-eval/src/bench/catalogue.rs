@@ -1,0 +1,207 @@
+//! All benchmarks by name.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Serialize};
+use strefer_core::sample::RegionMode;
+use strefer_teacher::Prompt;
+
+use super::benchmark::Benchmark;
+use super::{
+    grounding, hc_stvg, moment_questions, moments, stkit, tables, video_mme, videorefer_d, videorefer_q,
+};
+use crate::choice::Reading;
+use crate::error::Result;
+
+/// A benchmark by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BenchId {
+    /// VideoRefer-Bench-Q.
+    VideoreferQ,
+    /// VideoRefer-Bench-D.
+    VideoreferD,
+    /// QVHighlights, moment retrieval.
+    Qvhighlights,
+    /// QVHighlights as questions about moments with four answers.
+    QvhighlightsChoice,
+    /// QVHighlights as questions about moments, yes or no.
+    QvhighlightsYesNo,
+    /// STKit-Bench.
+    Stkit,
+    /// MVBench.
+    Mvbench,
+    /// Video-MME.
+    Videomme,
+    /// MLVU, multiple choice.
+    Mlvu,
+    /// Perception Test, multiple choice.
+    PerceptionTest,
+    /// TempCompass, all types that rules can score.
+    Tempcompass,
+    /// NExT-QA, multiple choice.
+    Nextqa,
+    /// HC-STVG, captions of masked people.
+    HcStvg,
+    /// Charades-STA.
+    CharadesSta,
+    /// ActivityNet Captions, grounding.
+    Activitynet,
+}
+
+/// What can be chosen about a benchmark.
+#[derive(Debug, Clone, Default)]
+pub struct BenchOptions {
+    /// Which of its files: `val`, `test`, …; the usual one when absent.
+    pub split: Option<String>,
+    /// Which masks of an object a model gets: the one of the frame that a record names, or all.
+    pub masks: Masks,
+    /// How an object stands in a question.
+    pub objects: ObjectForm,
+    /// Whether questions come with the video's subtitles, and those of how many frames.
+    pub subtitles: Option<usize>,
+    /// Whose rules find the choice in an answer; the benchmark's usual ones when absent.
+    pub reading: Option<Reading>,
+    /// Somebody's own words around questions.
+    pub prompt: Option<Prompt>,
+    /// Videos are cut to the part that is asked about already.
+    pub cut_already: bool,
+}
+
+/// Which masks of an object a model gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Masks {
+    /// The one of the frame that a record names.
+    #[default]
+    Single,
+    /// All of them.
+    Multi,
+}
+
+impl Masks {
+    pub(super) fn mode(self) -> RegionMode {
+        match self {
+            Self::Single => RegionMode::SingleFixed,
+            Self::Multi => RegionMode::Multi,
+        }
+    }
+}
+
+/// How an object stands in a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectForm {
+    /// In square brackets, as VideoRefer was trained.
+    #[default]
+    Bracketed,
+    /// Alone.
+    Plain,
+}
+
+impl ObjectForm {
+    /// The object of a number.
+    pub(super) fn of(self, index: usize) -> String {
+        match self {
+            Self::Bracketed => format!("[<region:{index}>]"),
+            Self::Plain => format!("<region:{index}>"),
+        }
+    }
+}
+
+impl BenchId {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::VideoreferQ,
+        Self::VideoreferD,
+        Self::Qvhighlights,
+        Self::QvhighlightsChoice,
+        Self::QvhighlightsYesNo,
+        Self::Stkit,
+        Self::Mvbench,
+        Self::Videomme,
+        Self::Mlvu,
+        Self::PerceptionTest,
+        Self::Tempcompass,
+        Self::Nextqa,
+        Self::HcStvg,
+        Self::CharadesSta,
+        Self::Activitynet,
+    ];
+
+    /// As it is called on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VideoreferQ => "videorefer-q",
+            Self::VideoreferD => "videorefer-d",
+            Self::Qvhighlights => "qvhighlights",
+            Self::QvhighlightsChoice => "qvhighlights-choice",
+            Self::QvhighlightsYesNo => "qvhighlights-yes-no",
+            Self::Stkit => "stkit",
+            Self::Mvbench => "mvbench",
+            Self::Videomme => "videomme",
+            Self::Mlvu => "mlvu",
+            Self::PerceptionTest => "perception-test",
+            Self::Tempcompass => "tempcompass",
+            Self::Nextqa => "nextqa",
+            Self::HcStvg => "hc-stvg",
+            Self::CharadesSta => "charades-sta",
+            Self::Activitynet => "activitynet",
+        }
+    }
+
+    /// Reads its files below `root`. No video is opened.
+    ///
+    /// # Errors
+    /// All files that are missing, or a record that cannot be used.
+    pub fn open(self, root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
+        match self {
+            Self::VideoreferQ => videorefer_q::open(root, options),
+            Self::VideoreferD => videorefer_d::open(root, options),
+            Self::Qvhighlights => moments::open(root, options),
+            Self::QvhighlightsChoice => moment_questions::choice(root, options),
+            Self::QvhighlightsYesNo => moment_questions::yes_no(root, options),
+            Self::Stkit => stkit::open(root, options),
+            Self::Mvbench => tables::mv_bench(root, options),
+            Self::Videomme => video_mme::open(root, options),
+            Self::Mlvu => tables::mlvu(root, options),
+            Self::PerceptionTest => tables::perception_test(root, options),
+            Self::Tempcompass => tables::temp_compass(root, options),
+            Self::Nextqa => tables::next_qa(root, options),
+            Self::HcStvg => hc_stvg::open(root, options),
+            Self::CharadesSta => grounding::charades(root, options),
+            Self::Activitynet => grounding::activity_net(root, options),
+        }
+    }
+}
+
+impl fmt::Display for BenchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for BenchId {
+    type Err = serde::de::value::Error;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Self::deserialize(text.into_deserializer())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn benchmarks_have_the_same_name_everywhere() {
+        for id in BenchId::ALL {
+            assert_eq!(id.name().parse::<BenchId>().unwrap(), id);
+            assert_eq!(serde_json::to_value(id).unwrap(), id.name());
+        }
+        assert!("nobench".parse::<BenchId>().unwrap_err().to_string().contains("videorefer-q"));
+    }
+}

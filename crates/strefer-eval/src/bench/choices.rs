@@ -1,0 +1,90 @@
+//! Benchmarks whose questions offer answers.
+
+use serde_json::{Value, json};
+
+use super::benchmark::{Benchmark, Rater, Reading};
+use super::item::{Item, Offer, unlettered};
+use super::prompt::Words;
+use super::view::View;
+use crate::choice::{self, Question};
+use crate::coverage::Unmatched;
+use crate::error::Result;
+use crate::records::Reply;
+use crate::sheet::Sheet;
+
+/// A benchmark of questions with given answers.
+pub(super) struct Choices {
+    pub title: &'static str,
+    pub items: Vec<Item>,
+    /// In the order of the items.
+    pub questions: Vec<Question>,
+    /// For questions that have no rules of their own.
+    pub reading: choice::Reading,
+    pub words: Words,
+    pub probes: Vec<View>,
+    /// What else a run has to say.
+    pub facts: Value,
+}
+
+impl Choices {
+    pub fn new(title: &'static str, reading: choice::Reading, words: Words) -> Self {
+        Self {
+            title,
+            items: Vec::new(),
+            questions: Vec::new(),
+            reading,
+            words,
+            probes: vec![View::NoVideo],
+            facts: json!({}),
+        }
+    }
+
+    /// Adds an item whose options are written `shown` in the question; `bare` is the question without them.
+    pub fn push(&mut self, mut item: Item, question: Question, shown: &[String], bare: &str) {
+        item.groups = question.groups.clone();
+        item.label = json!(shown.get(question.answer));
+        item.offer = Some(Offer {
+            question: format!("<video>\n{bare}"),
+            texts: shown.iter().map(|option| unlettered(option).to_owned()).collect(),
+            replies: shown.to_vec(),
+        });
+        self.items.push(item);
+        self.questions.push(question);
+    }
+}
+
+impl Benchmark for Choices {
+    fn title(&self) -> &'static str {
+        self.title
+    }
+
+    fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    fn headline(&self) -> &'static str {
+        "accuracy"
+    }
+
+    fn probes(&self) -> Vec<View> {
+        self.probes.clone()
+    }
+
+    fn read(&self, item: usize, text: &str) -> Reading {
+        let question = &self.questions[item];
+        Reading::choice(question.choice(text, self.reading), question.answer)
+    }
+
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+        let scores = choice::score(&self.questions, replies, self.reading, unmatched)?;
+        Ok(Sheet { benchmark: self.title, ..scores.sheet(&self.questions) })
+    }
+
+    fn facts(&self) -> Value {
+        let mut facts = json!({ "prompt": self.words.to_json(), "reading": self.reading });
+        if let (Some(facts), Some(own)) = (facts.as_object_mut(), self.facts.as_object()) {
+            facts.extend(own.clone());
+        }
+        facts
+    }
+}

@@ -1,0 +1,43 @@
+//! Benchmarks as one trait: each reads its official files from one layout below a root, yields items (what is shown, asked
+//! and true), reads answers and scores them with the scorers of this crate.
+//!
+//! ```no_run
+//! use strefer_eval::Unmatched;
+//! use strefer_eval::bench::{BenchId, BenchOptions};
+//! use strefer_eval::records::Reply;
+//!
+//! # fn main() -> strefer_eval::Result<()> {
+//! let bench = BenchId::VideoreferQ.open("data/bench".as_ref(), &BenchOptions::default())?;
+//! let reply = |item: &strefer_eval::bench::Item| Reply { id: item.id().to_owned(), text: "(A)".to_owned() };
+//! let replies: Vec<Reply> = bench.items().iter().map(reply).collect();
+//! let sheet = bench.sheet(&replies, Unmatched::REFUSE, None)?;
+//! assert_eq!(sheet.coverage.matched, bench.items().len());
+//! # Ok(())
+//! # }
+//! ```
+
+mod benchmark;
+mod catalogue;
+mod choices;
+mod grounding;
+mod hc_stvg;
+mod item;
+mod layout;
+mod moment_questions;
+mod moments;
+mod others;
+mod prompt;
+mod stkit;
+mod tables;
+mod video_mme;
+mod videorefer_d;
+mod videorefer_q;
+mod view;
+
+pub use benchmark::{Benchmark, Rater, Reading};
+pub use catalogue::{BenchId, BenchOptions, Masks, ObjectForm};
+pub use item::{Item, LateTurn, Offer, Other};
+pub use layout::missing_media;
+pub use others::OtherRecord;
+pub use prompt::Words;
+pub use view::{Look, Put, View, Views};

@@ -1,0 +1,144 @@
+//! QVHighlights, moment retrieval: `qvhighlights/highlight_val_release.jsonl` (`--split test`:
+//! `highlight_test_with_gt.jsonl`), `qvhighlights/videos/<vid>.mp4`.
+//!
+//! A Video LLM names windows and no scores: windows count in the order in which they are named. Saliency is made of them:
+//! clips inside the first window count most, those outside all of them nothing.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::benchmark::{Benchmark, Rater, Reading};
+use super::catalogue::BenchOptions;
+use super::item::{Item, video};
+use super::layout::Layout;
+use super::prompt::Words;
+use super::view::View;
+use crate::coverage::{Unmatched, pair};
+use crate::error::Result;
+use crate::interval::intervals;
+use crate::overlap::iou;
+use crate::qvhighlights::{Annotation, CLIP_S, Prediction, score};
+use crate::records::{BenchRecord, Reply, read_lines};
+use crate::sheet::Sheet;
+
+struct Moments {
+    items: Vec<Item>,
+    annotations: Vec<Annotation>,
+    words: Words,
+}
+
+/// The annotations of a split, and where each one's video lies.
+pub(super) fn annotations(
+    benchmark: &'static str,
+    root: &Path,
+    options: &BenchOptions,
+) -> Result<(Vec<Annotation>, impl Fn(&Annotation) -> String + use<>)> {
+    let layout = Layout::new(benchmark, root, "qvhighlights");
+    let name = match options.split.as_deref().unwrap_or("val") {
+        "test" => "highlight_test_with_gt.jsonl".to_owned(),
+        split => format!("highlight_{split}_release.jsonl"),
+    };
+    let [file] = layout.files([name.as_str()])?;
+    Ok((read_lines(&file)?, move |annotation: &Annotation| {
+        layout.first_uri(["mp4", "mkv", "webm"].map(|ending| format!("videos/{}.{ending}", annotation.vid)))
+    }))
+}
+
+pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
+    let (annotations, uri) = annotations("qvhighlights", root, options)?;
+    let words = options.prompt.clone().map_or_else(Words::moments, Words::of);
+    let item = |annotation: &Annotation| {
+        let turn = words.turn(json!({ "query": annotation.query, "duration": annotation.duration_s }))?;
+        let mut item = Item::new(annotation.key(), video(uri(annotation)), turn);
+        item.max_new_tokens = 128;
+        item.label = json!(annotation.relevant_windows);
+        Ok(item)
+    };
+    let items = annotations.iter().map(item).collect::<Result<_>>()?;
+    Ok(Box::new(Moments { items, annotations, words }))
+}
+
+/// What a text names: windows inside the video, each with a score that falls with its place in the text.
+fn prediction(annotation: &Annotation, text: &str) -> Prediction {
+    let inside = |at_s: f64| at_s.clamp(0.0, annotation.duration_s);
+    let named = intervals(text).into_iter().map(|window| window.map(inside));
+    let windows: Vec<[f64; 3]> = named
+        .enumerate()
+        .map(|(rank, [start_s, end_s])| [start_s, end_s, (1.0 - 0.01 * rank as f64).max(0.0)])
+        .collect();
+    let saliency = (0..annotation.n_clips()).map(|clip| {
+        let [start_s, end_s] = [clip, clip + 1].map(|edge| CLIP_S * edge as f64);
+        let rank = windows.iter().position(|window| window[0] < end_s && start_s < window[1]);
+        rank.map_or(0.0, |rank| 1.0 - 0.001 * rank as f64)
+    });
+    Prediction {
+        qid: annotation.qid,
+        vid: None,
+        pred_saliency_scores: Some(saliency.collect()),
+        pred_relevant_windows: Some(windows),
+    }
+}
+
+impl Benchmark for Moments {
+    fn title(&self) -> &'static str {
+        "QVHighlights"
+    }
+
+    fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    fn headline(&self) -> &'static str {
+        "MR-mIoU"
+    }
+
+    fn probes(&self) -> Vec<View> {
+        View::OF_TIMES.to_vec()
+    }
+
+    fn read(&self, item: usize, text: &str) -> Reading {
+        let annotation = &self.annotations[item];
+        let said = prediction(annotation, text);
+        let Some(&[start_s, end_s, _]) = said.windows().first() else {
+            return Reading { score: Some(0.0), ..Reading::default() };
+        };
+        let overlaps = annotation.relevant_windows.iter().map(|&window| iou(window, [start_s, end_s]));
+        Reading {
+            parsed: json!(said.windows().iter().map(|window| &window[..2]).collect::<Vec<_>>()),
+            score: overlaps.max_by(f64::total_cmp),
+            chosen: None,
+        }
+    }
+
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+        let paired = pair(&self.annotations, replies, unmatched)?;
+        let said: Vec<Prediction> =
+            paired.pairs.iter().map(|(annotation, reply)| prediction(annotation, &reply.text)).collect();
+        let mut scores = score(&self.annotations, &said, unmatched)?;
+        scores.coverage = paired.coverage;
+        Ok(scores.sheet())
+    }
+
+    fn facts(&self) -> Value {
+        json!({ "prompt": self.words.to_json(), "saliency": "of the windows" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_become_predictions_and_saliency() {
+        let annotation: Annotation = serde_json::from_value(json!({
+            "qid": 1, "query": "x", "duration": 10, "vid": "a", "relevant_windows": [[2, 4]],
+            "relevant_clip_ids": [1], "saliency_scores": [[4, 4, 4]],
+        }))
+        .unwrap();
+        let said = prediction(&annotation, "4 - 6.5, and 20 - 9");
+        assert_eq!(said.windows(), [[4.0, 6.5, 1.0], [9.0, 10.0, 0.99]]);
+        assert_eq!(said.saliency(), [0.0, 0.0, 1.0, 1.0, 0.999]);
+        assert!(prediction(&annotation, "never").windows().is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! STKit-Bench. Its files were never released; ours is `stkit/STKit-Bench.jsonl`, samples as the engine's STKit generator
+//! writes them, and frames with the boxes drawn at the paths it names below `stkit/`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use strefer_core::jsonl::read_records;
+use strefer_core::sample::Role;
+use strefer_core::{Sample, StkitAnswer, StkitFacts};
+
+use super::benchmark::{Benchmark, Rater, Reading};
+use super::catalogue::BenchOptions;
+use super::item::{Item, Offer};
+use super::layout::Layout;
+use super::view::View;
+use crate::coverage::Unmatched;
+use crate::error::{Error, Result};
+use crate::records::{Reply, checked};
+use crate::sheet::Sheet;
+use crate::stkit::{Question, judge, parse, score};
+
+struct StkitBench {
+    items: Vec<Item>,
+    questions: Vec<Question>,
+}
+
+pub(super) fn open(root: &Path, _: &BenchOptions) -> Result<Box<dyn Benchmark>> {
+    let layout = Layout::new("stkit", root, "stkit");
+    let [file] = layout.files(["STKit-Bench.jsonl"])?;
+    let (mut items, mut questions) = (Vec::new(), Vec::new());
+    for sample in read_records::<Sample>(&file)? {
+        let mut sample = sample?;
+        let facts = StkitFacts::of(&sample).ok_or_else(|| Error::NoFacts { id: sample.id.clone() })?;
+        let user = sample.conversations.iter().find(|turn| turn.role == Role::User);
+        let (Some(user), Some(media)) = (user, sample.media.first_mut()) else {
+            let reason = "it asks nothing, or shows nothing".to_owned();
+            return Err(Error::Record { path: file.clone(), record: sample.id, reason });
+        };
+        media.uri = layout.uri(&media.uri);
+        let mut item = Item::new(sample.id.clone(), media.clone(), user.text.clone());
+        item.max_new_tokens = 64;
+        item.groups.insert("task".to_owned(), facts.task.name().to_owned());
+        item.label = json!(facts.label);
+        if let StkitAnswer::Word(_) = facts.label {
+            let texts = if facts.options.is_empty() {
+                vec!["yes".into(), "no".into()]
+            } else {
+                facts.options.clone()
+            };
+            item.offer = Some(Offer { question: user.text.clone(), replies: texts.clone(), texts });
+        }
+        questions.push(Question {
+            id: sample.id,
+            task: facts.task,
+            label: json!(facts.label),
+            options: facts.options,
+        });
+        items.push(item);
+    }
+    let questions = checked(&file, questions.into_iter().map(|question| (question, None)))?;
+    Ok(Box::new(StkitBench { items, questions }))
+}
+
+impl Benchmark for StkitBench {
+    fn title(&self) -> &'static str {
+        "STKit-Bench"
+    }
+
+    fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    fn headline(&self) -> &'static str {
+        "average_accuracy_pct"
+    }
+
+    fn probes(&self) -> Vec<View> {
+        View::OF_TIMES.to_vec()
+    }
+
+    fn read(&self, item: usize, text: &str) -> Reading {
+        let question = &self.questions[item];
+        let said = parse(question.task, text, &question.options);
+        let correct =
+            question.task.read(&question.label).is_some_and(|truth| judge(&truth, said.as_ref()).correct);
+        Reading { parsed: json!(said), score: Some(f64::from(u8::from(correct))), chosen: None }
+    }
+
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+        Ok(score(&self.questions, replies, unmatched)?.sheet())
+    }
+
+    fn facts(&self) -> Value {
+        json!({ "prompt": "of the samples" })
+    }
+}

@@ -1,0 +1,118 @@
+//! VideoRefer-Bench-D: `videorefer/VideoRefer-Bench-D.json`, videos in `videorefer/Panda-70M/`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use strefer_core::import::ForeignObject;
+
+use super::benchmark::{Benchmark, Rater, Reading};
+use super::catalogue::{BenchOptions, Masks, ObjectForm};
+use super::item::Item;
+use super::layout::Layout;
+use super::prompt::Words;
+use super::videorefer_q::{frame_key, medium, regions};
+use super::view::View;
+use crate::coverage::{Unmatched, pair};
+use crate::error::{Error, Result};
+use crate::records::{BenchRecord, Reply, read_array};
+use crate::sheet::{Note, Sheet};
+use crate::videorefer::bench_d::{self, Question};
+use crate::videorefer::judge::Description;
+
+/// A record as the benchmark has it.
+#[derive(Debug, Deserialize)]
+struct Record {
+    #[serde(flatten)]
+    question: Question,
+    frame_idx: Value,
+    annotation: Vec<ForeignObject>,
+}
+
+impl BenchRecord for Record {
+    fn key(&self) -> String {
+        self.question.key()
+    }
+
+    fn fault(&self) -> Option<String> {
+        let objects = self.annotation.len();
+        let wrong = (objects != 1).then(|| format!("{objects} objects are annotated, one is described"));
+        self.question.fault().or(wrong)
+    }
+}
+
+struct BenchD {
+    items: Vec<Item>,
+    questions: Vec<Question>,
+    words: Words,
+    masks: Masks,
+    objects: ObjectForm,
+}
+
+pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
+    let layout = Layout::new("videorefer-d", root, "videorefer");
+    let [file] = layout.files(["VideoRefer-Bench-D.json"])?;
+    let words = options.prompt.clone().map_or_else(Words::describe, Words::of);
+    let (masks, objects) = (options.masks, options.objects);
+    let (mut items, mut questions) = (Vec::new(), Vec::new());
+    for Record { question, frame_idx, annotation } in read_array::<Record>(&file)? {
+        let refuse = |reason: String| Error::Record { path: file.clone(), record: question.key(), reason };
+        let frame = frame_key(&frame_idx).map_err(refuse)?;
+        let turn = words.turn(json!({ "object": objects.of(0) }))?;
+        let media = medium(layout.uri(&format!("Panda-70M/{}", question.video)));
+        let mut item = Item::new(question.key(), media, turn);
+        item.sample.regions = regions(&question.key(), annotation, masks, frame).map_err(refuse)?;
+        item.max_new_tokens = 512;
+        item.label = json!(question.caption);
+        items.push(item);
+        questions.push(question);
+    }
+    Ok(Box::new(BenchD { items, questions, words, masks, objects }))
+}
+
+impl Benchmark for BenchD {
+    fn title(&self) -> &'static str {
+        "VideoRefer-Bench-D"
+    }
+
+    fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    fn headline(&self) -> &'static str {
+        "mean"
+    }
+
+    fn probes(&self) -> Vec<View> {
+        View::OF_MASKS.to_vec()
+    }
+
+    fn read(&self, _: usize, text: &str) -> Reading {
+        Reading { parsed: json!(text.trim()), ..Reading::default() }
+    }
+
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, rater: Rater<'_>) -> Result<Sheet> {
+        let paired = pair(&self.questions, replies, unmatched)?;
+        let Some((judge, each)) = rater else {
+            let what =
+                "not judged: name a judge, or give answers and its replies to `strefer score videorefer-d`";
+            return Ok(Sheet {
+                benchmark: self.title(),
+                coverage: paired.coverage,
+                lines: Vec::new(),
+                notes: vec![Note { what: what.to_owned(), ids: Vec::new() }],
+                metrics: json!({}),
+            });
+        };
+        let said: Vec<Description> =
+            paired.pairs.iter().map(|(question, reply)| Description::of(question.id, &reply.text)).collect();
+        let (judgements, _) = judge.rate(&self.questions, &said, unmatched, each)?;
+        let mut scores = bench_d::score(&self.questions, &judgements, unmatched)?;
+        scores.judge = Some(judge.to_json());
+        Ok(scores.sheet())
+    }
+
+    fn facts(&self) -> Value {
+        json!({ "prompt": self.words.to_json(), "masks": self.masks, "objects": self.objects })
+    }
+}

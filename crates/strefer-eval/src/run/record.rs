@@ -1,0 +1,84 @@
+//! One item of a run, as it is kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::log::AnswerLine;
+use super::sha256;
+use crate::bench::{Benchmark, Views};
+use crate::error::Result;
+
+/// What became of one item in one view.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemRecord {
+    /// The item.
+    pub id: String,
+    /// The user's turn as the model got it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
+    /// SHA-256 of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt_sha256: String,
+    /// Frames that were shown, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frame_indices: Vec<usize>,
+    /// The answer; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction_text: Option<String>,
+    /// What was understood of it; null when nothing was.
+    pub parsed: Value,
+    /// What is true.
+    pub label: Value,
+    /// What it counts, 0 to 1; absent where an answer alone has no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// What it is counted under.
+    pub group: BTreeMap<String, String>,
+    /// What is true of what was put in instead, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_label: Option<String>,
+    /// Whether the answer says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<bool>,
+    /// Why there is no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl ItemRecord {
+    /// Reads the answer to the item at a position.
+    ///
+    /// # Errors
+    /// An item that cannot be put in that view.
+    pub(super) fn new(
+        benchmark: &dyn Benchmark,
+        views: &Views<'_>,
+        at: usize,
+        line: &AnswerLine,
+    ) -> Result<Self> {
+        let item = &benchmark.items()[at];
+        let reading = line.text.as_deref().map(|text| benchmark.read(at, text)).unwrap_or_default();
+        let other = views.other_answer(line.view, at);
+        let other_label =
+            other.zip(item.offer.as_ref()).and_then(|(other, offer)| offer.replies.get(other).cloned());
+        let follows = other.filter(|_| line.text.is_some()).map(|other| reading.chosen == Some(other));
+        let digest = if line.prompt.is_empty() { String::new() } else { sha256(line.prompt.as_bytes()) };
+        Ok(Self {
+            id: line.id.clone(),
+            prompt: line.prompt.clone(),
+            prompt_sha256: digest,
+            frame_indices: line.frame_indices.clone(),
+            prediction_text: line.text.clone(),
+            parsed: reading.parsed,
+            label: item.label.clone(),
+            score: reading.score.filter(|_| line.text.is_some()),
+            group: item.groups.clone(),
+            other_label,
+            follows,
+            error: line.error.clone(),
+        })
+    }
+}

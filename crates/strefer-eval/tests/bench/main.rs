@@ -1,0 +1,6 @@
+//! Benchmarks in their official files, and runs on them.
+
+mod layouts;
+mod questions;
+mod runs;
+mod stand_in;
