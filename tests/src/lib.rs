@@ -1,18 +1,21 @@
 //! A small laboratory for end-to-end tests: a world of a few clips, samples about it, a fresh model.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
+use strefer_cli::commands::world::world_inputs;
 use strefer_core::jsonl::read_records;
 use strefer_core::mixture::{Augment, MixtureConfig, SourceConfig, Turns};
-use strefer_core::records::VideoKind;
 use strefer_core::{IndexSpace, Sample, UniformRule};
 use strefer_dist::{Communicator, gather_bytes};
 use strefer_engine::config::Form;
+use strefer_engine::pipeline::{Crew, Run, RunFolder};
+use strefer_engine::queue::FolderQueue;
 use strefer_engine::{EngineConfig, InstructConfig};
 use strefer_model::preset::init_tiny;
 use strefer_model::{LabelRule, VisualPrompt};
 use strefer_nn::{Schedule, Shape, WarmUp};
-use strefer_synth::{Split, WorldConfig, read_truth, write_world};
+use strefer_synth::{Split, WorldConfig, write_world};
 use strefer_train::TrainConfig;
 use strefer_train::config::{DataConfig, Float, OptimConfig, PartsConfig, SaveConfig, Sharding, StepsConfig};
 
@@ -77,19 +80,23 @@ impl Lab {
     /// When that fails.
     pub fn engine(&self, name: &str, form: Form) {
         let instruct = InstructConfig { form, turns_per_sample: 4, ..InstructConfig::default() };
-        let config = EngineConfig { compress: false, instruct };
+        let config = EngineConfig { instruct, ..EngineConfig::default() };
         let space = IndexSpace::Uniform { n: 8, rule: UniformRule::LinspaceTrunc };
-        let clips = read_truth(&self.path("world")).expect("the world's truth");
-        let inputs = clips.iter().map(|clip| {
-            let file = format!("videos/{}.mp4", clip.id);
-            let (uri, kind) = if self.path("world").join(&file).exists() {
-                (file, VideoKind::File)
-            } else {
-                (format!("videos/{}", clip.id), VideoKind::FramesDir)
-            };
-            Ok(strefer_cli::commands::world::to_engine(clip, uri, kind, space).stages())
-        });
-        strefer_engine::run::run(inputs, &self.path(name), &config, |_| {}).expect("samples");
+        let inputs = world_inputs(&self.path("world"), space).expect("the world's truth");
+        let folder = RunFolder::claim(&self.path(name), &config, false).expect("a new folder");
+        let crew = Crew::default();
+        let run = Run {
+            cfg: &config,
+            crew: &crew,
+            folder: &folder,
+            only: None,
+            retry: false,
+            stop: &AtomicBool::new(false),
+            observer: &|_| {},
+        };
+        let queue = FolderQueue::open(folder.path("leases"), run.work_names(&inputs)).expect("a folder");
+        let summary = run.over(&inputs, &queue).and_then(|summary| run.join(&inputs, summary));
+        assert_eq!(summary.expect("samples").videos, inputs.len());
     }
 
     /// The samples of one of the engine's runs.

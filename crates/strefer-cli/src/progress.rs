@@ -1,6 +1,11 @@
 //! Progress bars on stderr.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use indicatif::{ProgressBar, ProgressStyle};
+use strefer_engine::pipeline::{Event, Stage, Teachers};
 use strefer_train::{LogLine, Observer};
 
 /// A bar of `total` pieces of work with time left.
@@ -9,6 +14,85 @@ pub fn bar(total: usize, what: &str) -> ProgressBar {
     let template = "{msg} {bar:32} {pos}/{len} {elapsed} (left {eta})";
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
+}
+
+/// The bar of a run of the engine: videos with time left, what each stage made and how fast, what teachers took; failures above it.
+#[derive(Debug)]
+pub struct EngineBar {
+    bar: ProgressBar,
+    teachers: Teachers,
+    /// Outputs of each stage, and the seconds they took.
+    made: Mutex<BTreeMap<Stage, (usize, f64)>>,
+    /// When the log was last told, where nobody sees a bar.
+    told: Mutex<Instant>,
+}
+
+/// Between two lines in the log.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
+impl EngineBar {
+    /// A bar of `total` videos.
+    pub fn new(total: usize, teachers: &Teachers) -> Self {
+        Self {
+            bar: bar(total, "videos"),
+            teachers: teachers.clone(),
+            made: Mutex::default(),
+            told: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Something happened.
+    pub fn hear(&self, event: &Event<'_>) {
+        match event {
+            Event::Settled(_) => self.bar.inc(1),
+            Event::Failed(failure) => {
+                let stage = failure.stage.map_or(String::new(), |stage| format!(", {stage}"));
+                let next = if failure.parked { "parked" } else { "tried again later" };
+                let (video, fault, tries) = (&failure.video_id, &failure.fault, failure.tries);
+                self.bar.suspend(|| tracing::warn!("{video}{stage}: {fault} (try {tries}; {next})"));
+            }
+            Event::Stage { kept: true, .. } => {}
+            Event::Stage { stage, seconds, .. } => {
+                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+                let entry = made.entry(*stage).or_default();
+                *entry = (entry.0 + 1, entry.1 + seconds);
+                let message = self.message(&made);
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                if self.bar.is_hidden() && told.elapsed() > TELL_EVERY {
+                    let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
+                    let left = self.bar.eta().as_secs();
+                    tracing::info!("{done} of {all} videos, left {left} s · {message}");
+                    *told = Instant::now();
+                }
+                self.bar.set_message(message);
+            }
+        }
+    }
+
+    fn message(&self, made: &BTreeMap<Stage, (usize, f64)>) -> String {
+        let stages = made.iter().map(|(stage, (count, seconds))| {
+            let each = seconds / *count as f64;
+            format!("{stage} {count} ({each:.2} s)")
+        });
+        let spent = self.teachers.spent();
+        let tokens: u64 =
+            spent.iter().map(|(_, spent)| spent.usage.prompt_tokens + spent.usage.completion_tokens).sum();
+        let cost: f64 = spent.iter().map(|(_, spent)| spent.cost).sum();
+        let mut parts: Vec<String> = stages.collect();
+        if !spent.is_empty() {
+            parts.push(format!("{tokens} tokens, cost {cost:.2}"));
+        }
+        parts.join(" · ")
+    }
+
+    /// The work is over: what stages and teachers took goes to the log.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if !made.is_empty() {
+            tracing::info!("{}", self.message(&made));
+        }
+    }
 }
 
 /// The bar of a training run: loss, rate, samples, tokens and operations a second, memory, waiting for data, time left;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -147,7 +148,10 @@ impl Writer {
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        // Two writers of one path do not meet, in one process or two.
+        static WRITERS: AtomicU64 = AtomicU64::new(0);
+        let own = WRITERS.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_file_name(format!(".{name}.{}.{own}.tmp", std::process::id()));
         let file = BufWriter::new(File::create(&temporary).map_err(io_error(&path))?);
         let output = if is_zstd(&path) {
             Output::Zstd(zstd::Encoder::new(file, 3).map_err(io_error(&path))?)

@@ -115,6 +115,14 @@ pub enum Error {
     /// A configuration that parses but cannot be meant.
     #[error("engine configuration: {0}")]
     Config(String),
+    /// A queue of videos that cannot be used.
+    #[error("queue {url}: {reason}")]
+    Queue {
+        /// Where it is, without a password.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
     /// The output folder holds something else.
     #[error("{dir}: {reason}")]
     OutputFolder {

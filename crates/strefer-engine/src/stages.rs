@@ -55,7 +55,7 @@ impl Stages {
 /// The files of an output folder that hold one record a video, without their ending.
 pub const STAGE_FILES: [&str; 5] = ["videos", "entities", "masklets", "clips", "transcript"];
 
-/// Reads the stage records that [`crate::run::run`] wrote, video by video.
+/// Reads the stage records that [`crate::pipeline::Run::join`] wrote, video by video.
 ///
 /// # Errors
 /// A missing file, a bad line, or files about different videos.

@@ -382,3 +382,16 @@ fn conversations_of_few_turns_can_be_left_out() {
     let samples = world(&cfg);
     assert!(!samples.is_empty() && samples.iter().all(|(_, sample)| sample.conversations.len() >= 10));
 }
+
+#[test]
+fn times_stay_inside_a_video_whose_length_is_no_whole_number_of_milliseconds() {
+    let cfg = InstructConfig { jitter: 0.0, contrast_only: false, ..InstructConfig::default() };
+    for index in 0..20 {
+        let mut stages = common::truth(7, index).stages();
+        let end_s = 3.9996;
+        stages.video.duration_s = end_s;
+        stages.clips.items.last_mut().unwrap().end_s = end_s;
+        let samples = generate(&Facts::new(&stages).unwrap(), &cfg).unwrap();
+        assert!(samples.iter().flat_map(|sample| &sample.times).all(|time| time.s <= end_s));
+    }
+}

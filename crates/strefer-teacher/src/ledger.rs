@@ -1,7 +1,8 @@
 //! What was asked, and what it took.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -91,48 +92,100 @@ impl Budget {
     }
 }
 
-/// A file of entries that only grows.
+/// A file of entries that only grows. Several processes may write it: each reads what the others add.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
     file: File,
+    /// Bytes that are read, and the lines in them.
+    read: (u64, usize),
     spent: Spent,
+    /// By the name of the prompt.
+    by_prompt: BTreeMap<String, Spent>,
+}
+
+/// A file that others may not change meanwhile. Where the file system has no locks, whoever shares it has none either.
+struct Locked<'a>(&'a File);
+
+impl<'a> Locked<'a> {
+    fn of(file: &'a File) -> std::io::Result<Self> {
+        match file.lock() {
+            Err(error) if error.kind() != std::io::ErrorKind::Unsupported => Err(error),
+            _ => Ok(Self(file)),
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl Ledger {
     /// Opens or begins one. A last line that a kill cut off is taken away.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io(path))?;
-        let (mut spent, mut whole, mut line) = (Spent::default(), 0, String::new());
-        let mut input = BufReader::new(&file);
-        for number in 1.. {
+        let mut ledger = Self {
+            path: path.to_owned(),
+            file: file.try_clone().map_err(io(path))?,
+            read: (0, 0),
+            spent: Spent::default(),
+            by_prompt: BTreeMap::new(),
+        };
+        let _locked = Locked::of(&file).map_err(io(path))?;
+        ledger.catch_up()?;
+        // Whoever wrote what comes after the last whole line is gone: it would hold the lock.
+        file.set_len(ledger.read.0).map_err(io(path))?;
+        Ok(ledger)
+    }
+
+    /// Reads what was added since.
+    fn catch_up(&mut self) -> Result<()> {
+        let io = io(&self.path);
+        if self.file.metadata().map_err(&io)?.len() <= self.read.0 {
+            return Ok(());
+        }
+        let mut input = BufReader::new(&self.file);
+        input.seek(SeekFrom::Start(self.read.0)).map_err(&io)?;
+        let mut line = String::new();
+        loop {
             line.clear();
-            let read = input.read_line(&mut line).map_err(io(path))?;
-            if read == 0 || !line.ends_with('\n') {
-                break;
+            let read = input.read_line(&mut line).map_err(&io)?;
+            if !line.ends_with('\n') {
+                return Ok(());
             }
             let entry: Entry = serde_json::from_str(&line).map_err(|error| Error::Content {
-                path: path.to_owned(),
-                line: Some(number),
+                path: self.path.clone(),
+                line: Some(self.read.1 + 1),
                 reason: error.to_string(),
             })?;
-            spent.add(&entry);
-            whole += read as u64;
+            self.read = (self.read.0 + read as u64, self.read.1 + 1);
+            self.spent.add(&entry);
+            self.by_prompt.entry(entry.prompt.name.clone()).or_default().add(&entry);
         }
-        file.set_len(whole).map_err(io(path))?;
-        Ok(Self { path: path.to_owned(), file, spent })
     }
 
     pub(crate) fn add(&mut self, entry: &Entry) -> Result<()> {
         let mut line = serde_json::to_vec(entry).map_err(|error| io(&self.path)(error.into()))?;
         line.push(b'\n');
-        // One write, so that lines of several processes do not mix.
-        self.file.write_all(&line).map_err(io(&self.path))?;
-        self.spent.add(entry);
-        Ok(())
+        let file = self.file.try_clone().map_err(io(&self.path))?;
+        let _locked = Locked::of(&file).map_err(io(&self.path))?;
+        (&file).write_all(&line).map_err(io(&self.path))?;
+        self.catch_up()
     }
 
-    pub(crate) fn spent(&self) -> Spent {
+    /// What all processes spent.
+    pub(crate) fn spent(&mut self) -> Spent {
+        if let Err(error) = self.catch_up() {
+            tracing::warn!("{error}");
+        }
         self.spent
+    }
+
+    /// What was spent on questions of a prompt.
+    pub(crate) fn spent_on(&mut self, prompt: &str) -> Spent {
+        self.spent();
+        self.by_prompt.get(prompt).copied().unwrap_or_default()
     }
 }

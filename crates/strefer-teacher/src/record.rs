@@ -81,9 +81,14 @@ impl<T: Teacher> Recorded<T> {
         Ok(Self { folder, teacher, budget, ledger, open: Mutex::default(), closed: Condvar::new() })
     }
 
-    /// What was spent, in earlier runs as well.
+    /// What was spent, in earlier runs and by other processes with the same folder as well.
     pub fn spent(&self) -> Spent {
         self.ledger().spent()
+    }
+
+    /// What was spent on questions of a prompt, by its name.
+    pub fn spent_on(&self, prompt: &str) -> Spent {
+        self.ledger().spent_on(prompt)
     }
 
     /// The folder of answers.

@@ -1,81 +1,42 @@
-//! `strefer engine`: videos become stage records and instruction samples; one stage alone.
+//! `strefer engine`: videos become stage records and instruction samples, to be looked at; masklets alone.
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use strefer_core::records::VideoKind;
-use strefer_core::{IndexSpace, UniformRule};
-use strefer_engine::EngineConfig;
-use strefer_synth::read_truth;
 
+use super::engine_inspect::{self, InspectArgs};
 use super::engine_masklets::{self, MaskletsArgs};
 use super::engine_rehearse::{self, RehearseArgs};
-use super::world::to_engine;
-use crate::args::key_value;
-use crate::progress::bar;
+use super::engine_run::{self, RunArgs, RunJob};
+use crate::args::DeviceArgs;
 
-/// Make instruction data from a synthetic world, or run one stage
+/// Make instruction data from videos or a synthetic world; without a subcommand it is `run`
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct EngineArgs {
     #[command(subcommand)]
-    stage: Option<Stage>,
+    job: Option<Job>,
     #[command(flatten)]
-    world: Option<WorldArgs>,
+    run: Option<RunArgs>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum Stage {
+enum Job {
+    Run(Box<RunJob>),
     Masklets(MaskletsArgs),
     Rehearse(RehearseArgs),
-}
-
-#[derive(Debug, Args)]
-struct WorldArgs {
-    /// TOML file of the engine
-    config: PathBuf,
-    /// Folder of a world made with `strefer synth`
-    #[arg(long)]
-    world: PathBuf,
-    /// Frames of the uniform sample that masks are stored for
-    #[arg(long, default_value_t = 32)]
-    frames: u32,
-    /// Set a single value, such as instruct.seed=2
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-    overrides: Vec<(String, String)>,
-    /// The folder to write; a second call goes on where the first stopped
-    #[arg(long)]
-    out: PathBuf,
+    Inspect(InspectArgs),
 }
 
 /// Runs it.
 pub fn run(args: &EngineArgs) -> Result<()> {
-    match (&args.stage, &args.world) {
-        (Some(Stage::Masklets(args)), _) => engine_masklets::run(args),
-        (Some(Stage::Rehearse(args)), _) => engine_rehearse::run(args),
-        (None, Some(args)) => make(args),
-        (None, None) => anyhow::bail!("name a configuration and a world, or a stage"),
+    match (&args.job, &args.run) {
+        (Some(Job::Run(job)), _) => job.run(),
+        (Some(Job::Masklets(args)), _) => engine_masklets::run(args),
+        (Some(Job::Rehearse(args)), _) => engine_rehearse::run(args),
+        (Some(Job::Inspect(args)), _) => engine_inspect::run(args),
+        (None, Some(run)) => engine_run::run(run, &args.device),
+        (None, None) => anyhow::bail!("name a configuration, or a subcommand"),
     }
-}
-
-fn make(args: &WorldArgs) -> Result<()> {
-    let config: EngineConfig = strefer_core::settings::load(&args.config, &args.overrides)
-        .with_context(|| format!("{} is no engine configuration", args.config.display()))?;
-    let clips = read_truth(&args.world)?;
-    let space = IndexSpace::Uniform { n: args.frames, rule: UniformRule::LinspaceTrunc };
-    let inputs = clips.iter().map(|clip| {
-        let file = format!("videos/{}.mp4", clip.id);
-        let (uri, kind) = if args.world.join(&file).exists() {
-            (file, VideoKind::File)
-        } else {
-            (format!("videos/{}", clip.id), VideoKind::FramesDir)
-        };
-        Ok(to_engine(clip, uri, kind, space).stages())
-    });
-    let bar = bar(clips.len(), "videos");
-    let summary = strefer_engine::run::run(inputs, &args.out, &config, |_| bar.inc(1))?;
-    bar.finish_and_clear();
-    println!("{}", serde_json::to_string(&summary)?);
-    Ok(())
 }

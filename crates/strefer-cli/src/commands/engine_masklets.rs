@@ -17,6 +17,7 @@ use strefer_engine::masklets::{
     Area, CorrectedConfig, Detector, Nobody, Perception, PublishedConfig, Referee, Sought, Timeline,
     corrected, published,
 };
+use strefer_engine::pipeline::masklets::Referees;
 use strefer_model::question::media;
 use strefer_video::jpeg::USUAL_QUALITY;
 use strefer_video::{Limits, VideoSource};

@@ -14,6 +14,7 @@ use strefer_engine::masklets::referees::{
     MarksReferee, RegionOptions, RegionReferee, RexSeekReferee, SimilarityOptions, SimilarityReferee,
 };
 use strefer_engine::masklets::{Referee, Timeline};
+use strefer_engine::pipeline::masklets::Referees;
 use strefer_model::rexseek::{RexSeek, RexSeekOptions};
 use strefer_model::{Checkpoint, FrameCache, Loaded, ProcessorOptions};
 use strefer_teacher::{Budget, EndpointConfig, Prompt, Sampling, Teacher};
@@ -81,9 +82,10 @@ impl OpenedReferee {
             }
         })
     }
+}
 
-    /// The referee over frames of `media` at the places of `timeline`.
-    pub(super) fn over<'a>(
+impl Referees for OpenedReferee {
+    fn over<'a>(
         &'a self,
         frames: &'a FrameStore,
         media: Media,

@@ -1,12 +1,48 @@
 //! What is true of a synthetic clip, as the engine takes it.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use strefer_core::masklet::FrameMap;
 use strefer_core::records::{FactMap, Video, VideoKind};
 use strefer_core::sample::Schema;
 use strefer_core::{FrameKey, IndexSpace};
+use strefer_engine::pipeline::{Given, Input, Known};
 use strefer_engine::stkit;
 use strefer_engine::truth::{TruthAction, TruthEntity, TruthVideo};
-use strefer_synth::{BodyTruth, ClipTruth};
+use strefer_synth::{BodyTruth, ClipTruth, read_truth};
+
+/// A clip of a world, whose truth becomes records when they are wanted.
+struct WorldClip {
+    clip: ClipTruth,
+    uri: String,
+    kind: VideoKind,
+    space: IndexSpace,
+}
+
+impl Known for WorldClip {
+    fn given(&self) -> strefer_engine::Result<Given> {
+        to_engine(&self.clip, self.uri.clone(), self.kind, self.space).given()
+    }
+}
+
+/// The clips of a world made with `strefer synth`, as videos of which all is known.
+///
+/// # Errors
+/// A folder that is no world.
+pub fn world_inputs(world: &Path, space: IndexSpace) -> anyhow::Result<Vec<Input>> {
+    let input = |clip: ClipTruth| {
+        let file = format!("videos/{}.mp4", clip.id);
+        let (uri, kind) = match world.join(&file).exists() {
+            true => (file, VideoKind::File),
+            false => (format!("videos/{}", clip.id), VideoKind::FramesDir),
+        };
+        let (video_id, path) = (clip.id.clone(), world.join(&uri));
+        let known = Arc::new(WorldClip { clip, uri: uri.clone(), kind, space });
+        Input { video_id, uri, path, known: Some(known) }
+    };
+    Ok(read_truth(world)?.into_iter().map(input).collect())
+}
 
 /// A clip's truth; masks are kept for the frames of `space`.
 pub fn to_engine(clip: &ClipTruth, uri: String, kind: VideoKind, space: IndexSpace) -> TruthVideo {

@@ -209,11 +209,16 @@ impl<'a> Context<'a> {
     pub fn interval(&self, rng: &mut Rng, span: &Span) -> Option<Span> {
         let jitter = self.cfg.jitter * span.length_s();
         let (start, end) = (rng.uniform() * jitter, rng.uniform() * jitter);
-        let span = Span { start_s: millis(span.start_s + start), end_s: millis(span.end_s - end) };
+        let span = Span { start_s: millis(span.start_s + start), end_s: self.within(span.end_s - end) };
         let token = |at_s: f64| {
             (f64::from(self.cfg.time_intervals) * (at_s / self.facts.duration_s())).round_ties_even()
         };
         (span.end_s > span.start_s && token(span.start_s) != token(span.end_s)).then_some(span)
+    }
+
+    /// Whole milliseconds, but never past the end of the video.
+    pub fn within(&self, seconds: f64) -> f64 {
+        millis(seconds).min(self.facts.duration_s())
     }
 
     /// Whether a run is long enough to be asked about.

@@ -8,6 +8,7 @@ use crate::instruct::draft::{Draft, Fact};
 use crate::instruct::story;
 use crate::instruct::task::TaskKind;
 use crate::language::nouns::{a, bare, capitalised, list};
+use crate::language::rewrite::verbs_are_plural;
 use crate::language::verbs::agree;
 
 /// What an attribute is called in questions, short and in sentences.
@@ -184,7 +185,8 @@ pub fn detailed_captions(cx: &Context<'_>) -> Vec<Draft> {
             .filter(|value| !facts.entity.expression.split(' ').any(|word| word.eq_ignore_ascii_case(value)))
             .collect();
         let plural = cx.it_is(at).ends_with("are");
-        let this = if plural { "These are" } else { "This is" };
+        // A person is "they", and still one.
+        let this = if verbs_are_plural(&facts.entity) { "These are" } else { "This is" };
         let mut answer = format!("{this} {}.", a(&facts.entity.expression));
         if !known.is_empty() {
             answer.push_str(&format!(

@@ -33,7 +33,7 @@ pub fn timelines(cx: &Context<'_>) -> Vec<Draft> {
                 format!("from <time:{start}> to <time:{end}> {}", cx.clause(at, text))
             })
             .collect();
-        let times_s = runs.iter().flat_map(|(run, _)| [millis(run.span.start_s), millis(run.span.end_s)]);
+        let times_s = runs.iter().flat_map(|(run, _)| [millis(run.span.start_s), cx.within(run.span.end_s)]);
         let template = cx.wording(&mut rng, &templates);
         let Some(question) = cx.masked(&mut rng, template, &[at]) else { continue };
         let answer = format!("{}.", capitalised(&parts.join(", ")));

@@ -90,6 +90,27 @@ fn a_ledger_that_a_kill_cut_off_goes_on_and_a_broken_one_is_named() {
 }
 
 #[test]
+fn two_processes_with_one_folder_see_what_the_other_spent() {
+    let (folder, asks) = (tempfile::tempdir().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let budget = Budget { asks: Some(5), ..Budget::default() };
+    // Each as a process would open it.
+    let open = || Recorded::open(folder.path(), counting(&asks), budget).unwrap();
+    let (one, other) = (open(), open());
+    for number in 0..2 {
+        one.ask(&question(number)).unwrap();
+        other.ask(&question(number)).unwrap();
+        other.ask(&question(number + 10)).unwrap();
+    }
+    assert_eq!((one.spent().asks, other.spent().asks, asks.load(Ordering::Relaxed)), (4, 4, 4));
+    one.ask(&question(20)).unwrap();
+    assert!(matches!(other.ask(&question(21)).unwrap_err(), Fault::Budget(_)));
+    assert_eq!((other.spent_on("count").answered, other.spent_on("else").asks), (5, 0));
+    // One that opens while another writes takes nothing away.
+    drop(open());
+    assert_eq!(ledger(folder.path()).len(), 5);
+}
+
+#[test]
 fn a_budget_ends_the_asking_and_what_is_kept_is_still_given() {
     let budgets = [
         Budget { asks: Some(3), ..Budget::default() },

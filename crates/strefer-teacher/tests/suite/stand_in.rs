@@ -40,6 +40,8 @@ struct State {
     most_inside: usize,
     /// How long a good answer takes.
     takes: Duration,
+    /// What is answered where nothing else is to be done; "yes" when absent.
+    replies: Option<fn(&Value) -> String>,
 }
 
 /// A server that runs until the test ends.
@@ -67,6 +69,13 @@ impl StandIn {
 
     pub fn takes(self, time: Duration) -> Self {
         self.state.lock().unwrap().takes = time;
+        self
+    }
+
+    /// Answers by the body of the question.
+    #[allow(dead_code, reason = "the engine's tests ask so")]
+    pub fn answering(self, replies: fn(&Value) -> String) -> Self {
+        self.state.lock().unwrap().replies = Some(replies);
         self
     }
 
@@ -107,16 +116,22 @@ fn serve(state: &Mutex<State>, mut stream: TcpStream) -> std::io::Result<()> {
         let list = json!({ "data": [{ "id": "other" }, { "id": "m", "max_model_len": 4096 }] });
         return send(&mut stream, 200, "", &list.to_string());
     }
-    let (act, takes) = {
+    let (act, takes, reply) = {
         let mut state = state.lock().unwrap();
         state.key = key;
-        state.asked.push((serde_json::from_slice(&body).unwrap(), Instant::now()));
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let reply = state.replies.map(|replies| replies(&body));
+        state.asked.push((body, Instant::now()));
         state.inside += 1;
         state.most_inside = state.most_inside.max(state.inside);
-        (state.acts.pop_front().unwrap_or(Act::Say("yes")), state.takes)
+        (state.acts.pop_front(), state.takes, reply)
     };
     std::thread::sleep(takes);
-    let done = act_out(&act, &mut stream);
+    let done = match (act, reply) {
+        (Some(act), _) => act_out(&act, &mut stream),
+        (None, Some(reply)) => send(&mut stream, 200, "", &completion(&reply, "stop")),
+        (None, None) => act_out(&Act::Say("yes"), &mut stream),
+    };
     state.lock().unwrap().inside -= 1;
     done
 }

@@ -1,4 +1,4 @@
-//! What the engine is asked to write.
+//! How the generator asks.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,6 @@ use strefer_core::sample::{Split, TimeStyle};
 
 use crate::error::{Error, Result};
 use crate::instruct::task::TaskKind;
-
-/// A run of the engine over a set of videos.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EngineConfig {
-    /// Whether files are compressed (`.jsonl.zst`).
-    #[serde(default)]
-    pub compress: bool,
-    /// The generator.
-    #[serde(default)]
-    pub instruct: InstructConfig,
-}
 
 /// How turns become samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,204 @@
+//! A run of the engine as data: one TOML file.
+//!
+//! Each table is a stage. A stage that has none is not run: what it would make is given, by a synthetic world or by a folder
+//! of records.
+
+mod instruct;
+mod stages;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use strefer_teacher::{Budget, EndpointConfig};
+
+pub use instruct::{Form, InstructConfig};
+pub use stages::{
+    ClipsConfig, FeatureKind, MaskletModels, MaskletsConfig, ParseConfig, RecogniseConfig, RephraseConfig,
+    SimulatedMasklets, TranscribeConfig,
+};
+
+use crate::error::{Error, Result};
+
+/// The version of the configuration that this program reads.
+pub const VERSION: u32 = 1;
+
+/// A run of the engine over a set of videos.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// Version of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Videos: a file, a folder, a pattern with `*` or a list (`.txt`); relative to the working folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub videos: Option<PathBuf>,
+    /// Folder of records that are given (`entities.jsonl`, `masklets.jsonl`, …).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given: Option<PathBuf>,
+    /// Whether files are compressed (`.jsonl.zst`).
+    pub compress: bool,
+    /// Who is asked, by name.
+    pub teachers: BTreeMap<String, TeacherConfig>,
+    /// A paragraph about what acts in a video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recognise: Option<RecogniseConfig>,
+    /// The paragraph becomes entities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parse: Option<ParseConfig>,
+    /// Entities become masks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masklets: Option<MaskletsConfig>,
+    /// A video becomes parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clips: Option<ClipsConfig>,
+    /// What every entity does in every part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transcribe: Option<TranscribeConfig>,
+    /// The generator.
+    pub instruct: InstructConfig,
+    /// Questions in other words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rephrase: Option<RephraseConfig>,
+    /// How the work is done; what is made does not depend on it.
+    pub work: WorkConfig,
+}
+
+/// A model that is asked.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// Servers with one and the same model.
+    pub endpoints: Vec<EndpointConfig>,
+    /// The most that may be spent on it in this run's folder.
+    #[serde(default)]
+    pub budget: Budget,
+}
+
+/// How the work is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkConfig {
+    /// Videos at a time.
+    pub workers: usize,
+    /// How often a video is tried before it is parked.
+    pub tries: u32,
+    /// Seconds of one stage of one video.
+    pub stage_s: f64,
+    /// Seconds of one video.
+    pub video_s: f64,
+}
+
+impl Default for WorkConfig {
+    fn default() -> Self {
+        Self { workers: 4, tries: 3, stage_s: 1800.0, video_s: 7200.0 }
+    }
+}
+
+impl EngineConfig {
+    /// Reads a file and sets single values: `("instruct.seed", "2")`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is of another version, has an unknown key, or cannot be meant.
+    pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self> {
+        let bad = |reason: String| Error::BadFile { path: path.to_owned(), reason };
+        // The version first: what else is unknown may be due to it.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: Option<u32>,
+        }
+        let load = |error: strefer_core::settings::SettingsError| match error {
+            strefer_core::settings::SettingsError::Io { path, source } => Error::Io { path, source },
+            error => Error::Config(error.to_string()),
+        };
+        let Versioned { version } = strefer_core::settings::load(path, overrides).map_err(load)?;
+        if let Some(version) = version.filter(|version| *version != VERSION) {
+            return Err(bad(format!("is of version {version}; this program reads version {VERSION}")));
+        }
+        let config: Self = strefer_core::settings::load(path, overrides).map_err(load)?;
+        config.validate().map_err(|error| match error {
+            Error::Config(reason) => bad(reason),
+            other => other,
+        })?;
+        Ok(config)
+    }
+
+    /// Rejects what parses but cannot be meant.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |reason: String| Err(Error::Config(reason));
+        self.instruct.validate()?;
+        for (stage, teacher) in self.asked() {
+            if !self.teachers.contains_key(teacher) {
+                return refuse(format!("{stage} asks the teacher {teacher:?}, which is not in [teachers]"));
+            }
+        }
+        for (name, teacher) in &self.teachers {
+            let simple = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+            if name.is_empty() || !name.chars().all(simple) {
+                return refuse(format!("teacher {name:?}: names are letters, digits, - and _"));
+            }
+            if teacher.endpoints.is_empty() {
+                return refuse(format!("teacher {name:?} has no endpoint"));
+            }
+        }
+        if self.parse.is_some() != self.recognise.is_some() {
+            return refuse("recognise and parse belong together: one of them is missing".to_owned());
+        }
+        let problems = [
+            self.recognise.as_ref().and_then(RecogniseConfig::problem),
+            self.parse.as_ref().and_then(ParseConfig::problem),
+            self.masklets.as_ref().and_then(MaskletsConfig::problem),
+            self.clips.as_ref().and_then(ClipsConfig::problem),
+            self.transcribe.as_ref().and_then(TranscribeConfig::problem),
+            self.work.problem(),
+        ];
+        match problems.into_iter().flatten().next() {
+            Some(problem) => refuse(problem),
+            None => Ok(()),
+        }
+    }
+
+    /// The stages that ask, and whom.
+    fn asked(&self) -> Vec<(&'static str, &str)> {
+        let asked = [
+            ("recognise", self.recognise.as_ref().map(|stage| &stage.teacher)),
+            ("parse", self.parse.as_ref().map(|stage| &stage.teacher)),
+            ("transcribe", self.transcribe.as_ref().map(|stage| &stage.teacher)),
+            ("rephrase", self.rephrase.as_ref().map(|stage| &stage.teacher)),
+        ];
+        asked.into_iter().filter_map(|(stage, teacher)| Some((stage, teacher?.as_str()))).collect()
+    }
+
+    /// The part that decides what is made: without where videos lie, who is asked at which address, and how work is done.
+    #[must_use]
+    pub fn essence(&self) -> Self {
+        let teachers = self.teachers.iter().map(|(name, teacher)| {
+            let models = teacher.endpoints.iter().take(1);
+            let model = |endpoint: &EndpointConfig| EndpointConfig::new("http://", endpoint.model.clone());
+            let budget = Budget::default();
+            (name.clone(), TeacherConfig { endpoints: models.map(model).collect(), budget })
+        });
+        Self {
+            version: None,
+            videos: None,
+            given: None,
+            teachers: teachers.collect(),
+            work: WorkConfig::default(),
+            ..self.clone()
+        }
+    }
+}
+
+impl WorkConfig {
+    fn problem(&self) -> Option<String> {
+        if self.workers == 0 || self.tries == 0 {
+            return Some("work: workers and tries cannot be 0".to_owned());
+        }
+        let times = [self.stage_s, self.video_s];
+        let good = times.iter().all(|seconds| *seconds > 0.0 && *seconds <= 30.0 * 86400.0);
+        (!good).then(|| "work: stage_s and video_s lie between 0 and 30 days".to_owned())
+    }
+}

@@ -1,0 +1,114 @@
+//! The folder of a run: `engine.json` says whose it is.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use strefer_core::jsonl::Writer;
+
+use super::digest;
+use crate::config::EngineConfig;
+use crate::error::{Error, Result};
+
+/// The file that marks a folder as ours and says what it was made with.
+const MARK: &str = "engine.json";
+const FORMAT: &str = "strefer-engine/2";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mark {
+    format: String,
+    config_hash: String,
+    config: serde_json::Value,
+}
+
+/// A folder that belongs to a configuration.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    dir: PathBuf,
+    hash: String,
+}
+
+impl RunFolder {
+    /// Makes a folder ours, or finds that it is. With `changed` it may have been made with another configuration: what that
+    /// leaves as it is, is not made again.
+    ///
+    /// # Errors
+    /// A folder that holds something else, or was made with another configuration or by another version.
+    pub fn claim(dir: &Path, cfg: &EngineConfig, changed: bool) -> Result<Self> {
+        let essence = cfg.essence();
+        let hash = digest::of_value(&essence)?[..16].to_owned();
+        let refuse = |reason: String| Err(Error::OutputFolder { dir: dir.to_owned(), reason });
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { path, source }
+        };
+        let mark = dir.join(MARK);
+        if mark.is_file() {
+            let text = std::fs::read(&mark).map_err(io(&mark))?;
+            let known: Mark = match serde_json::from_slice(&text) {
+                Ok(known) => known,
+                Err(error) => return refuse(format!("its {MARK} cannot be read: {error}")),
+            };
+            if known.format != FORMAT {
+                return refuse(format!(
+                    "it was made by another version ({}, not {FORMAT}); name a new folder",
+                    known.format
+                ));
+            }
+            if known.config_hash == hash {
+                return Ok(Self { dir: dir.to_owned(), hash });
+            }
+            if !changed {
+                return refuse(
+                    "it was made with another configuration; name another folder, or go on here with --changed"
+                        .to_owned(),
+                );
+            }
+        } else if dir.exists() && std::fs::read_dir(dir).map_err(io(dir))?.next().is_some() {
+            return refuse(format!("it exists and holds no {MARK}; name a new folder"));
+        }
+        std::fs::create_dir_all(dir).map_err(io(dir))?;
+        let config = serde_json::to_value(&essence).map_err(|error| Error::Config(error.to_string()))?;
+        let mut writer = Writer::create(&mark)?;
+        writer.write(&Mark { format: FORMAT.to_owned(), config_hash: hash.clone(), config })?;
+        writer.finish()?;
+        Ok(Self { dir: dir.to_owned(), hash })
+    }
+
+    /// A path below it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// It.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A name that no other run has, whichever machine sees the folder under whichever path.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    pub fn id(&self) -> Result<String> {
+        let path = self.path(".id");
+        let io = |source| Error::Io { path: path.clone(), source };
+        if !path.is_file() {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let id = digest::of_value(&(now.as_nanos(), std::process::id(), &self.dir))?;
+            let own = self.path(&format!(".id.{}", std::process::id()));
+            std::fs::write(&own, &id[..32]).map_err(io)?;
+            // The first one counts.
+            let linked = std::fs::hard_link(&own, &path);
+            let _ = std::fs::remove_file(&own);
+            match linked {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(io(error)),
+                _ => {}
+            }
+        }
+        std::fs::read_to_string(&path).map_err(io)
+    }
+
+    /// A digest of the configuration that it is made with.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
