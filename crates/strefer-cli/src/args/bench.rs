@@ -100,6 +100,11 @@ pub struct ViewArgs {
 }
 
 impl ViewArgs {
+    /// Whether any but the first is wanted.
+    pub fn are_given(&self) -> bool {
+        self.probes || !self.views.is_empty()
+    }
+
     /// As they are first, then the others in the order of tables, each once.
     pub fn views(&self, probes: Vec<View>) -> Vec<View> {
         let mut views = self.views.clone();

@@ -81,13 +81,17 @@ impl ModelArgs {
 
     /// Loads the model from its [folder](Self::folder).
     pub fn load_from(&self, folder: &Path, options: ProcessorOptions) -> anyhow::Result<Loaded> {
+        self.load_checkpoint(&Checkpoint::open(folder)?, options)
+    }
+
+    /// Loads the model of a checkpoint that was opened, and perhaps changed.
+    pub fn load_checkpoint(
+        &self,
+        checkpoint: &Checkpoint,
+        options: ProcessorOptions,
+    ) -> anyhow::Result<Loaded> {
         let language = self.language.as_ref().map(Gguf::open).transpose()?;
-        Ok(Checkpoint::open(folder)?.load_with(
-            language,
-            &self.device.placement()?,
-            self.dtype.into(),
-            options,
-        )?)
+        Ok(checkpoint.load_with(language, &self.device.placement()?, self.dtype.into(), options)?)
     }
 }
 

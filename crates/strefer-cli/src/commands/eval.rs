@@ -38,6 +38,9 @@ pub struct EvalArgs {
     /// Frames that are shown; as many as the model was trained with, and 32 on a server, when absent
     #[arg(long)]
     pub(super) frames: Option<usize>,
+    /// Tokens that an object with many masks is merged into at most (VideoRefer's "unions"); as trained when absent
+    #[arg(long, value_name = "COUNT")]
+    pub(super) unions: Option<std::num::NonZeroUsize>,
     /// Take the likeliest of the answers a question offers, for models that were never taught to answer with letters
     #[arg(long)]
     pub(super) likeliest: bool,
@@ -53,6 +56,9 @@ pub struct EvalArgs {
     /// Take the judge's replies that were kept and ask nobody
     #[arg(long, requires = "judge")]
     pub(super) replay: bool,
+    /// Another run over the same questions, to compare with when this one is over
+    #[arg(long, value_name = "RUN")]
+    pub(super) compare: Option<PathBuf>,
     /// Go on without videos that are missing, and score without questions that have no answer; both are counted and named
     #[arg(long)]
     pub(super) allow_missing: bool,
@@ -64,11 +70,33 @@ pub struct EvalArgs {
     pub(super) json: bool,
 }
 
+impl EvalArgs {
+    /// An argument that is given and means nothing for samples.
+    fn for_benchmarks(&self) -> Option<&'static str> {
+        let given = [
+            ("views", self.views.are_given()),
+            ("frames", self.frames.is_some()),
+            ("unions", self.unions.is_some()),
+            ("likeliest", self.likeliest),
+            ("server", self.server.is_some()),
+            ("predictions", self.predictions.is_some()),
+            ("judge", self.judge.is_some()),
+            ("compare", self.compare.is_some()),
+            ("json", self.json),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
+}
+
 /// Runs it.
 pub fn run(args: &EvalArgs) -> Result<()> {
     match args.what.parse::<BenchId>() {
+        Ok(_) if args.media_root.is_some() => bail!("--media-root is for samples, benchmarks have --root"),
         Ok(bench) => eval_bench::run(args, bench),
-        Err(_) if Path::new(&args.what).exists() => eval_quiz::run(args),
+        Err(_) if Path::new(&args.what).exists() => match args.for_benchmarks() {
+            Some(flag) => bail!("--{flag} is for benchmarks, {} holds samples", args.what),
+            None => eval_quiz::run(args),
+        },
         Err(_) => {
             let names: Vec<&str> = BenchId::ALL.iter().map(|bench| bench.name()).collect();
             bail!("{:?} is neither a file of samples nor a benchmark ({})", args.what, names.join(", "))

@@ -11,7 +11,7 @@ use strefer_eval::Bootstrap;
 use strefer_eval::answer::{Answerer, Ours, OursOptions, Predictions, Server, ServerOptions};
 use strefer_eval::bench::{BenchId, Benchmark, Views, missing_media};
 use strefer_eval::run::{Outcome, Plan, Report, Run, RunFolder, RunFormat, RunRecord, sha256, work};
-use strefer_model::{FrameCache, ProcessorOptions};
+use strefer_model::{Checkpoint, FrameCache, ProcessorOptions};
 use strefer_teacher::{Budget, EndpointConfig};
 
 use super::eval::EvalArgs;
@@ -73,7 +73,13 @@ pub(super) fn run(args: &EvalArgs, id: BenchId) -> Result<()> {
         return job.run(&Server::new(asked, options), in_flight);
     }
     let folder = args.model.folder()?;
-    let loaded = args.model.load_from(&folder, reading)?;
+    let mut checkpoint = Checkpoint::open(&folder)?;
+    if let Some(unions) = args.unions {
+        let region = checkpoint.config.region.as_mut();
+        let region = region.with_context(|| format!("{} has no region connector", folder.display()))?;
+        region.max_tokens = unions.get();
+    }
+    let loaded = args.model.load_checkpoint(&checkpoint, reading)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let on_cpu = loaded.model.language_model().device().is_cpu();
     let lanes = args.pace.lanes.map_or(if on_cpu { cores } else { 1 }, std::num::NonZero::get);
@@ -107,6 +113,7 @@ fn model_facts(folder: &Path, args: &EvalArgs) -> Result<Value> {
         "folder": folder,
         "config_sha256": sha256(&bytes),
         "weights": weights.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        "unions": args.unions,
         "dtype": format!("{:?}", args.model.dtype).to_lowercase(),
         "language": args.model.language,
     }))
@@ -179,11 +186,16 @@ impl Job<'_> {
         let each = || judged.inc(1);
         let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
         let rater = judge.as_ref().map(|judge| (judge, &each as &(dyn Fn() + Sync)));
-        let Outcome { table, summary, unanswered } = Report { run, rater, bootstrap }.write()?;
+        let report = Report { run, rater, bootstrap };
+        let Outcome { table, summary, unanswered } = report.write()?;
+        let compared = args.compare.as_deref().map(|other| report.compare(other)).transpose()?;
         judged.finish_and_clear();
         match args.json {
             true => println!("{}", serde_json::to_string_pretty(&summary)?),
             false => println!("{}", table.trim_end()),
+        }
+        if let (Some(compared), false) = (compared, args.json) {
+            println!("\n{}", compared.trim_end());
         }
         if unanswered > 0 && !args.allow_missing {
             let items = run.folder.path("items.jsonl");

@@ -8,6 +8,9 @@ use crate::truth::TruthVideo;
 /// Length of the clips that saliency is given for.
 const CLIP_S: f64 = 2.0;
 
+/// A clip that shows something for longer than this and for less than half of its time is neither here nor there.
+const HARDLY_S: f64 = 0.4;
+
 /// What an entity does through the clips of a video: seconds of each clip in which it does so.
 fn shares_s(spans: &[Span], n_clips: usize) -> Vec<f64> {
     let clip = |at: usize| Span { start_s: CLIP_S * at as f64, end_s: CLIP_S * (at + 1) as f64 };
@@ -19,7 +22,8 @@ fn shares_s(spans: &[Span], n_clips: usize) -> Vec<f64> {
 
 /// Queries about what each entity does, as lines of `highlight_val_release.jsonl`: "the large red ball jumps". A clip of two
 /// seconds is relevant when it shows that for half of its time or more; how much of it is its saliency. Entities that their
-/// expression does not tell from others, and actions that no clip shows for so long, are left out. Videos last an even number
+/// expression does not tell from others, actions that no clip shows for so long, and those that some clip shows for a part of its
+/// time only, are left out. Videos last an even number
 /// of seconds.
 pub fn highlights(videos: &[TruthVideo]) -> Vec<Value> {
     let mut records = Vec::new();
@@ -47,7 +51,8 @@ pub fn highlights(videos: &[TruthVideo]) -> Vec<Value> {
                 let shares_s = shares_s(&spans, n_clips);
                 let relevant: Vec<usize> =
                     (0..n_clips).filter(|&clip| shares_s[clip] >= CLIP_S / 2.0).collect();
-                if relevant.is_empty() {
+                let is_unclear = |&share_s: &f64| share_s > HARDLY_S && share_s < CLIP_S / 2.0;
+                if relevant.is_empty() || shares_s.iter().any(is_unclear) {
                     continue;
                 }
                 let level = |clip: &usize| ((4.0 * shares_s[*clip] / CLIP_S).round() as u8).min(4);

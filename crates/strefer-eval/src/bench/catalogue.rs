@@ -153,6 +153,33 @@ impl BenchId {
         }
     }
 
+    /// How many questions its published files have, where that is known: files with another number are others.
+    pub fn published_count(self, split: Option<&str>) -> Option<usize> {
+        let count = match (self, split) {
+            (Self::VideoreferQ, _) => 1000,
+            (Self::VideoreferD, _) => 400,
+            (Self::Qvhighlights | Self::QvhighlightsChoice | Self::QvhighlightsYesNo, split) => match split {
+                None | Some("val") => 1550,
+                Some("test") => 1542,
+                Some("train") => 7218,
+                Some(_) => return None,
+            },
+            (Self::Stkit, _) => 1400,
+            (Self::Mvbench, _) => 4000,
+            (Self::Videomme, _) => 2700,
+            (Self::PerceptionTest, None | Some("valid")) => 19_140,
+            (Self::Tempcompass, _) => 1580 + 2453 + 1503,
+            (Self::Nextqa, None | Some("val")) => 4996,
+            (Self::Nextqa, Some("test")) => 8564,
+            (Self::HcStvg, _) => 1160,
+            (Self::CharadesSta, None | Some("test")) => 3720,
+            (Self::Activitynet, None | Some("val_2")) => 17_031,
+            (Self::Activitynet, Some("val_1")) => 17_505,
+            _ => return None,
+        };
+        Some(count)
+    }
+
     /// Reads its files below `root`. No video is opened.
     ///
     /// # Errors

@@ -67,6 +67,17 @@ fn distractors<'a>(annotation: &Annotation, all: &'a [Annotation]) -> Vec<&'a st
     ranked.into_iter().map(|(_, _, query)| query).collect()
 }
 
+/// Makes a sentence of a query.
+fn sentence(text: &mut String) {
+    if let Some(first) = text.chars().next() {
+        let capital: String = first.to_uppercase().collect();
+        text.replace_range(..first.len_utf8(), &capital);
+    }
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+}
+
 fn moment(words: &Words, mut facts: Value) -> Result<String> {
     facts["start"] = "<time:0>".into();
     facts["end"] = "<time:1>".into();
@@ -104,6 +115,10 @@ pub(super) fn choice(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benc
             reading: None,
         };
         all.push(item, question, &shown, "What happens between <time:0> and <time:1>?");
+        let offer = all.items.last_mut().and_then(|item| item.offer.as_mut());
+        if let Some(offer) = offer {
+            offer.texts.iter_mut().for_each(sentence);
+        }
     }
     Ok(Box::new(all))
 }
@@ -132,7 +147,7 @@ pub(super) fn yes_no(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benc
             times_s: Some(other.to_vec()),
             answer: Some(1 - answer),
         });
-        let texts = ["Yes", "No"].map(str::to_owned);
+        let texts = ["Yes.", "No."].map(str::to_owned);
         let question = Question {
             id: annotation.key(),
             options: ["yes", "no"].map(str::to_owned).to_vec(),

@@ -1,12 +1,13 @@
 //! STKit-Bench. Its files were never released; ours is `stkit/STKit-Bench.jsonl`, samples as the engine's STKit generator
 //! writes them, and frames with the boxes drawn at the paths it names below `stkit/`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use strefer_core::jsonl::read_records;
 use strefer_core::sample::Role;
-use strefer_core::{Sample, StkitAnswer, StkitFacts};
+use strefer_core::{Sample, StkitAnswer, StkitFacts, StkitTask};
 
 use super::benchmark::{Benchmark, Rater, Reading};
 use super::catalogue::BenchOptions;
@@ -16,8 +17,12 @@ use super::view::View;
 use crate::coverage::Unmatched;
 use crate::error::{Error, Result};
 use crate::records::{Reply, checked};
-use crate::sheet::Sheet;
-use crate::stkit::{Question, judge, parse, score};
+use crate::sheet::{Line, Sheet};
+use crate::statistics::Statistic;
+use crate::stkit::{Judged, Question, judge, parse, score};
+
+/// Stands for all where some tasks are not asked, so that there is no mean of their accuracies.
+const ALL_QUESTIONS: &str = "all_questions.accuracy_pct";
 
 struct StkitBench {
     items: Vec<Item>,
@@ -71,7 +76,8 @@ impl Benchmark for StkitBench {
     }
 
     fn headline(&self) -> &'static str {
-        "average_accuracy_pct"
+        let asked: BTreeSet<StkitTask> = self.questions.iter().map(|question| question.task).collect();
+        if asked.len() == StkitTask::ALL.len() { "average_accuracy_pct" } else { ALL_QUESTIONS }
     }
 
     fn probes(&self) -> Vec<View> {
@@ -87,7 +93,12 @@ impl Benchmark for StkitBench {
     }
 
     fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
-        Ok(score(&self.questions, replies, unmatched)?.sheet())
+        let scores = score(&self.questions, replies, unmatched)?;
+        let correct = |it: &Judged| Some(if it.verdict.correct { 100.0 } else { 0.0 });
+        let statistic = Statistic::mean(scores.judged.iter().map(correct).collect());
+        let mut sheet = scores.sheet();
+        sheet.lines.push(Line::of(ALL_QUESTIONS, "%", 1, statistic));
+        Ok(sheet)
     }
 
     fn facts(&self) -> Value {

@@ -25,6 +25,8 @@ pub enum RowSource {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Cell {
     pub value: f64,
+    /// Whether it is in percent, where that is known.
+    pub percent: Option<bool>,
     pub interval: Option<Interval>,
 }
 
@@ -53,6 +55,7 @@ struct Summary {
     complete: bool,
     n: usize,
     n_benchmark: usize,
+    n_published: Option<usize>,
     n_unanswered: usize,
     n_unparsed: usize,
     #[serde(default)]
@@ -65,6 +68,7 @@ struct Summary {
 #[derive(Deserialize)]
 struct Score {
     name: String,
+    unit: String,
     value: Option<f64>,
     interval: Option<Interval>,
 }
@@ -82,6 +86,12 @@ impl Row {
             let (asked, all, open) = (summary.n, summary.n_benchmark, summary.n_unanswered);
             notes.push(format!("{asked} of {all} questions asked, {open} without an answer: not comparable"));
         }
+        if let Some(published) = summary.n_published.filter(|published| *published != summary.n_benchmark) {
+            let there = summary.n_benchmark;
+            notes.push(format!(
+                "its files have {there} questions, the published ones {published}: not comparable"
+            ));
+        }
         if summary.n_unparsed > 0 {
             notes.push(format!("{} answers could not be read", summary.n_unparsed));
         }
@@ -95,7 +105,12 @@ impl Row {
         let drop = |(view, value): (&String, &Value)| Some((view.clone(), value["drop"]["mean"].as_f64()?));
         let drops = summary.views.iter().filter_map(drop).collect();
         let order = summary.scores.iter().map(|score| score.name.clone()).collect();
-        let cell = |score: Score| Some((score.name, Cell { value: score.value?, interval: score.interval }));
+        let cell = |score: Score| {
+            Some((
+                score.name,
+                Cell { value: score.value?, percent: Some(score.unit == "%"), interval: score.interval },
+            ))
+        };
         Ok(Self {
             benchmark: summary.benchmark,
             name,
@@ -110,7 +125,7 @@ impl Row {
     /// What a paper reports.
     pub fn of_paper(published: Published) -> Self {
         let cell = |(name, value): (&String, &Value)| {
-            Some((name.clone(), Cell { value: value.as_f64()?, interval: None }))
+            Some((name.clone(), Cell { value: value.as_f64()?, percent: None, interval: None }))
         };
         Self {
             benchmark: published.benchmark,

@@ -68,9 +68,8 @@ impl Leaderboard {
     }
 }
 
-/// As many decimals as tell models apart, with the interval behind it.
-fn written(cell: &Cell) -> String {
-    let decimals = if cell.value.abs() < 10.0 { 2 } else { 1 };
+/// A number with its interval behind it.
+fn written(cell: &Cell, decimals: usize) -> String {
     let value = format!("{:.decimals$}", cell.value);
     match cell.interval {
         Some(interval) => format!("{value} ({:.decimals$} to {:.decimals$})", interval.low, interval.high),
@@ -84,13 +83,22 @@ impl Table {
         first.into_iter().chain(self.columns.iter().cloned()).collect()
     }
 
+    /// One decimal of a percentage, two of other numbers; runs know which a column holds.
+    fn decimals(&self, column: &str) -> usize {
+        let cells = self.rows.iter().filter_map(|row| row.cells.get(column));
+        if cells.filter_map(|cell| cell.percent).any(|percent| percent) { 1 } else { 2 }
+    }
+
     pub fn cells(&self, row: &Row) -> Vec<String> {
         let mark = if row.notes.is_empty() { "" } else { " *" };
         let from = match &row.source {
             RowSource::Run(_) => "this program".to_owned(),
             RowSource::Published(source) => format!("published: {source}"),
         };
-        let scores = self.columns.iter().map(|name| row.cells.get(name).map_or("-".to_owned(), written));
+        let score = |name: &String| {
+            row.cells.get(name).map_or("-".to_owned(), |cell| written(cell, self.decimals(name)))
+        };
+        let scores = self.columns.iter().map(score);
         [format!("{}{mark}", row.name), from].into_iter().chain(scores).collect()
     }
 

@@ -1,6 +1,7 @@
 //! The folder of a run, and what says what it is of.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -107,7 +108,9 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        let (path, part) = (self.path(name), self.path(&format!(".{name}.{}", std::process::id())));
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let nth = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let (path, part) = (self.path(name), self.path(&format!(".{name}.{}.{nth}", std::process::id())));
         self.io(&path, std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, &path)))
     }
 

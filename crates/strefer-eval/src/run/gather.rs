@@ -1,10 +1,11 @@
 //! When all is answered: items in order, scores with intervals, and what every probe costs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use strefer_core::jsonl::write_all;
+use strefer_core::jsonl::{Reader, write_all};
 
 use super::Run;
 use super::log::{AnswerLine, read_all};
@@ -12,7 +13,7 @@ use super::plan::Plan;
 use super::record::ItemRecord;
 use crate::bench::{Benchmark, Rater, View};
 use crate::coverage::Unmatched;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::quiz::{Interval, Share};
 use crate::records::Reply;
 use crate::sheet::{Line, Sheet, Summary, aligned};
@@ -79,6 +80,29 @@ impl Report<'_> {
         Ok(outcome)
     }
 
+    /// This run beside another one of the same questions: what it is better by, and how sure that is.
+    ///
+    /// # Errors
+    /// A folder without items, or a run that answers other questions.
+    pub fn compare(&self, other: &Path) -> Result<String> {
+        let answers = |dir: &Path| -> Result<Vec<Reply>> {
+            let items: strefer_core::Result<Vec<ItemRecord>> =
+                Reader::open(dir.join("items.jsonl"))?.collect();
+            Ok(replies(&items?))
+        };
+        let (own, other) = (answers(&self.run.folder.path(""))?, answers(other)?);
+        let only = |these: &[Reply], those: &[Reply]| -> Vec<String> {
+            let known: HashSet<&str> = those.iter().map(|it| it.id.as_str()).collect();
+            these.iter().filter(|it| !known.contains(it.id.as_str())).map(|it| it.id.clone()).collect()
+        };
+        let (own_only, other_only) = (only(&own, &other), only(&other, &own));
+        if !own_only.is_empty() || !other_only.is_empty() {
+            return Err(Error::OtherQuestions { own_only, other_only });
+        }
+        let (own, other) = (self.sheet(&own)?, self.sheet(&other)?);
+        Ok(Summary::new(&own, Some(&other), self.bootstrap)?.to_table())
+    }
+
     /// Items in the benchmark's order; one that nobody came to has no answer.
     fn items(&self, view: View, lines: &HashMap<(View, String), AnswerLine>) -> Result<Vec<ItemRecord>> {
         let mut records = Vec::new();
@@ -101,6 +125,7 @@ impl Report<'_> {
     fn outcome(&self, said: &BTreeMap<View, Vec<ItemRecord>>, unanswered: Vec<String>) -> Result<Outcome> {
         let real = said.get(&View::Real).map_or(&[][..], Vec::as_slice);
         let replies = replies(real);
+        let record = self.run.record;
         let mut summary = json!({
             "benchmark": self.run.record.benchmark,
             "title": self.run.record.title,
@@ -109,6 +134,7 @@ impl Report<'_> {
             "complete": unanswered.is_empty() && self.run.plan.items() == self.run.benchmark.items().len(),
             "n": real.len(),
             "n_benchmark": self.run.benchmark.items().len(),
+            "n_published": record.benchmark.published_count(record.split.as_deref()),
             "n_unparsed": real.iter().filter(|it| it.prediction_text.is_some() && it.parsed.is_null()).count(),
             "n_unanswered": unanswered.len(),
             "unanswered": unanswered,

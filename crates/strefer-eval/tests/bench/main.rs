@@ -3,4 +3,5 @@
 mod layouts;
 mod questions;
 mod runs;
+mod servers;
 mod stand_in;

@@ -50,7 +50,7 @@ fn questions_about_moments_follow_their_rule() {
     let choice = root.open(BenchId::QvhighlightsChoice);
     for (item, qid) in choice.items().iter().zip(4_usize..) {
         let offer = item.offer.as_ref().unwrap();
-        assert_eq!(offer.texts[qid % 4], format!("query {qid}"));
+        assert_eq!(offer.texts[qid % 4], format!("Query {qid}."));
         assert_eq!(item.label, json!(format!("({}) query {qid}", ['A', 'B', 'C', 'D'][qid % 4])));
     }
     let times = |at: usize| choice.items()[at].sample.times.iter().map(|time| time.s).collect::<Vec<_>>();
@@ -62,7 +62,7 @@ fn questions_about_moments_follow_their_rule() {
     let yes_no = root.open(BenchId::QvhighlightsYesNo);
     let labels: Vec<&Value> = yes_no.items().iter().map(|item| &item.label).collect();
     // The third and fourth happen all the time: there is nothing to say no to.
-    assert_eq!(labels, ["Yes", "No", "Yes", "Yes"]);
+    assert_eq!(labels, ["Yes.", "No.", "Yes.", "Yes."]);
     assert_eq!(yes_no.items()[3].groups["form"], "yes, as it happens all the time");
     let constant = |text: &str| {
         let replies: Vec<Reply> =

@@ -1,16 +1,18 @@
 //! Runs: shared, interrupted, continued, with probes and failures.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use strefer_core::Rng;
+use strefer_eval::Bootstrap;
 use strefer_eval::answer::{Ask, Predictions};
 use strefer_eval::bench::{BenchId, View};
 use strefer_eval::leaderboard::Leaderboard;
-use strefer_eval::run::{RunFolder, work};
+use strefer_eval::run::{Report, RunFolder, work};
 
 use crate::stand_in::{Desk, Fake, Root, pace};
 
@@ -25,7 +27,7 @@ fn by_mask(ask: &Ask) -> Result<String, String> {
     Ok(format!("({})", ['A', 'B', 'C', 'D'][mask.bbox().unwrap().x0 % 4]))
 }
 
-fn files(dir: &std::path::Path) -> Vec<String> {
+fn files(dir: &Path) -> Vec<String> {
     let names =
         ["items.jsonl", "items-other_mask.jsonl", "items-shifted_mask.jsonl", "summary.json", "table.md"];
     names.map(|name| std::fs::read_to_string(dir.join(name)).unwrap()).to_vec()
@@ -248,11 +250,18 @@ fn runs_stand_beside_each_other_and_beside_published_numbers() {
         desk.with(dir, |run| work(run, &Fake::new(rule), pace(), &never, &|_| {}).unwrap());
         desk.report(dir);
     }
+    let compare = |own: &Path, other: &Path| {
+        let bootstrap = Bootstrap { resamples: 100, seed: 0 };
+        desk.with(own, |run| Report { run, rater: None, bootstrap }.compare(other))
+    };
+    assert!(compare(&dirs[0], &dirs[0]).unwrap().contains("+0.0"));
+    let other = compare(&dirs[0], &dirs[1]).unwrap_err().to_string();
+    assert!(other.contains("1 only in this run (3)"), "{other}");
     let board = Leaderboard::of_runs(dirs.iter().map(std::path::PathBuf::as_path)).unwrap();
     let text = board.to_markdown();
     let row =
         |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{text}"));
-    assert!(text.starts_with("## videorefer-q") && row("| first ").contains("this program"));
+    assert!(text.starts_with("## videorefer-q") && row("| first * ").contains("this program"));
     assert!(row("| second * ").contains("25.0") || row("| second * ").contains("28.6"), "{text}");
     assert!(
         row("| VideoRefer-7B, single frame ").contains("published")
@@ -260,7 +269,8 @@ fn runs_stand_beside_each_other_and_beside_published_numbers() {
     );
     assert!(text.contains("- second: 8 of 8 questions asked, 2 without an answer: not comparable"), "{text}");
     assert!(text.contains("- first, probes: shifted_mask "), "{text}");
+    assert!(text.contains("its files have 8 questions, the published ones 1000: not comparable"), "{text}");
     let html = board.to_html();
-    assert!(html.contains("<tr class=\"published\">") && html.contains("<td>first</td>"));
+    assert!(html.contains("<tr class=\"published\">") && html.contains("<td>first *</td>"));
     assert!(Leaderboard::of_runs([root.path()]).is_err());
 }

@@ -1,5 +1,7 @@
 //! The programs as a user runs them: the whole line on a tiny world, kills, and wrong input of each kind.
 
+mod eval;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;

@@ -1,0 +1,267 @@
+//! Runs on benchmarks as a user starts them: kills, several processes, wrong input.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{Desk, complaint, stdout};
+
+/// Files of a run that must not depend on how it came about.
+fn results(run: &Path) -> Vec<String> {
+    let names = ["items.jsonl", "items-no_video.jsonl", "items-other_mask.jsonl", "summary.json", "table.md"];
+    names.map(|name| std::fs::read_to_string(run.join(name)).unwrap_or_else(|_| panic!("{name}"))).to_vec()
+}
+
+/// A benchmark made of a tiny world, run by one process, by one that is killed again and again, and by two at once: the same
+/// answers, scores and intervals. `STREFER_EVAL_KILLS` asks for more kills.
+#[test]
+fn an_evaluation_that_is_killed_or_shared_equals_an_undisturbed_one() {
+    let desk = Desk::new();
+    let counts = stdout(&desk.run(&["counterpart", "videorefer-q", "--world", "world", "--root", "bench"]));
+    let counts: Value = serde_json::from_str(&counts).unwrap();
+    assert!(
+        counts["questions"].as_u64() > Some(10) && counts["with_another_object"].as_u64() > Some(5),
+        "{counts}"
+    );
+    let file = |name: &str| std::fs::read_to_string(desk.path("bench/videorefer").join(name)).unwrap();
+    let records: Vec<Value> = serde_json::from_str(&file("VideoRefer-Bench-Q.json")).unwrap();
+    for record in &records {
+        let options: BTreeSet<&str> =
+            record["options"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert!(options.len() == 4 && options.contains(record["Answer"].as_str().unwrap()), "{record}");
+    }
+    for other in file("VideoRefer-Bench-Q.others.jsonl").lines() {
+        let other: Value = serde_json::from_str(other).unwrap();
+        let record = &records[other["id"].as_str().unwrap().parse::<usize>().unwrap()];
+        assert_ne!(other["answer"], record["Answer"]);
+        assert!(record["options"].as_array().unwrap().contains(&other["answer"]), "{record} {other}");
+        assert_ne!(other["annotation"], record["annotation"]);
+    }
+    let eval = |out: &str| {
+        let common =
+            ["eval", "videorefer-q", "--model", "model", "--root", "bench", "--likeliest", "--lanes", "1"];
+        let views =
+            ["--objects", "plain", "--masks", "multi", "--views", "no-video,other-mask", "--out", out];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strefer"));
+        command
+            .current_dir(desk.dir.path())
+            .args(common)
+            .args(views)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    };
+    let began = std::time::Instant::now();
+    let table = stdout(&eval("straight").output().unwrap());
+    let whole_ms = began.elapsed().as_millis() as usize;
+    assert!(table.contains("VideoRefer-Bench-Q: ") && table.contains("| other_mask "), "{table}");
+    let straight = results(&desk.path("straight"));
+
+    let kills = std::env::var("STREFER_EVAL_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(5);
+    let mut rng = strefer_core::Rng::new(13, "kills");
+    for _ in 0..kills {
+        let mut child = eval("killed").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(rng.below(whole_ms / 2 + 1) as u64));
+        // It may have finished already; then there is nothing to kill.
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    stdout(&eval("killed").output().unwrap());
+    assert_eq!(results(&desk.path("killed")), straight);
+
+    let (first, second) = (eval("shared").spawn().unwrap(), eval("shared").spawn().unwrap());
+    let (first, second) = (first.wait_with_output().unwrap(), second.wait_with_output().unwrap());
+    assert_eq!((stdout(&first), stdout(&second)), (table.clone(), table));
+    assert_eq!(results(&desk.path("shared")), straight);
+
+    // The same folder takes no other run, and a second call asks nothing again.
+    let other =
+        desk.run(&["eval", "videorefer-q", "--model", "model", "--root", "bench", "--out", "straight"]);
+    assert!(complaint(&other).contains("differs in questions"));
+    let board = stdout(&desk.run(&["leaderboard", "straight", "shared", "--html", "board.html"]));
+    assert!(board.contains("| straight * ") && board.contains("published: arXiv 2501.00599"), "{board}");
+    assert!(std::fs::read_to_string(desk.path("board.html")).unwrap().contains("<td>shared *</td>"));
+}
+
+#[test]
+fn benchmarks_name_what_is_missing_and_whose_answers_do_not_fit() {
+    let desk = Desk::new();
+    let eval = |more: &[&str]| desk.run(&[&["eval"], more].concat());
+    let unknown = complaint(&eval(&["nobench", "--out", "x"]));
+    assert!(unknown.contains("nobench") && unknown.contains("videorefer-q"), "{unknown}");
+    assert!(complaint(&eval(&["mvbench", "--out", "x"])).contains("--root DIR"));
+    let samples = complaint(&eval(&["quiz/samples.jsonl", "--probes", "--out", "x"]));
+    assert!(samples.contains("--views is for benchmarks"), "{samples}");
+    let none = complaint(&eval(&["nextqa", "--root", "bench", "--out", "x"]));
+    assert!(none.contains("nextqa/val.csv") && none.contains("map_vid_vidorID.json"), "{none}");
+
+    // Descriptions by somebody else, judged by rules; one is missing, then one is too much.
+    stdout(&desk.run(&["counterpart", "videorefer-d", "--world", "world", "--root", "bench"]));
+    let text = std::fs::read_to_string(desk.path("bench/videorefer/VideoRefer-Bench-D.json")).unwrap();
+    let records: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let line =
+        |record: &Value| format!("{}\n", serde_json::json!({"id": record["id"], "text": record["caption"]}));
+    let lines: Vec<String> = records.iter().map(line).collect();
+    desk.write("all.jsonl", &lines.concat());
+    desk.write("few.jsonl", &lines[1..].concat());
+    desk.write("many.jsonl", &(lines.concat() + "{\"id\": 999, \"text\": \"x\"}\n"));
+    let judged = |file: &str, more: &[&str]| {
+        let common =
+            ["videorefer-d", "--root", "bench", "--judge", "world", "--out", file, "--predictions", file];
+        let out = file.replace(".jsonl", "-run");
+        let mut args = common.to_vec();
+        args[6] = &out;
+        eval(&[&args[..], more].concat())
+    };
+    let perfect: Value = serde_json::from_str(&stdout(&judged("all.jsonl", &["--json"]))).unwrap();
+    assert_eq!(perfect["metrics"]["mean"], 5.0, "{perfect}");
+    assert_eq!(
+        (&perfect["complete"], &perfect["config"]["judge"]["model"]),
+        (&true.into(), &"rules of the synthetic world".into())
+    );
+    assert!(complaint(&judged("few.jsonl", &[])).contains("1 questions have no answer"));
+    assert!(
+        stdout(&judged("few.jsonl", &["--allow-missing"])).contains("1 without an answer, in no score (0)")
+    );
+    assert!(complaint(&judged("many.jsonl", &[])).contains("1 predictions without a question: 999"));
+
+    // A video that is missing, and one that is none.
+    let videos = desk.path("bench/videorefer/Panda-70M");
+    let first = std::fs::read_dir(&videos).unwrap().next().unwrap().unwrap().path();
+    let kept = first.with_extension("kept");
+    std::fs::rename(&first, &kept).unwrap();
+    let describe = |more: &[&str]| {
+        let common =
+            ["videorefer-d", "--root", "bench", "--model", "model", "--judge", "world", "--out", "described"];
+        eval(&[&common[..], more].concat())
+    };
+    let missing = complaint(&describe(&[]));
+    let name = first.file_name().unwrap().to_str().unwrap();
+    assert!(missing.contains(name) && missing.contains("1 videos are missing"), "{missing}");
+    let table = stdout(&describe(&["--allow-missing"]));
+    assert!(table.contains("without an answer, in no score"), "{table}");
+    let items = std::fs::read_to_string(desk.path("described/items.jsonl")).unwrap();
+    assert!(items.contains("\"error\":") && items.contains(name), "{items}");
+    std::fs::rename(&kept, &first).unwrap();
+    let table = stdout(&describe(&[]));
+    assert!(!table.contains("without an answer"), "what failed is asked again: {table}");
+}
+
+#[test]
+fn the_other_counterparts_are_benchmarks_too() {
+    let desk = Desk::new();
+    for bench in ["qvhighlights", "stkit"] {
+        if bench == "qvhighlights" && !cfg!(feature = "ffmpeg") {
+            continue;
+        }
+        stdout(&desk.run(&["counterpart", bench, "--world", "world", "--root", "bench"]));
+        let eval =
+            ["eval", bench, "--root", "bench", "--model", "model", "--probes", "--json", "--out", bench];
+        let summary: Value = serde_json::from_str(&stdout(&desk.run(&eval))).unwrap();
+        assert_eq!((&summary["complete"], &summary["n_unanswered"]), (&true.into(), &0.into()), "{summary}");
+        let reversed = &summary["views"]["reversed"];
+        assert!(reversed["n"] == summary["n"] && reversed["drop"].is_object(), "{summary}");
+        assert!(summary["reliance"]["time"].is_object(), "{summary}");
+    }
+}
+
+/// Measured by hand: `cargo test --release -p strefer-cli --test cli -- --ignored --nocapture`. A model that takes 50 ms a
+/// question, ten questions a video of 5 s in 1280x720 at 30 frames a second, 32 frames a question.
+#[test]
+#[cfg(feature = "ffmpeg")]
+#[ignore = "a measurement, not a check: it takes minutes"]
+fn how_long_a_model_waits_for_frames() {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use strefer_eval::answer::{Answerer, Ask, Ours, OursOptions, Said};
+    use strefer_eval::bench::{BenchId, BenchOptions, View, Views};
+    use strefer_eval::run::{Pace, Plan, Run, RunFolder, RunFormat, RunRecord, work};
+    use strefer_model::{FrameCache, ProcessorOptions, VisualPrompt};
+
+    struct Slow<'a>(Ours<'a>);
+
+    impl<'a> Answerer for Slow<'a> {
+        type Prepared = (String, <Ours<'a> as Answerer>::Prepared);
+
+        fn prepare(&self, ask: Ask) -> strefer_eval::Result<Self::Prepared> {
+            Ok((ask.id.clone(), self.0.prepare(ask)?))
+        }
+
+        fn answer(&self, prepared: Vec<Self::Prepared>) -> Vec<strefer_eval::Result<Said>> {
+            std::thread::sleep(Duration::from_millis(50) * prepared.len() as u32);
+            let said =
+                |_| Ok(Said { prompt: String::new(), text: "0 - 1".to_owned(), frame_indices: Vec::new() });
+            prepared.into_iter().map(said).collect()
+        }
+
+        fn facts(&self) -> Value {
+            Value::Null
+        }
+    }
+
+    let desk = Desk::new();
+    let videos = desk.path("bench/charades/Charades_v1_480");
+    std::fs::create_dir_all(&videos).unwrap();
+    let mut lines = String::new();
+    for video in 0..12 {
+        let encoding = strefer_video::write::Encoding { fps: 30.0, ..Default::default() };
+        let path = videos.join(format!("v{video}.mp4"));
+        let mut writer = strefer_video::write::VideoWriter::create(&path, 1280, 720, &encoding).unwrap();
+        for at in 0..150_u32 {
+            let pixel = |x: u32, y: u32| {
+                let wave = (x + 3 * at + 7 * video) ^ (y + at);
+                image::Rgb([(wave % 251) as u8, (wave / 3 % 241) as u8, (x * y / 97 + at) as u8])
+            };
+            writer.push(&image::RgbImage::from_fn(1280, 720, pixel)).unwrap();
+        }
+        writer.finish().unwrap();
+        for sentence in 0..10 {
+            lines += &format!("v{video} 1.0 {}.0##sentence {sentence}.\n", 2 + sentence % 3);
+        }
+    }
+    desk.write("bench/charades/charades_sta_test.txt", &lines);
+    let reading = ProcessorOptions {
+        media_root: desk.path("bench"),
+        cache: Arc::new(FrameCache::new(512 << 20)),
+        ..ProcessorOptions::default()
+    };
+    let checkpoint = strefer_model::Checkpoint::open(desk.path("model")).unwrap();
+    let loaded = checkpoint.load(&candle_core::Device::Cpu, candle_core::DType::F32, reading).unwrap();
+    let options = OursOptions {
+        frames: Some(32),
+        draw: VisualPrompt::None,
+        batch: 1,
+        lanes: 1,
+        likeliest: false,
+        facts: Value::Null,
+    };
+    let slow = Slow(Ours::new(&loaded, options));
+    let bench = BenchId::CharadesSta.open(&desk.path("bench"), &BenchOptions::default()).unwrap();
+    let views = Views::new(&*bench, 0);
+    let plan = Plan::new(&*bench, &views, &[View::Real], None);
+    let record = RunRecord {
+        format: RunFormat::V1,
+        program: String::new(),
+        benchmark: BenchId::CharadesSta,
+        title: String::new(),
+        root: PathBuf::new(),
+        split: None,
+        questions: Value::Null,
+        items: plan.items(),
+        items_sha256: plan.digest(&*bench),
+        views: vec![View::Real],
+        answers: Value::Null,
+        seed: 0,
+    };
+    let folder = RunFolder::open(&desk.path("run"), &record).unwrap();
+    let run = Run { folder: &folder, record: &record, plan: &plan, benchmark: &*bench, views: &views };
+    let worked = work(&run, &slow, Pace::default(), &AtomicBool::new(false), &|_| {}).unwrap();
+    let waiting = worked.waiting_s / (worked.waiting_s + worked.answering_s);
+    eprintln!("{worked:?}: waiting {:.2} % of the time", 100.0 * waiting);
+    assert_eq!(worked.failed, 0);
+    assert!(waiting < 0.05, "{worked:?}");
+}
