@@ -59,6 +59,11 @@ fn an_evaluation_that_is_killed_or_shared_equals_an_undisturbed_one() {
     let whole_ms = began.elapsed().as_millis() as usize;
     assert!(table.contains("VideoRefer-Bench-Q: ") && table.contains("| other_mask "), "{table}");
     let straight = results(&desk.path("straight"));
+    // What was read is kept word for word, with the text around turns.
+    let item: Value = serde_json::from_str(straight[0].lines().next().unwrap()).unwrap();
+    let prompt = item["prompt"].as_str().unwrap();
+    assert!(prompt.contains("<video>") && prompt.contains("<region>"), "{prompt}");
+    assert_eq!(item["frame_indices"].as_array().unwrap().len(), 8);
 
     let kills = std::env::var("STREFER_EVAL_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(5);
     let mut rng = strefer_core::Rng::new(13, "kills");

@@ -33,7 +33,7 @@ pub struct Ask {
 /// What was said, and what it was said to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    /// The user's turn as the model got it.
+    /// What the model read, as far as it is words.
     pub prompt: String,
     /// The answer.
     pub text: String,

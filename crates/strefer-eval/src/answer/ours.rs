@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use strefer_core::validate::Issue;
 use strefer_llm::GenerationConfig;
 use strefer_model::time::{TimeConfig, TimeTokens};
-use strefer_model::{Inputs, Loaded, Processor, Purpose, VisualPrompt};
+use strefer_model::{
+    IGNORE, Inputs, Loaded, Processor, PromptToken, Purpose, REGION_TOKEN, VIDEO_TOKEN, VisualPrompt,
+};
 
 use super::likelihood::{Candidate, candidates, likeliest};
 use super::{Answerer, Ask, Said};
@@ -46,7 +48,7 @@ pub enum Prepared {
     Open {
         /// What the model sees.
         inputs: Box<Inputs>,
-        /// The user's turn.
+        /// All that is read before the answer.
         prompt: String,
         /// The most tokens of an answer.
         max_new_tokens: usize,
@@ -55,7 +57,7 @@ pub enum Prepared {
     Offered {
         /// The answers.
         candidates: Vec<Candidate>,
-        /// The user's turn.
+        /// All that is read before the answer.
         prompt: String,
     },
 }
@@ -91,6 +93,31 @@ impl<'a> Ours<'a> {
     }
 }
 
+/// What a model reads before it answers, with the text around turns; what is shown stands as its placeholder.
+fn as_read(processor: &Processor, inputs: &Inputs) -> strefer_model::Result<String> {
+    let answer = inputs.labels.iter().position(|label| *label != IGNORE).unwrap_or(inputs.tokens.len());
+    let (mut text, mut ids) = (String::new(), Vec::new());
+    let flush = |ids: &mut Vec<u32>, text: &mut String| -> strefer_model::Result<()> {
+        text.push_str(&processor.tokenizer().decode(ids, false)?);
+        ids.clear();
+        Ok(())
+    };
+    for token in &inputs.tokens[..answer] {
+        let placeholder = match token {
+            PromptToken::Text(id) => {
+                ids.push(*id);
+                continue;
+            }
+            PromptToken::Video => VIDEO_TOKEN,
+            PromptToken::Region(_) => REGION_TOKEN,
+        };
+        flush(&mut ids, &mut text)?;
+        text.push_str(placeholder);
+    }
+    flush(&mut ids, &mut text)?;
+    Ok(text)
+}
+
 /// A question may name the end of its video, which annotations round up: by so much, in seconds.
 const ROUNDED_UP_S: f64 = 1.5;
 
@@ -124,12 +151,13 @@ impl Answerer for Ours<'_> {
         let processor = self.processor(ask.put.look);
         let failed = |source| Error::Question { id: ask.id.clone(), source: Box::new(source) };
         if let (true, Some(offer)) = (self.options.likeliest, &ask.offer) {
-            let prompt = offer.question.clone();
             let candidates = candidates(&processor, &ask.put.sample, offer).map_err(failed)?;
+            let prompt = candidates.first().map(|first| as_read(&processor, &first.inputs));
+            let prompt = prompt.transpose().map_err(failed)?.unwrap_or_default();
             return Ok(Prepared::Offered { candidates, prompt });
         }
-        let prompt = ask.put.sample.conversations.first().map(|turn| turn.text.clone()).unwrap_or_default();
         let inputs = Box::new(process(&processor, &ask).map_err(failed)?);
+        let prompt = as_read(&processor, &inputs).map_err(failed)?;
         Ok(Prepared::Open { inputs, prompt, max_new_tokens: ask.max_new_tokens })
     }
 

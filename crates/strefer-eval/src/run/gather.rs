@@ -249,6 +249,9 @@ fn reliance(beside: &[Beside]) -> Value {
     })
 }
 
+/// A wording that is asked so often has a best answer.
+const OFTEN: usize = 10;
+
 /// What needs no looking: chance, the best position of an answer, the best answer to each wording of a question.
 fn baselines(benchmark: &dyn Benchmark, plan: &Plan) -> Value {
     let (mut n, mut chance) = (0_usize, 0.0);
@@ -269,13 +272,18 @@ fn baselines(benchmark: &dyn Benchmark, plan: &Plan) -> Value {
     if n == 0 {
         return Value::Null;
     }
-    let percent = |count: usize| 100.0 * count as f64 / n as f64;
-    let most: usize = answers.values().filter_map(|counts| counts.values().max()).sum();
+    let percent = |part: usize, whole: usize| (whole > 0).then(|| 100.0 * part as f64 / whole as f64);
+    // Of a wording that is asked a few times only, the best answer says nothing.
+    let counts = answers.values().map(|counts| (counts.values().max(), counts.values().sum::<usize>()));
+    let often: Vec<(Option<&usize>, usize)> = counts.filter(|(_, asked)| *asked >= OFTEN).collect();
+    let best: usize = often.iter().filter_map(|(most, _)| *most).sum();
+    let asked_often: usize = often.iter().map(|(_, asked)| asked).sum();
     json!({
         "n": n,
         "chance_pct": 100.0 * chance / n as f64,
-        "best_position_pct": percent(positions.values().copied().max().unwrap_or(0)),
-        "best_answer_to_each_question_pct": percent(most),
+        "best_position_pct": percent(positions.values().copied().max().unwrap_or(0), n),
+        "best_answer_to_each_wording_pct": percent(best, asked_often),
+        "n_asked_often": asked_often,
     })
 }
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub(super) struct AnswerLine {
     pub view: View,
     pub id: String,
-    /// The user's turn as the model got it.
+    /// What the model read, as far as it is words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

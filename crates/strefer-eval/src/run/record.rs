@@ -16,7 +16,7 @@ use crate::error::Result;
 pub struct ItemRecord {
     /// The item.
     pub id: String,
-    /// The user's turn as the model got it.
+    /// What the model read, as far as it is words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
     /// SHA-256 of it.
