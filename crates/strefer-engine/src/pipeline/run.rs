@@ -95,6 +95,8 @@ struct Tally {
     parked: usize,
     waiting: usize,
     stopped: Option<String>,
+    /// The queue has nothing left, whoever worked on it.
+    emptied: bool,
     /// Videos in a row that found a teacher's server away.
     away: usize,
 }
@@ -162,7 +164,7 @@ impl Run<'_> {
             kept: tally.kept,
             parked: tally.parked,
             waiting: tally.waiting,
-            left: inputs.len() - tally.settled.len(),
+            left: if tally.emptied { 0 } else { inputs.len() - tally.settled.len() },
             stopped,
             ..Summary::default()
         })
@@ -183,7 +185,10 @@ impl Run<'_> {
                     std::thread::sleep(PAUSE);
                     continue;
                 }
-                Take::Empty => break,
+                Take::Empty => {
+                    tally.lock().unwrap_or_else(PoisonError::into_inner).emptied = true;
+                    break;
+                }
             };
             let input = &inputs[place];
             let end = self.one(input, chain, &desk, &failures);
