@@ -1,7 +1,7 @@
 //! Runs on benchmarks as a user starts them: kills, several processes, wrong input.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -253,7 +253,7 @@ fn how_long_a_model_waits_for_frames() {
         program: String::new(),
         benchmark: BenchId::CharadesSta,
         title: String::new(),
-        root: PathBuf::new(),
+        root: std::path::PathBuf::new(),
         split: None,
         questions: Value::Null,
         items: plan.items(),
