@@ -98,7 +98,7 @@ fn a_teacher_sees_numbered_outlines_and_names_them() {
         let value = json!({ "answers": [{ "expression": 2, "objects": [2, 1] }] });
         Ok(Said { value: Some(value), ..Said::of("") })
     });
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/engine/referee-marks.txt");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/engine/referees/marks.txt");
     let prompt = Prompt::open(&file).unwrap();
     let mut referee = MarksReferee::new(&frames, &teacher, &prompt, Sampling::default());
     assert_eq!(referee.name(), "marks:numbers");

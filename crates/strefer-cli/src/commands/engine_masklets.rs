@@ -53,7 +53,7 @@ pub struct MaskletsArgs {
     #[arg(long, value_name = "PATH")]
     tracker: PathBuf,
     /// Who chooses where several boxes could be meant: a folder of RexSeek, of SigLIP or of a Video LLM, or a file that names a
-    /// server (configs/engine/referee-marks.toml); without it such expressions have no masklet
+    /// server (configs/engine/referees/marks.toml); without it such expressions have no masklet
     #[arg(long, value_name = "PATH")]
     referee: Option<PathBuf>,
     /// Where a server's answers are kept, so that none is asked for twice [default: OUT.answers]
