@@ -1,6 +1,6 @@
 //! Benchmarks: prompts, runs, metrics, reports.
 //!
-//! [`bench`] reads benchmarks, [`answer`] is who answers, [`run`] puts the one to the other in a folder that processes may
+//! [`mod@bench`] reads benchmarks, [`answer`] is who answers, [`run`] puts the one to the other in a folder that processes may
 //! share and that probes whether the model looked; [`leaderboard`] puts runs beside published numbers.
 //!
 //! [`quiz`] asks questions whose answers are known and says whether the model looked; [`report`] makes a page of it.
