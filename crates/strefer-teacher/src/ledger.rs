@@ -105,10 +105,10 @@ pub(crate) struct Ledger {
 }
 
 /// A file that others may not change meanwhile. Where the file system has no locks, whoever shares it has none either.
-struct Locked<'a>(&'a File);
+pub(crate) struct Locked<'a>(&'a File);
 
 impl<'a> Locked<'a> {
-    fn of(file: &'a File) -> std::io::Result<Self> {
+    pub(crate) fn of(file: &'a File) -> std::io::Result<Self> {
         match file.lock() {
             Err(error) if error.kind() != std::io::ErrorKind::Unsupported => Err(error),
             _ => Ok(Self(file)),

@@ -1,7 +1,7 @@
 //! Answers are kept, so that nothing is asked twice.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Teacher;
 use crate::fault::{Error, Fault, Result, io};
-use crate::ledger::{ANSWERED, Budget, Entry, Ledger, Spent};
+use crate::ledger::{ANSWERED, Budget, Entry, Ledger, Locked, Spent};
 use crate::question::{Answer, PromptId, Question, Usage};
 
 /// An answer in its file.
@@ -43,7 +43,7 @@ pub(crate) fn kept(folder: &Path, key: &str) -> Result<Option<Answer>> {
 }
 
 /// Asks another teacher what was not asked before, and keeps its answers in a folder: `answers/AB/KEY.json` and `ledger.jsonl`.
-/// Threads that ask the same at once wait for one of them. A kill leaves no half answer.
+/// Threads and processes that ask the same at once wait for one of them. A kill leaves no half answer.
 #[derive(Debug)]
 pub struct Recorded<T> {
     folder: PathBuf,
@@ -53,6 +53,13 @@ pub struct Recorded<T> {
     /// Questions that are under way.
     open: Mutex<HashSet<String>>,
     closed: Condvar,
+}
+
+/// A file whose lock says that a question is under way.
+fn lock_file(path: &Path) -> Result<File> {
+    let parent = path.parent().unwrap_or(Path::new(""));
+    fs::create_dir_all(parent).map_err(io(parent))?;
+    OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(io(path))
 }
 
 /// A question that is under way.
@@ -172,6 +179,14 @@ impl<T: Teacher> Teacher for Recorded<T> {
         if let Some(reached) = self.budget.reached(&self.spent()) {
             return Err(Fault::Budget(reached));
         }
+        // Other processes wait here; the system frees what a dead one held.
+        let path = self.folder.join("asking").join(format!("{key}.lock"));
+        let file = lock_file(&path).map_err(Arc::new)?;
+        let _locked = Locked::of(&file).map_err(|error| Arc::new(io(&path)(error)))?;
+        if let Some(answer) = kept(&self.folder, &key).map_err(Arc::new)? {
+            let _ = fs::remove_file(&path);
+            return Ok(answer);
+        }
         let begun = Instant::now();
         let answer = self.teacher.ask(question);
         let seconds = begun.elapsed().as_secs_f64();
@@ -184,6 +199,10 @@ impl<T: Teacher> Teacher for Recorded<T> {
             Err(fault) => fault.usage(),
         };
         self.enter(key.clone(), question, answer.as_ref().err(), usage, seconds).map_err(Arc::new)?;
+        if answer.is_ok() {
+            // Whoever still waits for it, or makes it anew, finds the answer.
+            let _ = fs::remove_file(&path);
+        }
         answer
     }
 

@@ -105,8 +105,15 @@ pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
     let cfg = EngineConfig::load(&args.config, &args.overrides)
         .with_context(|| format!("{} is no engine configuration", args.config.display()))?;
     let inputs = args.inputs(&cfg)?;
+    let is_new = !args.out.exists();
     let folder = RunFolder::claim(&args.out, &cfg, args.changed)?;
-    let crew = args.crew(&cfg, &folder, device)?;
+    // A run that cannot start, and one that only counts, leave no folder.
+    let forget = || {
+        if is_new {
+            let _ = std::fs::remove_dir_all(&args.out);
+        }
+    };
+    let crew = args.crew(&cfg, &folder, device).inspect_err(|_| forget())?;
     let stop = stop_flag()?;
     let bar = EngineBar::new(inputs.len(), &crew.teachers);
     let run = Run {
@@ -123,6 +130,7 @@ pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
         let plan = run.plan(&inputs, || bar.inc(1));
         bar.finish_and_clear();
         println!("{}", serde_json::to_string_pretty(&plan)?);
+        forget();
         return Ok(());
     }
     let mut summary = Summary::default();

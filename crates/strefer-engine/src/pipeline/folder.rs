@@ -20,6 +20,17 @@ struct Mark {
     config: serde_json::Value,
 }
 
+/// Whether a folder holds anything but a mark and beginnings of one, which other processes write at the same moment, or wrote
+/// when they were killed.
+fn holds_more(dir: &Path) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(dir)? {
+        if !entry?.file_name().to_string_lossy().contains(MARK) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A folder that belongs to a configuration.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
@@ -63,7 +74,11 @@ impl RunFolder {
                         .to_owned(),
                 );
             }
-        } else if dir.exists() && std::fs::read_dir(dir).map_err(io(dir))?.next().is_some() {
+        } else if dir.exists() && holds_more(dir).map_err(io(dir))? {
+            if mark.is_file() {
+                // Another process has just claimed it.
+                return Self::claim(dir, cfg, changed);
+            }
             return refuse(format!("it exists and holds no {MARK}; name a new folder"));
         }
         std::fs::create_dir_all(dir).map_err(io(dir))?;
