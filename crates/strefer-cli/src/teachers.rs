@@ -1,6 +1,6 @@
 //! Models behind servers, as files of the user's name them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -20,4 +20,21 @@ pub(crate) fn open(
     }
     let endpoints = endpoints.into_iter().map(Endpoint::new).collect::<strefer_teacher::Result<_>>()?;
     Ok(Arc::new(Recorded::open(kept, Endpoints::new(endpoints)?, budget)?))
+}
+
+/// Where answers about `path` are kept: a folder beside it with its whole name and a dotted word behind.
+pub(crate) fn beside(path: &Path, word: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{name}.{word}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_dots_keep_folders_of_their_own() {
+        assert_eq!(beside(Path::new("runs/q.v1"), "asked"), Path::new("runs/q.v1.asked"));
+        assert_eq!(beside(Path::new("runs/q.v2/"), "asked"), Path::new("runs/q.v2.asked"));
+    }
 }

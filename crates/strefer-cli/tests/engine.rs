@@ -137,6 +137,7 @@ fn plans_replays_and_wrong_calls_say_what_they_should() {
     let plan = works(&lab, "out", &["--dry-run"]);
     assert_eq!((&plan["videos"], &plan["stages"]["recognise"]["asks"]), (&2.into(), &2.into()));
     assert!(server.asked().is_empty());
+    assert!(!lab.path("out").exists(), "counting leaves no folder");
     works(&lab, "out", &[]);
     let asked = server.asked().len();
     // The stages' outputs are gone, the answers are not.

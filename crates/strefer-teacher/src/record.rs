@@ -176,9 +176,6 @@ impl<T: Teacher> Teacher for Recorded<T> {
         if let Some(answer) = kept(&self.folder, &key).map_err(Arc::new)? {
             return Ok(answer);
         }
-        if let Some(reached) = self.budget.reached(&self.spent()) {
-            return Err(Fault::Budget(reached));
-        }
         // Other processes wait here; the system frees what a dead one held.
         let path = self.folder.join("asking").join(format!("{key}.lock"));
         let file = lock_file(&path).map_err(Arc::new)?;
@@ -186,6 +183,10 @@ impl<T: Teacher> Teacher for Recorded<T> {
         if let Some(answer) = kept(&self.folder, &key).map_err(Arc::new)? {
             let _ = fs::remove_file(&path);
             return Ok(answer);
+        }
+        // Only now: others may have spent what was left meanwhile.
+        if let Some(reached) = self.budget.reached(&self.spent()) {
+            return Err(Fault::Budget(reached));
         }
         let begun = Instant::now();
         let answer = self.teacher.ask(question);

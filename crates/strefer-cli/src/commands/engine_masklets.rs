@@ -27,6 +27,7 @@ use strefer_vision::sam2::{Sam2Video, SessionOptions};
 use super::masklets_overlay;
 use super::referee::OpenedReferee;
 use crate::args::{DeviceArgs, Precision};
+use crate::teachers;
 
 /// Frames whose features are kept.
 const KEPT_FEATURES: usize = 16;
@@ -178,10 +179,7 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
     let tracker = Sam2Video::open(&args.tracker, &device, dtype).context("opening the tracker")?;
     let opened = args.detector.as_deref().map(|dir| grounding_dino::Detector::open(dir, &device, dtype));
     let detector = opened.transpose().context("opening the detector")?;
-    let kept = args.answers.clone().unwrap_or_else(|| {
-        let name = args.out.file_name().unwrap_or_default().to_string_lossy();
-        args.out.with_file_name(format!("{name}.answers"))
-    });
+    let kept = args.answers.clone().unwrap_or_else(|| teachers::beside(&args.out, "answers"));
     let opened = args.referee.as_deref().map(|path| OpenedReferee::open(path, &device, dtype, &kept));
     let referee = opened.transpose().context("opening the referee")?;
 

@@ -105,15 +105,14 @@ pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
     let cfg = EngineConfig::load(&args.config, &args.overrides)
         .with_context(|| format!("{} is no engine configuration", args.config.display()))?;
     let inputs = args.inputs(&cfg)?;
-    let is_new = !args.out.exists();
-    let folder = RunFolder::claim(&args.out, &cfg, args.changed)?;
-    // A run that cannot start, and one that only counts, leave no folder.
-    let forget = || {
-        if is_new {
-            let _ = std::fs::remove_dir_all(&args.out);
-        }
-    };
-    let crew = args.crew(&cfg, &folder, device).inspect_err(|_| forget())?;
+    let folder = RunFolder::look(&args.out, &cfg, args.changed)?;
+    let mut crew = args.crew(&cfg, &folder, device)?;
+    // A run that cannot start, and one that only counts, leave no folder; nothing was ever answered in a new one.
+    let is_counted = args.dry_run && !args.out.exists();
+    if !is_counted {
+        RunFolder::claim(&args.out, &cfg, args.changed)?;
+    }
+    crew.teachers = Teachers::open(&cfg.teachers, &folder.path("teachers"), args.replay || is_counted)?;
     let stop = stop_flag()?;
     let bar = EngineBar::new(inputs.len(), &crew.teachers);
     let run = Run {
@@ -130,7 +129,6 @@ pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
         let plan = run.plan(&inputs, || bar.inc(1));
         bar.finish_and_clear();
         println!("{}", serde_json::to_string_pretty(&plan)?);
-        forget();
         return Ok(());
     }
     let mut summary = Summary::default();
@@ -201,6 +199,7 @@ impl RunArgs {
         Ok(Box::new(FolderQueue::open(folder.path("leases"), names)?))
     }
 
+    /// All but the teachers, whose folders are not written yet.
     fn crew(&self, cfg: &EngineConfig, folder: &RunFolder, device: &DeviceArgs) -> Result<Crew> {
         let beside = self.config.parent().unwrap_or(Path::new(""));
         let device = || -> Result<Device> { Ok(device.placement()?.first().clone()) };
@@ -219,12 +218,8 @@ impl RunArgs {
             }
             _ => Box::new(ColourFeatures),
         };
-        Ok(Crew {
-            teachers: Teachers::open(&cfg.teachers, &folder.path("teachers"), self.replay)?,
-            prompts: Prompts::open(cfg, beside)?,
-            masklets,
-            features,
-        })
+        Teachers::check(&cfg.teachers)?;
+        Ok(Crew { teachers: Teachers::default(), prompts: Prompts::open(cfg, beside)?, masklets, features })
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn run(args: &EvalArgs, id: BenchId) -> Result<()> {
     if let Some(path) = &args.server {
         let ServerConfig { endpoints, budget } = settings::load(path, &[])?;
         let in_flight = endpoints.iter().map(|endpoint| endpoint.in_flight).sum();
-        let asked = teachers::open(endpoints, budget, &args.out.with_extension("asked"), false)
+        let asked = teachers::open(endpoints, budget, &teachers::beside(&args.out, "asked"), false)
             .with_context(|| format!("opening {}", path.display()))?;
         let frames = args.frames.unwrap_or(32);
         let options = ServerOptions { frames, reading, longest_side: LONGEST_SIDE, in_flight };

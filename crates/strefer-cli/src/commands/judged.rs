@@ -47,10 +47,7 @@ impl VideoreferDArgs {
         path: &Path,
         unmatched: Unmatched,
     ) -> Result<Sheet> {
-        let kept = self.judged.clone().unwrap_or_else(|| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            path.with_file_name(format!("{name}.judged"))
-        });
+        let kept = self.judged.clone().unwrap_or_else(|| teachers::beside(path, "judged"));
         let desk = JudgeDesk::open(config, &kept, self.replay)?;
         let descriptions = with_ids(read_lines::<Description>(path)?, questions);
         let judge = desk.judge();

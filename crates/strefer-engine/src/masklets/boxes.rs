@@ -1,12 +1,20 @@
-//! Overlap of boxes.
+//! Boxes: around masks, as masks, and how they overlap.
 
-use strefer_core::Mask;
+use strefer_core::{Mask, PixelBox};
 
 use super::seam::Area;
 
 /// The box around a mask; four zeros around an empty one, as COCO writes it.
 pub fn around(mask: &Mask) -> Area {
     mask.bbox().map_or([0.0; 4], |found| [found.x0, found.y0, found.x1, found.y1].map(|side| side as f64))
+}
+
+/// The pixels of a box, rounded to whole ones within a frame of `(height, width)`; at least one.
+pub fn filled(area: Area, (height, width): (usize, usize)) -> Mask {
+    let side = |value: f64, most: usize| (value.max(0.0).round() as usize).min(most);
+    let (x0, y0) = (side(area[0], width.saturating_sub(1)), side(area[1], height.saturating_sub(1)));
+    let (x1, y1) = (side(area[2], width).max(x0 + 1), side(area[3], height).max(y0 + 1));
+    Mask::from_box(height, width, PixelBox { x0, y0, x1, y1 })
 }
 
 fn size([left, top, right, bottom]: Area) -> f64 {
@@ -38,6 +46,15 @@ pub fn giou(a: Area, b: Area) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn boxes_are_filled_within_their_frame() {
+        let inside =
+            |area: Area| filled(area, (6, 8)).bbox().map(|found| [found.x0, found.y0, found.x1, found.y1]);
+        assert_eq!(inside([1.4, 0.6, 3.5, 4.0]), Some([1, 1, 4, 4]));
+        assert_eq!(inside([-3.0, -1.0, 99.0, 99.0]), Some([0, 0, 8, 6]));
+        assert_eq!(inside([20.0, 20.0, 30.0, 30.0]), Some([7, 5, 8, 6]));
+    }
 
     #[test]
     fn overlaps_by_hand() {

@@ -42,12 +42,20 @@ struct Remembered {
 pub struct Desk {
     dir: PathBuf,
     limits: Limits,
+    /// Whether what is seen is written down.
+    writes: bool,
 }
 
 impl Desk {
     /// Remembers below `dir`.
     pub fn new(dir: impl Into<PathBuf>, limits: Limits) -> Self {
-        Self { dir: dir.into(), limits }
+        Self { dir: dir.into(), limits, writes: true }
+    }
+
+    /// The same, but what is seen is not remembered for later.
+    #[must_use]
+    pub fn without_writing(self) -> Self {
+        Self { writes: false, ..self }
     }
 
     /// Looks at a video. One that was seen before and did not change since is not read.
@@ -114,7 +122,9 @@ impl Desk {
             ..at.video.clone()
         };
         let seen = Remembered { state, digest: digest::of_path(path).map_err(unreadable)?, video };
-        remember(&file, &seen).map_err(|error| Fault::of_disk(&error))?;
+        if self.writes {
+            remember(&file, &seen).map_err(|error| Fault::of_disk(&error))?;
+        }
         Ok(seen)
     }
 }

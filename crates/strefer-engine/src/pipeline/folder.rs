@@ -39,12 +39,12 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes a folder ours, or finds that it is. With `changed` it may have been made with another configuration: what that
-    /// leaves as it is, is not made again.
+    /// Finds that a folder is ours or can become so, and writes nothing. With `changed` it may have been made with another
+    /// configuration.
     ///
     /// # Errors
     /// A folder that holds something else, or was made with another configuration or by another version.
-    pub fn claim(dir: &Path, cfg: &EngineConfig, changed: bool) -> Result<Self> {
+    pub fn look(dir: &Path, cfg: &EngineConfig, changed: bool) -> Result<Self> {
         let essence = cfg.essence();
         let hash = digest::of_value(&essence)?[..16].to_owned();
         let refuse = |reason: String| Err(Error::OutputFolder { dir: dir.to_owned(), reason });
@@ -65,10 +65,7 @@ impl RunFolder {
                     known.format
                 ));
             }
-            if known.config_hash == hash {
-                return Ok(Self { dir: dir.to_owned(), hash });
-            }
-            if !changed {
+            if known.config_hash != hash && !changed {
                 return refuse(
                     "it was made with another configuration; name another folder, or go on here with --changed"
                         .to_owned(),
@@ -77,16 +74,26 @@ impl RunFolder {
         } else if dir.exists() && holds_more(dir).map_err(io(dir))? {
             if mark.is_file() {
                 // Another process has just claimed it.
-                return Self::claim(dir, cfg, changed);
+                return Self::look(dir, cfg, changed);
             }
             return refuse(format!("it exists and holds no {MARK}; name a new folder"));
         }
-        std::fs::create_dir_all(dir).map_err(io(dir))?;
-        let config = serde_json::to_value(&essence).map_err(|error| Error::Config(error.to_string()))?;
-        let mut writer = Writer::create(&mark)?;
-        writer.write(&Mark { format: FORMAT.to_owned(), config_hash: hash.clone(), config })?;
-        writer.finish()?;
         Ok(Self { dir: dir.to_owned(), hash })
+    }
+
+    /// Makes a folder ours, or finds that it is. With `changed` it may have been made with another configuration: what that
+    /// leaves as it is, is not made again.
+    ///
+    /// # Errors
+    /// As [`RunFolder::look`]; a folder that cannot be written.
+    pub fn claim(dir: &Path, cfg: &EngineConfig, changed: bool) -> Result<Self> {
+        let folder = Self::look(dir, cfg, changed)?;
+        std::fs::create_dir_all(dir).map_err(|source| Error::Io { path: dir.to_owned(), source })?;
+        let config = serde_json::to_value(cfg.essence()).map_err(|error| Error::Config(error.to_string()))?;
+        let mut writer = Writer::create(dir.join(MARK))?;
+        writer.write(&Mark { format: FORMAT.to_owned(), config_hash: folder.hash.clone(), config })?;
+        writer.finish()?;
+        Ok(folder)
     }
 
     /// A path below it.

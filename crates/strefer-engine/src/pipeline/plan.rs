@@ -77,15 +77,16 @@ struct Kind<'a> {
 }
 
 impl Run<'_> {
-    /// Looks at all videos and counts. Videos are opened, nobody is asked, and no stage runs.
+    /// Looks at all videos and counts. Videos are opened, nobody is asked, no stage runs, and nothing is written.
     pub fn plan(&self, inputs: &[Input], mut progress: impl FnMut()) -> Plan {
         let store = self.store();
         let chain = Chain { cfg: self.cfg, crew: self.crew, store: &store, only: self.only };
         let failures = Failures::new(self.folder.path("failed"), self.folder.hash(), self.only);
         let mut plan = Plan { videos: inputs.len(), ..Plan::default() };
+        let desk = self.desk().without_writing();
         for input in inputs {
             let watch = self.watch();
-            let at = self.desk().take(input, &watch);
+            let at = desk.take(input, &watch);
             let looked = at.and_then(|at| Keys::new(&at, self.cfg, self.crew).map(|keys| (at, keys)));
             progress();
             let (at, keys) = match looked {

@@ -50,13 +50,17 @@ impl Teachers {
                 teachers.members.insert(name.clone(), member);
                 continue;
             }
-            let failed = |error: strefer_teacher::Error| Error::Config(format!("teacher {name}: {error}"));
-            let endpoints = config.endpoints.iter().cloned().map(Endpoint::new);
-            let endpoints = endpoints.collect::<strefer_teacher::Result<_>>().map_err(failed)?;
-            let endpoints = Endpoints::new(endpoints).map_err(failed)?;
-            teachers.hire(name, Arc::new(endpoints), config.budget, dir)?;
+            teachers.hire(name, Arc::new(endpoints(name, config)?), config.budget, dir)?;
         }
         Ok(teachers)
+    }
+
+    /// Whether the endpoints of a configuration can be meant; nothing is written.
+    ///
+    /// # Errors
+    /// Endpoints that cannot.
+    pub fn check(configs: &BTreeMap<String, TeacherConfig>) -> Result<()> {
+        configs.iter().try_for_each(|(name, config)| endpoints(name, config).map(drop))
     }
 
     /// Adds one whose answers are kept in a folder below `dir`.
@@ -96,6 +100,13 @@ impl Teachers {
             _ => Spent::default(),
         }
     }
+}
+
+fn endpoints(name: &str, config: &TeacherConfig) -> Result<Endpoints> {
+    let failed = |error: strefer_teacher::Error| Error::Config(format!("teacher {name}: {error}"));
+    let endpoints = config.endpoints.iter().cloned().map(Endpoint::new);
+    let endpoints = endpoints.collect::<strefer_teacher::Result<_>>().map_err(failed)?;
+    Endpoints::new(endpoints).map_err(failed)
 }
 
 /// One teacher that a stage asks.

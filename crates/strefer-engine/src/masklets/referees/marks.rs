@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strefer_core::Mask;
-use strefer_core::mask::PixelBox;
 use strefer_teacher::{Part, Prompt, Sampling, Teacher};
 use strefer_video::draw::{MarkStyle, mark_colour, object_mark};
 use strefer_video::jpeg;
 
+use crate::masklets::boxes::filled;
 use crate::masklets::eyes::FrameStore;
 use crate::masklets::seam::{Answer, Area, Referee, Seen};
 
@@ -57,13 +57,8 @@ impl<'a> MarksReferee<'a> {
     /// The frame with an outline round each box, larger boxes first, as JPEG.
     fn drawn(&self, position: usize, boxes: &[Area]) -> Seen<Arc<[u8]>> {
         let mut image = self.frames.worked(position)?.as_ref().clone();
-        let (height, width) = (image.height() as usize, image.width() as usize);
-        let side = |value: f64, most: usize| (value.max(0.0).round() as usize).min(most);
-        let masks = boxes.iter().map(|area| {
-            let (x0, y0) = (side(area[0], width - 1), side(area[1], height - 1));
-            let (x1, y1) = (side(area[2], width).max(x0 + 1), side(area[3], height).max(y0 + 1));
-            Mask::from_box(height, width, PixelBox { x0, y0, x1, y1 })
-        });
+        let size = (image.height() as usize, image.width() as usize);
+        let masks = boxes.iter().map(|&area| filled(area, size));
         let mut masks: Vec<(usize, Mask)> = masks.enumerate().collect();
         masks.sort_by_key(|(_, mask)| std::cmp::Reverse(mask.area()));
         let style = MarkStyle { alpha: 0.0, least_part: 1, ..MarkStyle::default() };

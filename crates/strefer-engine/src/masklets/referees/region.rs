@@ -1,13 +1,13 @@
 //! Our own Video LLM as referee: an expression means the region of which the model would say it.
 
 use serde::{Deserialize, Serialize};
-use strefer_core::mask::PixelBox;
 use strefer_core::sample::{Media, Region, RegionMode, Role};
-use strefer_core::{FrameKey, IndexSpace, Mask, Rng, Sample};
+use strefer_core::{FrameKey, IndexSpace, Rng, Sample};
 use strefer_model::{Processor, Purpose, VideoLlm};
 
 use super::share::best;
 use crate::language::nouns::{a, capitalised};
+use crate::masklets::boxes::filled;
 use crate::masklets::request::Timeline;
 use crate::masklets::seam::{Answer, Area, Referee, Seen};
 
@@ -57,11 +57,7 @@ impl<'a> RegionReferee<'a> {
 
     /// The question about a box, and an expression as its answer.
     fn sample(&self, frame: usize, area: Area, expression: &str) -> Sample {
-        let (height, width) = self.size;
-        let side = |value: f64, most: usize| (value.max(0.0).round() as usize).min(most);
-        let (x0, y0) = (side(area[0], width - 1), side(area[1], height - 1));
-        let (x1, y1) = (side(area[2], width).max(x0 + 1), side(area[3], height).max(y0 + 1));
-        let mask = Mask::from_box(height, width, PixelBox { x0, y0, x1, y1 });
+        let mask = filled(area, self.size);
         let key = FrameKey(frame as u32);
         let id = format!("{}#{frame}", self.media.uri);
         let mut sample = Sample::new(id, self.media.uri.clone(), vec![self.media.clone()]);

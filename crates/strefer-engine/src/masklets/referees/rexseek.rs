@@ -29,6 +29,9 @@ impl Referee for RexSeekReferee<'_> {
         let image = self.frames.worked(position)?;
         let boxes: Vec<[f32; 4]> = boxes.iter().map(|area| area.map(|side| side as f32)).collect();
         let scene = self.model.scene(&image, &boxes)?;
+        if scene.left_out() > 0 {
+            tracing::warn!("frame {position}: {} boxes have no index and are left out", scene.left_out());
+        }
         let read = |answer: strefer_model::Result<strefer_model::rexseek::Answer>| {
             let answer = answer?;
             let sure = |log: &Option<f64>| log.map_or(1.0, f64::exp);
