@@ -163,10 +163,14 @@ impl Writer {
 
     /// Adds one line.
     pub fn write<T: Serialize>(&mut self, value: &T) -> Result<()> {
-        let mut line = serde_json::to_vec(value).map_err(|error| io_error(&self.path)(error.into()))?;
-        line.push(b'\n');
+        let line = serde_json::to_vec(value).map_err(|error| io_error(&self.path)(error.into()))?;
+        self.write_line(&line)
+    }
+
+    /// Adds one line that is JSON already, without its end.
+    pub fn write_line(&mut self, line: &[u8]) -> Result<()> {
         let output = self.output.as_mut().expect("the output is there until finish takes it");
-        output.write(&line).map_err(io_error(&self.path))
+        output.write(line).and_then(|()| output.write(b"\n")).map_err(io_error(&self.path))
     }
 
     /// Flushes to disk and gives the file its name.

@@ -264,6 +264,10 @@ pub enum OriginFormat {
     Strefer,
     /// LLaVA-Video-178K.
     LlavaVideo,
+    /// Grounded-VideoLLM; read only.
+    GroundedVideoLlm,
+    /// QVHighlights' annotations; read only.
+    Qvhighlights,
 }
 
 /// One conversation about one video, with the regions and times it refers to.

@@ -91,6 +91,30 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A mixture that cannot be meant, or cannot be made.
+    #[error("mixture: {reason}")]
+    Mix {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A configuration that cannot be read.
+    #[error(transparent)]
+    Settings(#[from] strefer_core::settings::SettingsError),
+    /// A source of a mixture with too many records that are no samples.
+    #[error("source {name:?}: {bad} of {records} records are no samples, more than max_bad allows; the first: {first}")]
+    TooManyBad {
+        /// The source.
+        name: String,
+        /// Records that are wrong.
+        bad: usize,
+        /// All records.
+        records: usize,
+        /// What is wrong with the first.
+        first: String,
+    },
+    /// Somebody asked for the end of the job.
+    #[error("stopped")]
+    Stopped,
     /// A medium that cannot be packed.
     #[error("sample {id}: {path} is a folder, and shards hold files: pack a video or an image")]
     FolderMedium {

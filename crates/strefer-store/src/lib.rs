@@ -15,6 +15,7 @@
 mod error;
 mod lines;
 mod location;
+pub mod mix;
 pub mod pack;
 #[cfg(feature = "parquet")]
 mod parquet;

@@ -57,13 +57,14 @@ pub struct Packed {
 }
 
 /// A folder that gets its name when everything is in it.
-struct Folder {
+pub(crate) struct Folder {
     name: PathBuf,
-    path: PathBuf,
+    /// Where it is while it is written.
+    pub(crate) path: PathBuf,
 }
 
 impl Folder {
-    fn new(name: &Path) -> Result<Self> {
+    pub(crate) fn new(name: &Path) -> Result<Self> {
         if name.exists() {
             return Err(Error::Exists { path: name.to_owned() });
         }
@@ -73,7 +74,7 @@ impl Folder {
         Ok(Self { name: name.to_owned(), path })
     }
 
-    fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         std::fs::rename(&self.path, &self.name).map_err(io(&self.name))
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use strefer_cli::commands::{
-    assemble, convert, counterpart, doctor, engine, eval, export, import, infer, init, leaderboard, pack,
+    assemble, convert, counterpart, doctor, engine, eval, export, import, infer, init, leaderboard, mix, pack,
     report, schema, score, synth, train, verify,
 };
 
@@ -22,6 +22,7 @@ enum Job {
     Counterpart(counterpart::CounterpartArgs),
     Engine(Box<engine::EngineArgs>),
     Import(import::ImportArgs),
+    Mix(mix::MixArgs),
     Pack(pack::PackArgs),
     Export(export::ExportArgs),
     Init(init::InitArgs),
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Job::Counterpart(args) => counterpart::run(args),
         Job::Engine(args) => engine::run(args),
         Job::Import(args) => import::run(args),
+        Job::Mix(args) => mix::run(args),
         Job::Pack(args) => pack::run(args),
         Job::Export(args) => export::run(args),
         Job::Init(args) => init::run(args),

@@ -7,11 +7,10 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
-use strefer_core::import::{Fields, llava_video, read, strefer, videorefer};
+use strefer_core::import::{SampleFormat, read};
 use strefer_core::jsonl::Writer;
 use strefer_core::records::LineRecord;
-use strefer_core::validate::MediaFacts;
-use strefer_core::{Sample, jsonl, tracks};
+use strefer_core::{jsonl, tracks};
 
 use crate::args::{TrackArgs, TrackFormat};
 use crate::progress::bar;
@@ -51,6 +50,8 @@ impl ValueEnum for Format {
             Self::Samples(SampleFormat::Videorefer),
             Self::Samples(SampleFormat::Strefer),
             Self::Samples(SampleFormat::LlavaVideo),
+            Self::Samples(SampleFormat::GroundedVideoLlm),
+            Self::Samples(SampleFormat::Qvhighlights),
             Self::Tracks(Coco),
             Self::Tracks(Sav),
             Self::Tracks(Davis),
@@ -63,32 +64,9 @@ impl ValueEnum for Format {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
-            Self::Samples(format) => format.to_possible_value(),
+            Self::Samples(format) => Some(PossibleValue::new(format.name()).help(format.help())),
             Self::Tracks(format) => format.to_possible_value(),
         }
-    }
-}
-
-/// Formats of samples.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum SampleFormat {
-    /// VideoRefer-700K
-    Videorefer,
-    /// The Strefer release
-    Strefer,
-    /// LLaVA-Video-178K
-    LlavaVideo,
-}
-
-impl SampleFormat {
-    fn import(self, fields: Fields, position: usize) -> strefer_core::Result<Sample> {
-        let sample = match self {
-            Self::Videorefer => videorefer::import(fields, position),
-            Self::Strefer => strefer::import(fields, position),
-            Self::LlavaVideo => llava_video::import(fields, position),
-        }?;
-        sample.validate(MediaFacts::default())?;
-        Ok(sample)
     }
 }
 

@@ -22,6 +22,7 @@ mod judged;
 pub mod leaderboard;
 mod masklets_overlay;
 mod overlay;
+pub mod mix;
 pub mod pack;
 mod plan;
 mod referee;

@@ -4,7 +4,10 @@
 //! record that is read and written again is equal to itself.
 
 mod file;
+mod format;
+pub mod grounded_video_llm;
 pub mod llava_video;
+pub mod qvhighlights;
 pub mod strefer;
 pub mod videorefer;
 
@@ -14,6 +17,7 @@ use serde_json::{Map, Value};
 
 pub use conversation::{ForeignObject, read_objects};
 pub use file::read;
+pub use format::SampleFormat;
 
 use crate::error::{Error, Result};
 

@@ -1,5 +1,6 @@
 //! A training run as data: one TOML file a run.
 
+mod mixture;
 mod parts;
 mod steps;
 
@@ -53,7 +54,10 @@ pub struct TrainConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Sources and weights; paths are relative to the working folder.
+    /// Sources and weights, or the path of a file that holds them (`strefer mix` writes one); paths are relative to the working
+    /// folder.
+    #[serde(deserialize_with = "mixture::here_or_in_file")]
+    #[schemars(schema_with = "mixture::schema")]
     pub mixture: MixtureConfig,
     /// Threads that read and decode beside the training step.
     #[serde(default = "one")]
