@@ -86,7 +86,8 @@ fn jsonl(lines: impl IntoIterator<Item = Value>) -> String {
 /// Forty samples of our own about ten videos, and three records of VideoRefer, one of which is damaged.
 fn filled() -> Desk {
     let desk = Desk::new();
-    let own = (0..40).map(|id| sample(id, &format!("video{}", id % 10), if id % 4 == 0 { "G7" } else { "G1" }));
+    let own =
+        (0..40).map(|id| sample(id, &format!("video{}", id % 10), if id % 4 == 0 { "G7" } else { "G1" }));
     // The first again, in other letters, from another folder.
     let mut again = sample(0, "video0", "G7");
     again["id"] = json!("again");
@@ -119,12 +120,21 @@ fn sources_become_one_mixture_that_training_reads() {
     assert_eq!((&own["records"], &own["bad"], &own["duplicates"]), (&json!(41), &json!(0), &json!(1)));
     assert_eq!((&own["unwanted"], &own["unwanted_videos"]), (&json!(4), &json!(1)));
     let count = |value: &Value| value.as_u64().unwrap() as usize;
-    let all = ["unwanted", "duplicates", "over_cap", "train", "val"].iter().map(|name| count(&own[name])).sum::<usize>();
+    let all = ["unwanted", "duplicates", "over_cap", "train", "val"]
+        .iter()
+        .map(|name| count(&own[name]))
+        .sum::<usize>();
     assert_eq!(all, 41, "every record is somewhere: {own}");
     assert_eq!(count(&own["groups"]["G7"]), 4);
-    assert_eq!((&foreign["records"], &foreign["bad"], &foreign["unwanted"]), (&json!(3), &json!(1), &json!(1)));
+    assert_eq!(
+        (&foreign["records"], &foreign["bad"], &foreign["unwanted"]),
+        (&json!(3), &json!(1), &json!(1))
+    );
     assert_eq!(count(&report["epoch"]), 2 * count(&own["train"]) + count(&foreign["train"]));
-    assert_eq!(report, serde_json::from_slice::<Value>(&std::fs::read(desk.path("out/mixture.json")).unwrap()).unwrap());
+    assert_eq!(
+        report,
+        serde_json::from_slice::<Value>(&std::fs::read(desk.path("out/mixture.json")).unwrap()).unwrap()
+    );
 
     // Why each was left out.
     let dropped = desk.lines("out/dropped.jsonl");
@@ -215,7 +225,8 @@ fn questions_alone_may_count_and_repeats_may_be_kept() {
 fn lengths_of_texts_are_told_with_a_tokenizer() {
     let desk = filled();
     let init = ["init", "--text", "own/a.jsonl", "--vocab", "300", "--out", "model"];
-    let made = Command::new(env!("CARGO_BIN_EXE_strefer")).args(init).current_dir(desk.dir.path()).output().unwrap();
+    let made =
+        Command::new(env!("CARGO_BIN_EXE_strefer")).args(init).current_dir(desk.dir.path()).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let report = desk.made("out", &["--set", "tokenizer=model"]);
     let tokens = &report["sources"][0]["tokens"];
@@ -227,7 +238,10 @@ fn lengths_of_texts_are_told_with_a_tokenizer() {
 fn wrong_input_is_named_and_leaves_nothing() {
     let desk = filled();
     for (set, expected) in [
-        ("max_bad=0.1", "source \"foreign\": 1 of 3 records are no samples, more than max_bad allows; the first: record 3"),
+        (
+            "max_bad=0.1",
+            "source \"foreign\": 1 of 3 records are no samples, more than max_bad allows; the first: record 3",
+        ),
         ("version=2", "version 2 is not known"),
         ("val.share=0.9", "val.share is 0.9"),
         ("unwanted.benchmarks=[\"qvhighlights\"]", "needs unwanted.root"),
@@ -239,9 +253,11 @@ fn wrong_input_is_named_and_leaves_nothing() {
         let text = desk.refused(&["--set", set]);
         assert!(text.contains(expected), "{set}: {text}");
     }
-    let root = desk.refused(&["--set", "unwanted.benchmarks=[\"qvhighlights\"]", "--set", "unwanted.root=bench"]);
+    let root =
+        desk.refused(&["--set", "unwanted.benchmarks=[\"qvhighlights\"]", "--set", "unwanted.root=bench"]);
     assert!(root.contains("highlight_val_release.jsonl"), "{root}");
-    let unknown = desk.refused(&["--set", "unwanted.benchmarks=[\"mmbench\"]", "--set", "unwanted.root=bench"]);
+    let unknown =
+        desk.refused(&["--set", "unwanted.benchmarks=[\"mmbench\"]", "--set", "unwanted.root=bench"]);
     assert!(unknown.contains("mmbench"), "{unknown}");
 
     desk.made("out", &[]);

@@ -101,7 +101,9 @@ pub enum Error {
     #[error(transparent)]
     Settings(#[from] strefer_core::settings::SettingsError),
     /// A source of a mixture with too many records that are no samples.
-    #[error("source {name:?}: {bad} of {records} records are no samples, more than max_bad allows; the first: {first}")]
+    #[error(
+        "source {name:?}: {bad} of {records} records are no samples, more than max_bad allows; the first: {first}"
+    )]
     TooManyBad {
         /// The source.
         name: String,

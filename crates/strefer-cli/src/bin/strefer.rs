@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use strefer_cli::commands::{
-    assemble, convert, counterpart, doctor, engine, eval, export, import, infer, init, leaderboard, mix, pack,
-    report, schema, score, synth, train, verify,
+    assemble, convert, counterpart, doctor, engine, eval, export, import, infer, init, leaderboard, mix,
+    pack, report, schema, score, synth, train, verify,
 };
 
 /// A Video LLM that understands this object, at this moment

@@ -31,7 +31,8 @@ pub fn run(args: &MixArgs) -> Result<()> {
     let cfg = MixConfig::load(&args.config, &args.set)?;
     let tokenizer = cfg.tokenizer.as_deref().map(tokenizer).transpose()?;
     // A text that cannot be encoded counts as none; lengths are for planning.
-    let count = |text: &str| tokenizer.as_ref().and_then(|it| it.encode(text).ok()).map_or(0, |ids| ids.len());
+    let count =
+        |text: &str| tokenizer.as_ref().and_then(|it| it.encode(text).ok()).map_or(0, |ids| ids.len());
     let unwanted = cfg.unwanted.as_ref().map_or_else(|| Ok(HashSet::new()), unwanted)?;
     let aids = Aids { unwanted, count_tokens: tokenizer.as_ref().map(|_| &count as _) };
     let progress = bar(0, "mixing");
@@ -50,7 +51,12 @@ pub fn run(args: &MixArgs) -> Result<()> {
             tracing::warn!("source {}: {missing} samples are missing from its cap", source.name);
         }
         if source.bad > 0 {
-            tracing::warn!("source {}: {} of {} records are no samples", source.name, source.bad, source.records);
+            tracing::warn!(
+                "source {}: {} of {} records are no samples",
+                source.name,
+                source.bad,
+                source.records
+            );
         }
     }
     println!("{}", serde_json::to_string(&report)?);
@@ -66,12 +72,19 @@ fn tokenizer(path: &Path) -> Result<Tokenizer> {
 fn unwanted(unwanted: &Unwanted) -> Result<HashSet<String>> {
     let mut keys = HashSet::new();
     for list in &unwanted.lists {
-        let text = std::fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
-        keys.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| video_key(line).to_owned()));
+        let text =
+            std::fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+        keys.extend(
+            text.lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .map(|line| video_key(line).to_owned()),
+        );
     }
     let root = unwanted.root.as_deref().unwrap_or(Path::new("."));
     for name in &unwanted.benchmarks {
-        let bench: BenchId = named(name).map_err(|reason| anyhow::anyhow!("unwanted.benchmarks: {reason}"))?;
+        let bench: BenchId =
+            named(name).map_err(|reason| anyhow::anyhow!("unwanted.benchmarks: {reason}"))?;
         let opened = bench.open(root, &BenchOptions::default())?;
         let media = opened.items().iter().flat_map(|item| &item.sample.media);
         keys.extend(media.map(|media| video_key(&media.uri).to_owned()));

@@ -1,15 +1,33 @@
 //! `strefer schema`: what a configuration may hold.
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use strefer_store::mix::MixConfig;
 use strefer_train::TrainConfig;
 
-/// Print the JSON schema of a training run's file, for editors
+/// Print the JSON schema of a configuration, for editors
 #[derive(Debug, Args)]
-pub struct SchemaArgs {}
+pub struct SchemaArgs {
+    /// Of which job
+    #[arg(value_enum, default_value_t = Job::Train)]
+    job: Job,
+}
+
+/// Jobs with a configuration.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Job {
+    /// A training run
+    Train,
+    /// A mixture
+    Mix,
+}
 
 /// Runs it.
-pub fn run(_args: &SchemaArgs) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(&TrainConfig::schema())?);
+pub fn run(args: &SchemaArgs) -> Result<()> {
+    let schema = match args.job {
+        Job::Train => TrainConfig::schema(),
+        Job::Mix => MixConfig::schema(),
+    };
+    println!("{}", serde_json::to_string_pretty(&schema)?);
     Ok(())
 }

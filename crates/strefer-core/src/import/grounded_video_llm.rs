@@ -20,8 +20,7 @@ pub fn import(mut fields: Fields, position: usize) -> Result<Sample> {
         Some(serde_json::Value::Number(id)) => id.to_string(),
         _ => format!("#{position}"),
     };
-    let uri: String =
-        take(&mut fields, &id, "video_file")?.ok_or_else(|| refused(&id, "no video_file"))?;
+    let uri: String = take(&mut fields, &id, "video_file")?.ok_or_else(|| refused(&id, "no video_file"))?;
     let dataset: Option<String> = take(&mut fields, &id, "dataset_name")?;
     let mut turns = read_turns(&id, take(&mut fields, &id, "conversation")?.unwrap_or_default())?;
     show_once(&mut turns);

@@ -34,8 +34,7 @@ pub fn import(mut fields: Fields, position: usize) -> Result<Sample> {
     sample.say(Role::Assistant, format!("From {}.", parts.join(" and from ")));
     let time = |(tid, s)| TimeRef { tid, s, rel_to: "media:0".to_owned(), style: TimeStyle::Token };
     sample.times = windows.into_iter().flatten().enumerate().map(time).collect();
-    sample.provenance =
-        Some(Provenance { dataset: "qvhighlights".to_owned(), ..Provenance::default() });
+    sample.provenance = Some(Provenance { dataset: "qvhighlights".to_owned(), ..Provenance::default() });
     sample.origin = Some(Origin { format: OriginFormat::Qvhighlights, fields });
     Ok(sample)
 }

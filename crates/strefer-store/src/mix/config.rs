@@ -166,6 +166,11 @@ impl MixConfig {
         Ok(cfg)
     }
 
+    /// A JSON schema (draft 2020-12) of the file, for editors.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// Rejects what parses but cannot be meant.
     ///
     /// # Errors
@@ -224,5 +229,50 @@ impl MixSource {
             return Some("shares of references lie between 0 and 1, and so does their sum".to_owned());
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recipes_of_the_paper_parse_and_add_up() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/mixture");
+        let wanted = |name: &str| -> usize {
+            let cfg = MixConfig::load(&folder.join(name), &[]).unwrap();
+            cfg.sources.iter().filter_map(|source| source.cap).sum()
+        };
+        assert_eq!(wanted("strefer-base.toml"), 1_254_656 + 694_023);
+        assert_eq!(wanted("strefer-final.toml"), 2_508_722);
+    }
+
+    #[test]
+    fn the_schema_that_lies_beside_the_configurations_is_this_one() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/mix.schema.json");
+        let written: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        assert!(
+            written == MixConfig::schema(),
+            "`strefer schema mix > configs/mix.schema.json` writes it anew"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let refused = |more: &str| {
+            let cfg: MixConfig =
+                toml::from_str(&format!("version = 1\n{more}\n[[sources]]\nname = \"a\"\npath = \"a\"\n"))
+                    .unwrap();
+            cfg.validate().unwrap_err().to_string()
+        };
+        assert!(refused("[[sources]]\nname = \"a\"\npath = \"b\"").contains("\"a\": its name is used twice"));
+        assert!(refused("[[sources]]\nname = \"../a\"\npath = \"b\"").contains("letters, digits"));
+        assert!(refused("[[sources]]\nname = \"b\"\npath = \"b\"\nweight = 0").contains("weight 0"));
+        assert!(
+            refused("[[sources]]\nname = \"b\"\npath = \"b\"\nreferences = { box = 0.7, point = 0.7 }")
+                .contains("their sum")
+        );
+        assert!(refused("max_bad = 2").contains("max_bad"));
+        assert!(refused("per_file = 0").contains("per_file"));
     }
 }

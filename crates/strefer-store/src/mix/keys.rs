@@ -29,7 +29,8 @@ pub fn video_key(path: &str) -> &str {
         _ => {}
     }
     let is_moment = |text: &str| {
-        text.bytes().any(|b| b.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_digit() || b".:".contains(&b))
+        text.bytes().any(|b| b.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_digit() || b".:".contains(&b))
     };
     let mut parts = stem.rsplitn(3, '_');
     match (parts.next(), parts.next(), parts.next()) {

@@ -87,9 +87,8 @@ fn line(mask: &Mask) -> Option<Gesture> {
     let point = |(y, x): (usize, usize)| PixelPoint { x, y };
     let mut points: Vec<PixelPoint> = (0..PARTS)
         .filter_map(|part| {
-            let cut = |low: usize, length: usize| {
-                (low + part * length / PARTS, low + (part + 1) * length / PARTS)
-            };
+            let cut =
+                |low: usize, length: usize| (low + part * length / PARTS, low + (part + 1) * length / PARTS);
             let ((left, right), (top, bottom)) =
                 if width >= height { (cut(x0, width), (y0, y1)) } else { ((x0, x1), cut(y0, height)) };
             let part = Mask::from_fn(mask.height(), mask.width(), |y, x| {
@@ -115,7 +114,9 @@ mod tests {
 
     /// An object that is an L: a bar down the left and one along the bottom.
     fn mask() -> Mask {
-        Mask::from_fn(60, 80, |y, x| (10..50).contains(&y) && (10..18).contains(&x) || (42..50).contains(&y) && (10..70).contains(&x))
+        Mask::from_fn(60, 80, |y, x| {
+            (10..50).contains(&y) && (10..18).contains(&x) || (42..50).contains(&y) && (10..70).contains(&x)
+        })
     }
 
     fn sample() -> Sample {
@@ -145,7 +146,10 @@ mod tests {
 
     fn only(sample: &Sample) -> Mask {
         let region = &sample.regions[0];
-        assert_eq!((region.mode, region.fixed_key, region.masks.len()), (RegionMode::SingleFixed, Some(FrameKey(4)), 1));
+        assert_eq!(
+            (region.mode, region.fixed_key, region.masks.len()),
+            (RegionMode::SingleFixed, Some(FrameKey(4)), 1)
+        );
         region.masks[&FrameKey(4)].to_mask(None).unwrap().unwrap()
     }
 

@@ -77,8 +77,7 @@ pub fn mix(
     let mut known = Known::default();
     let mut surveys = Vec::with_capacity(sources.len());
     for (named, source) in cfg.sources.iter().zip(&sources) {
-        let mut survey =
-            Survey::make(cfg, named, source, aids, &mut known, &mut dropped, stop, observer)?;
+        let mut survey = Survey::make(cfg, named, source, aids, &mut known, &mut dropped, stop, observer)?;
         survey.cap(cfg, named);
         surveys.push(survey);
     }
@@ -117,13 +116,21 @@ fn for_training(cfg: &MixConfig, out: &Path, report: &MixReport) -> Result<Strin
         }
         let beside = || {
             let is_folder = named.path.is_dir() || named.path.to_string_lossy().ends_with('/');
-            if is_folder { named.path.clone() } else { named.path.parent().unwrap_or(Path::new("")).to_owned() }
+            if is_folder {
+                named.path.clone()
+            } else {
+                named.path.parent().unwrap_or(Path::new("")).to_owned()
+            }
         };
         let media_root = named.media_root.clone().unwrap_or_else(beside);
         sources.push(SourceConfig {
             name: named.name.clone(),
             path: whole(&out.join("train").join(&named.name))?,
-            media_root: Some(whole(if media_root.as_os_str().is_empty() { Path::new(".") } else { &media_root })?),
+            media_root: Some(whole(if media_root.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                &media_root
+            })?),
             weight: named.weight,
             cap: None,
             turns: Default::default(),

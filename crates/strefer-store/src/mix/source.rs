@@ -95,7 +95,9 @@ impl Source {
         };
         match self {
             Self::Own(set) => {
-                (0..set.len()).filter(|index| wants(*index)).try_for_each(|index| push(Raw::Own(set, index)))?;
+                (0..set.len())
+                    .filter(|index| wants(*index))
+                    .try_for_each(|index| push(Raw::Own(set, index)))?;
             }
             Self::Foreign(format) => {
                 // The reader's own error type cannot carry ours.

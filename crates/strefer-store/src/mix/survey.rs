@@ -83,56 +83,72 @@ impl Survey {
         let mut groups: HashMap<String, u16> = HashMap::new();
         let mut videos: HashSet<String> = HashSet::new();
         let (mut bad, mut first_bad) = (0usize, None);
-        source.each(named, stop, |_| true, work, |position, looked| {
-            observer(Progress { pass: Pass::Look, source: &named.name, done: position + 1, of: source.len() });
-            let mut drop = |id: Option<&str>, kind: &str, reason: String| {
-                let line = Dropped {
-                    source: named.name.clone(),
-                    position,
-                    id: id.map(str::to_owned),
-                    kind: kind.to_owned(),
-                    reason,
+        source.each(
+            named,
+            stop,
+            |_| true,
+            work,
+            |position, looked| {
+                observer(Progress {
+                    pass: Pass::Look,
+                    source: &named.name,
+                    done: position + 1,
+                    of: source.len(),
+                });
+                let mut drop = |id: Option<&str>, kind: &str, reason: String| {
+                    let line = Dropped {
+                        source: named.name.clone(),
+                        position,
+                        id: id.map(str::to_owned),
+                        kind: kind.to_owned(),
+                        reason,
+                    };
+                    dropped.write(&line).map_err(Error::Core)
                 };
-                dropped.write(&line).map_err(Error::Core)
-            };
-            let look = match looked {
-                Ok(look) => look,
-                Err(error @ (Error::Core(_) | Error::Row { .. } | Error::Member { .. })) => {
-                    bad += 1;
-                    drop(None, "bad", error.to_string())?;
-                    first_bad.get_or_insert_with(|| error.to_string());
-                    survey.seen.push(Seen { rank: 0, group: 0, fate: Fate::Bad, refers: Refers::Neither });
-                    return Ok(());
-                }
-                Err(other) => return Err(other),
-            };
-            let fate = if let Some(video) = look.unwanted {
-                drop(Some(&look.id), "unwanted", format!("its video is {video}"))?;
-                videos.insert(video);
-                Fate::Unwanted
-            } else if cfg.duplicates != Duplicates::Keep && !known.contents.insert(look.content) {
-                drop(Some(&look.id), "duplicate", "an earlier sample says the same".to_owned())?;
-                Fate::Duplicate
-            } else if look.is_val {
-                Fate::Val
-            } else {
-                Fate::Train
-            };
-            let name = look.group.unwrap_or_default();
-            let group = match groups.get(&name) {
-                Some(group) => *group,
-                None => {
-                    let group = u16::try_from(groups.len()).map_err(|_| Error::Mix {
-                        reason: format!("source {:?}: more than 65,536 groups of tasks", named.name),
-                    })?;
-                    survey.groups.push(name.clone());
-                    *groups.entry(name).or_insert(group)
-                }
-            };
-            let rank = ranks.at(look.content as u64).next_u64();
-            survey.seen.push(Seen { rank, group, fate, refers: look.refers });
-            Ok(())
-        })?;
+                let look = match looked {
+                    Ok(look) => look,
+                    Err(error @ (Error::Core(_) | Error::Row { .. } | Error::Member { .. })) => {
+                        bad += 1;
+                        drop(None, "bad", error.to_string())?;
+                        first_bad.get_or_insert_with(|| error.to_string());
+                        survey.seen.push(Seen {
+                            rank: 0,
+                            group: 0,
+                            fate: Fate::Bad,
+                            refers: Refers::Neither,
+                        });
+                        return Ok(());
+                    }
+                    Err(other) => return Err(other),
+                };
+                let fate = if let Some(video) = look.unwanted {
+                    drop(Some(&look.id), "unwanted", format!("its video is {video}"))?;
+                    videos.insert(video);
+                    Fate::Unwanted
+                } else if cfg.duplicates != Duplicates::Keep && !known.contents.insert(look.content) {
+                    drop(Some(&look.id), "duplicate", "an earlier sample says the same".to_owned())?;
+                    Fate::Duplicate
+                } else if look.is_val {
+                    Fate::Val
+                } else {
+                    Fate::Train
+                };
+                let name = look.group.unwrap_or_default();
+                let group = match groups.get(&name) {
+                    Some(group) => *group,
+                    None => {
+                        let group = u16::try_from(groups.len()).map_err(|_| Error::Mix {
+                            reason: format!("source {:?}: more than 65,536 groups of tasks", named.name),
+                        })?;
+                        survey.groups.push(name.clone());
+                        *groups.entry(name).or_insert(group)
+                    }
+                };
+                let rank = ranks.at(look.content as u64).next_u64();
+                survey.seen.push(Seen { rank, group, fate, refers: look.refers });
+                Ok(())
+            },
+        )?;
         survey.unwanted_videos = videos.len();
         let records = survey.seen.len();
         match first_bad {

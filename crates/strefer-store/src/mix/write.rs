@@ -79,7 +79,10 @@ pub(super) fn write(
     })?;
     if written != of {
         return Err(Error::Mix {
-            reason: format!("source {:?} changed while it was read: {written} of {of} samples are left", named.name),
+            reason: format!(
+                "source {:?} changed while it was read: {written} of {of} samples are left",
+                named.name
+            ),
         });
     }
     train.finish()?;
