@@ -123,6 +123,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Somebody asked for the end of the job.
+    #[error("stopped")]
+    Stopped,
     /// The output folder holds something else.
     #[error("{dir}: {reason}")]
     OutputFolder {

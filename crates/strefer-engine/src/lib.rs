@@ -37,6 +37,7 @@ pub mod counterpart;
 pub mod error;
 pub mod export;
 pub mod facts;
+pub mod filter;
 pub mod inspect;
 pub mod instruct;
 pub mod language;

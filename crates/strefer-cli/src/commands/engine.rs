@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::engine_filter::{self, FilterArgs, LimitsArgs, SpoilArgs};
 use super::engine_inspect::{self, InspectArgs};
 use super::engine_masklets::{self, MaskletsArgs};
 use super::engine_rehearse::{self, RehearseArgs};
@@ -27,6 +28,9 @@ enum Job {
     Masklets(MaskletsArgs),
     Rehearse(RehearseArgs),
     Inspect(InspectArgs),
+    Filter(Box<FilterArgs>),
+    Spoil(SpoilArgs),
+    FilterLimits(LimitsArgs),
 }
 
 /// Runs it.
@@ -36,6 +40,9 @@ pub fn run(args: &EngineArgs) -> Result<()> {
         (Some(Job::Masklets(args)), _) => engine_masklets::run(args),
         (Some(Job::Rehearse(args)), _) => engine_rehearse::run(args),
         (Some(Job::Inspect(args)), _) => engine_inspect::run(args),
+        (Some(Job::Filter(args)), _) => engine_filter::run_filter(args),
+        (Some(Job::Spoil(args)), _) => engine_filter::run_spoil(args),
+        (Some(Job::FilterLimits(args)), _) => engine_filter::run_limits(args),
         (None, Some(run)) => engine_run::run(run, &args.device),
         (None, None) => anyhow::bail!("name a configuration, or a subcommand"),
     }

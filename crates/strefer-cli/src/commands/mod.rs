@@ -5,6 +5,7 @@ pub mod convert;
 pub mod counterpart;
 pub mod doctor;
 pub mod engine;
+mod engine_filter;
 mod engine_inspect;
 mod engine_masklets;
 mod engine_rehearse;

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use strefer_core::sample::{Media, Region, RegionMode, Role};
-use strefer_core::{FrameKey, IndexSpace, Rng, Sample};
-use strefer_model::{Processor, Purpose, VideoLlm};
+use strefer_core::{FrameKey, IndexSpace, Sample};
+use strefer_model::{Processor, VideoLlm};
 
 use super::share::best;
+use crate::filter::Likelihood;
 use crate::language::nouns::{a, capitalised};
 use crate::masklets::boxes::filled;
 use crate::masklets::request::Timeline;
@@ -31,8 +32,7 @@ impl Default for RegionOptions {
 /// A Video LLM that sees the whole video, with a box of one frame as its region.
 #[derive(Debug)]
 pub struct RegionReferee<'a> {
-    model: &'a VideoLlm,
-    processor: &'a Processor,
+    likelihood: Likelihood<'a>,
     media: Media,
     /// Source frames of the positions.
     indices: Vec<usize>,
@@ -52,7 +52,13 @@ impl<'a> RegionReferee<'a> {
         size: (usize, usize),
         options: RegionOptions,
     ) -> Self {
-        Self { model, processor, media, indices: timeline.indices.clone(), size, options }
+        Self {
+            likelihood: Likelihood::new(model, processor),
+            media,
+            indices: timeline.indices.clone(),
+            size,
+            options,
+        }
     }
 
     /// The question about a box, and an expression as its answer.
@@ -73,13 +79,6 @@ impl<'a> RegionReferee<'a> {
         sample.say(Role::Assistant, format!("{}.", capitalised(&a(expression))));
         sample
     }
-
-    /// Summed logarithms of the probabilities of the answer's tokens, and their number.
-    fn log_probability(&self, sample: &Sample) -> Seen<(f64, usize)> {
-        let inputs = self.processor.process(sample, &Purpose::Train(Rng::new(0, "referee")))?;
-        let (loss, tokens) = self.model.loss(std::slice::from_ref(&inputs))?;
-        Ok((-f64::from(loss.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?), tokens))
-    }
 }
 
 impl Referee for RegionReferee<'_> {
@@ -95,7 +94,8 @@ impl Referee for RegionReferee<'_> {
         for expression in expressions {
             let (mut scores, mut tokens) = (Vec::with_capacity(boxes.len()), 1);
             for &area in boxes {
-                let (score, count) = self.log_probability(&self.sample(frame, area, expression))?;
+                let sample = self.sample(frame, area, expression);
+                let (score, count) = self.likelihood.log_probability(&sample)?;
                 scores.push(score);
                 tokens = count.max(1);
             }
