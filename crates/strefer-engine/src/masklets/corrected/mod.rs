@@ -67,7 +67,7 @@ impl Default for CorrectedConfig {
             join_likeness: 0.8,
             vote_frames: 6,
             least_support: 0.3,
-            least_confidence: 0.15,
+            least_confidence: 0.35,
         }
     }
 }
