@@ -153,8 +153,8 @@ pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
         }
         _ if summary.parked == inputs.len() => bail!("no video came to anything"),
         _ => {
-            if summary.left == 0 && !stop.load(Ordering::Relaxed) {
-                // Nobody holds anything any more.
+            if whole && summary.left == 0 && !stop.load(Ordering::Relaxed) {
+                // Nobody holds anything any more; those who work on other parts of the videos might.
                 let _ = std::fs::remove_dir_all(folder.path("leases"));
             }
             Ok(())

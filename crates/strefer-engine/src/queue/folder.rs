@@ -50,7 +50,15 @@ impl FolderQueue {
     fn lock(&self, place: usize) -> Result<Option<File>> {
         let path = self.dir.join(&self.names[place]);
         let io = |source| Error::Io { path: path.clone(), source };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        let open = || OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = match open() {
+            // A process that found everything done has cleared the folder away.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(&self.dir).and_then(|()| open())
+            }
+            other => other,
+        };
+        let file = file.map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -123,5 +131,13 @@ mod tests {
         }
         left.sort_unstable();
         assert_eq!(left, [0, 1]);
+    }
+
+    #[test]
+    fn a_folder_that_another_process_cleared_away_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = FolderQueue::open(dir.path().join("leases"), vec!["a".into()]).unwrap();
+        std::fs::remove_dir_all(queue.dir()).unwrap();
+        assert_eq!(queue.take().unwrap(), Take::Item(0));
     }
 }
