@@ -52,7 +52,7 @@ def merge(found):
 def compare(case, rounds, data):
     """Both sides of a case; PyTorch's is None where what it needs is not there."""
     kind = CASES[case]["work"]["kind"]
-    has_reference = kind != "sam_stream" and (kind not in ("video", "loader") or installed("torchcodec"))
+    has_reference = kind not in ("sam_stream", "generator") and (kind not in ("video", "loader") or installed("torchcodec"))
     sides = [side for side in SIDES if side == "strefer" or has_reference]
     found = {side: [] for side in SIDES}
     for _ in range(rounds):

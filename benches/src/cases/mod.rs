@@ -2,6 +2,7 @@
 
 mod connector;
 mod dino;
+mod generator;
 mod language;
 mod loader;
 mod memory;
@@ -56,6 +57,8 @@ enum Work {
     /// As a video, on our side alone.
     SamStream(sam::Sam),
     Dino(dino::Dino),
+    /// On our side alone: no other generator of such data is open.
+    Generator(generator::Generator),
 }
 
 /// All cases by name.
@@ -79,6 +82,7 @@ impl Case {
             Work::SamMemory(case) => case.prepare_memory(),
             Work::SamVideo(case) | Work::SamStream(case) => case.prepare_video(),
             Work::Dino(case) => case.prepare(),
+            Work::Generator(case) => case.prepare(data),
         }
     }
 
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn every_case_is_read_and_says_what_it_gets_through() -> Result<()> {
         let cases = cases()?;
-        assert_eq!(cases.len(), 24);
+        assert_eq!(cases.len(), 25);
         assert!(cases.values().all(|case| case.runs > 0 && case.units.0 > 0 && !case.title.is_empty()));
         Ok(())
     }
