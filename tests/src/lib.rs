@@ -118,6 +118,7 @@ impl Lab {
             cap: None,
             turns: Turns::default(),
             augment: Augment::default(),
+            phase: strefer_core::mixture::throughout(),
         };
         TrainConfig {
             seed: 5,

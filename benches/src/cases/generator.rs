@@ -29,7 +29,14 @@ pub(super) struct Generator {
 
 const LOOKS: [(&str, &str); 4] = [("red", "ball"), ("blue", "box"), ("green", "cone"), ("yellow", "ring")];
 const ACTIONS: [&str; 8] = [
-    "moves to the left", "jumps", "stands still", "spins", "moves to the right", "comes closer", "rolls away", "stops",
+    "moves to the left",
+    "jumps",
+    "stands still",
+    "spins",
+    "moves to the right",
+    "comes closer",
+    "rolls away",
+    "stops",
 ];
 const FRAMES: u32 = 32;
 const SECONDS: f64 = 32.0;

@@ -103,6 +103,18 @@ pub struct SourceConfig {
     /// What chance does to the samples.
     #[serde(default, skip_serializing_if = "Augment::is_none")]
     pub augment: Augment,
+    /// The part of each epoch in which its samples are seen, from 0 to 1: a curriculum. `[0.0, 0.3]` has them in the first third.
+    #[serde(default = "throughout", skip_serializing_if = "is_throughout")]
+    pub phase: [f64; 2],
+}
+
+/// The whole epoch.
+pub fn throughout() -> [f64; 2] {
+    [0.0, 1.0]
+}
+
+fn is_throughout(phase: &[f64; 2]) -> bool {
+    *phase == throughout()
 }
 
 fn once() -> f64 {
@@ -130,6 +142,13 @@ impl MixtureConfig {
                     source.name, source.weight
                 )));
             }
+            let [from, to] = source.phase;
+            if !(0.0 <= from && from < to && to <= 1.0) {
+                return Err(Error::Mixture(format!(
+                    "source {:?}: the phase {from} to {to} is no part of an epoch, 0 to 1",
+                    source.name
+                )));
+            }
             if let Some(fault) = source.augment.fault() {
                 return Err(Error::Mixture(format!("source {:?}: {fault}", source.name)));
             }
@@ -151,13 +170,21 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct MixtureOrder {
     sources: Vec<(usize, f64)>,
+    /// Parts of an epoch; none where all sources are seen throughout.
+    phases: Option<Vec<[f64; 2]>>,
     rng: Rng,
 }
 
 impl MixtureOrder {
     /// An order over sources of the given lengths and weights.
     pub fn new(sources: Vec<(usize, f64)>, seed: u64) -> Self {
-        Self { sources, rng: Rng::new(seed, "mixture order") }
+        Self { sources, phases: None, rng: Rng::new(seed, "mixture order") }
+    }
+
+    /// The same with the part of each epoch in which each source is seen.
+    pub fn with_phases(mut self, phases: Vec<[f64; 2]>) -> Self {
+        self.phases = (!phases.iter().all(is_throughout)).then_some(phases);
+        self
     }
 
     /// Number of samples in every epoch.
@@ -177,8 +204,21 @@ impl MixtureOrder {
             let drawn = rng.named("fraction").at(source as u64).permutation(len);
             places.extend(drawn.into_iter().take(rest).map(|index| Place { source, index }));
         }
-        rng.named("shuffle").shuffle(&mut places);
-        places
+        let mut rng = rng.named("shuffle");
+        let Some(phases) = &self.phases else {
+            rng.shuffle(&mut places);
+            return places;
+        };
+        // Each place has a moment of its own in its source's phase.
+        let mut timed: Vec<(f64, Place)> = places
+            .into_iter()
+            .map(|place| {
+                let [from, to] = phases.get(place.source).copied().unwrap_or_else(throughout);
+                (rng.range(from, to), place)
+            })
+            .collect();
+        timed.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        timed.into_iter().map(|(_, place)| place).collect()
     }
 }
 
@@ -208,6 +248,33 @@ mod tests {
         assert_eq!(order.epoch(3), order.clone().epoch(3));
         assert_ne!(order.epoch(3), order.epoch(4));
         assert_ne!(order.epoch(3), MixtureOrder::new(vec![(100, 1.0)], 5).epoch(3));
+    }
+
+    #[test]
+    fn a_phase_is_kept_and_holds_every_sample_once() {
+        let plain = MixtureOrder::new(vec![(100, 1.0), (100, 2.0)], 4);
+        let phased = plain.clone().with_phases(vec![[0.0, 0.5], [0.0, 1.0]]);
+        let epoch = phased.epoch(2);
+        assert_eq!(epoch, phased.epoch(2));
+        let mut sorted = epoch.clone();
+        sorted.sort_unstable();
+        let mut expected = plain.epoch(2);
+        expected.sort_unstable();
+        assert_eq!(sorted, expected);
+        // In the first half of the moments lie the first source and half of the second: 200 of 300 places.
+        let last = epoch.iter().rposition(|place| place.source == 0).unwrap();
+        assert!((170..230).contains(&last), "{last}");
+        // Where nobody has a phase, the order is what it always was.
+        assert_eq!(plain.clone().with_phases(vec![throughout(); 2]).epoch(1), plain.epoch(1));
+    }
+
+    #[test]
+    fn a_phase_that_is_no_part_of_an_epoch_is_refused() {
+        for phase in ["[0.5, 0.5]", "[-0.1, 1.0]", "[0.2, 1.5]"] {
+            let text = format!("[[sources]]\nname = \"a\"\npath = \"a\"\nphase = {phase}\n");
+            let config: MixtureConfig = toml::from_str(&text).unwrap();
+            assert!(config.validate().unwrap_err().to_string().contains("phase"), "{phase}");
+        }
     }
 
     #[test]

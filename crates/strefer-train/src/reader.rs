@@ -82,7 +82,8 @@ impl Source {
             lens.push((set.len(), source.weight));
             sets.push(set);
         }
-        let order = MixtureOrder::new(lens, seed);
+        let phases = sources.iter().map(|source| source.phase).collect();
+        let order = MixtureOrder::new(lens, seed).with_phases(phases);
         let names = sources.iter().map(|source| source.name.clone()).collect();
         Ok(Self { names, sets, processors, order, rng: Rng::new(seed, "samples") })
     }

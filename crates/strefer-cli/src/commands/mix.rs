@@ -1,12 +1,14 @@
-//! `strefer mix`: sources of samples become one mixture on disk.
+//! `strefer mix`: sources of samples become one mixture on disk; `strefer mix-weights`: shares of sources fitted on small runs.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use strefer_core::jsonl;
 use strefer_eval::bench::{BenchId, BenchOptions};
 use strefer_llm::Tokenizer;
+use strefer_store::mix::weights::{Trial, fit};
 use strefer_store::mix::{Aids, MixConfig, Pass, Progress, Unwanted, mix, video_key};
 
 use crate::args::{key_value, named};
@@ -60,6 +62,28 @@ pub fn run(args: &MixArgs) -> Result<()> {
         }
     }
     println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+/// Fit the shares of sources on the scores of small runs
+#[derive(Debug, Args)]
+pub struct MixWeightsArgs {
+    /// Runs, one a line: {"shares": {"base": 0.5, "strefer": 0.5}, "score": 0.71}
+    trials: PathBuf,
+}
+
+/// Runs it.
+pub fn run_weights(args: &MixWeightsArgs) -> Result<()> {
+    let trials: Vec<Trial> = jsonl::Reader::open(&args.trials)?.collect::<Result<_, _>>()?;
+    let fitted = fit(&trials).with_context(|| args.trials.display().to_string())?;
+    if fitted.left_out_error >= fitted.mean_error {
+        tracing::warn!(
+            "a run's score is told by the others no better than by their mean ({:.4} and {:.4}): these shares say nothing",
+            fitted.left_out_error,
+            fitted.mean_error
+        );
+    }
+    println!("{}", serde_json::to_string_pretty(&fitted)?);
     Ok(())
 }
 

@@ -219,12 +219,17 @@ fn how_long_a_model_waits_for_frames() {
         for at in 0..150_u32 {
             // Shades that drift behind forty blocks that move, each its own way: as hard to decode as what people film, not as noise.
             let mut frame = image::RgbImage::from_fn(1280, 720, |x, y| {
-                image::Rgb([((x + 2 * at) / 6 % 256) as u8, ((y + at) / 4 % 256) as u8, ((x + y) / 8 % 256) as u8])
+                image::Rgb([
+                    ((x + 2 * at) / 6 % 256) as u8,
+                    ((y + at) / 4 % 256) as u8,
+                    ((x + y) / 8 % 256) as u8,
+                ])
             });
             for block in 0..40 {
                 let left = (block * 97 + video * 31 + at * (1 + block % 7)) % 1180;
                 let top = (block * 53 + at * (block % 5)) % 620;
-                let shade: [u8; 3] = [(block * 40 % 256) as u8, (block * 91 % 256) as u8, (block * 13 % 256) as u8];
+                let shade: [u8; 3] =
+                    [(block * 40 % 256) as u8, (block * 91 % 256) as u8, (block * 13 % 256) as u8];
                 for (y, x) in (top..top + 90).flat_map(|y| (left..left + 90).map(move |x| (y, x))) {
                     let texture = ((x - left) ^ (y - top)) as u8 / 3;
                     frame.put_pixel(x, y, image::Rgb(shade.map(|value| value.saturating_add(texture))));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::import::SampleFormat;
+use strefer_core::mixture::throughout;
 use strefer_core::settings;
 
 use crate::error::{Error, Result};
@@ -67,6 +68,9 @@ pub struct MixSource {
     /// How often every sample is seen in an epoch of training.
     #[serde(default = "once")]
     pub weight: f64,
+    /// The part of each epoch of training in which its samples are seen, from 0 to 1.
+    #[serde(default = "throughout")]
+    pub phase: [f64; 2],
     /// Other ways to point at objects, in the place of masks.
     #[serde(default, skip_serializing_if = "References::is_none")]
     pub references: References,
@@ -223,6 +227,9 @@ impl MixSource {
         if !(self.weight.is_finite() && self.weight > 0.0 && self.weight <= 1000.0) {
             return Some(format!("the weight {} is not between 0 and 1000", self.weight));
         }
+        if !(0.0 <= self.phase[0] && self.phase[0] < self.phase[1] && self.phase[1] <= 1.0) {
+            return Some(format!("the phase {:?} is no part of an epoch, 0 to 1", self.phase));
+        }
         if [point, boxed, scribble].iter().any(|share| !(0.0..=1.0).contains(share))
             || point + boxed + scribble > 1.0 + 1e-9
         {
@@ -272,6 +279,7 @@ mod tests {
             refused("[[sources]]\nname = \"b\"\npath = \"b\"\nreferences = { box = 0.7, point = 0.7 }")
                 .contains("their sum")
         );
+        assert!(refused("[[sources]]\nname = \"b\"\npath = \"b\"\nphase = [0.5, 0.2]").contains("phase"));
         assert!(refused("max_bad = 2").contains("max_bad"));
         assert!(refused("per_file = 0").contains("per_file"));
     }

@@ -24,6 +24,7 @@ mod report;
 mod run;
 mod source;
 mod survey;
+pub mod weights;
 mod write;
 
 pub use config::{Duplicates, MixConfig, MixSource, References, Refers, Unwanted, ValConfig};

@@ -135,6 +135,7 @@ fn for_training(cfg: &MixConfig, out: &Path, report: &MixReport) -> Result<Strin
             cap: None,
             turns: Default::default(),
             augment: Default::default(),
+            phase: named.phase,
         });
     }
     toml::to_string(&MixtureConfig { sources })
