@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use strefer_engine::pipeline::RunFolder;
 use strefer_engine::stkit::run::{Source, StkitRun, StkitRunConfig};
 
-use crate::args::key_value;
+use crate::args::{DeviceArgs, key_value};
 use crate::interrupt::stop_flag;
 use crate::progress::StkitBar;
 
@@ -30,13 +30,16 @@ pub struct StkitArgs {
     /// The folder was made with another configuration; go on with what still fits
     #[arg(long)]
     changed: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Runs it.
 pub fn run(args: &StkitArgs) -> Result<()> {
     let cfg = StkitRunConfig::load(&args.config, &args.overrides)
         .with_context(|| format!("{} is no configuration of STKit", args.config.display()))?;
-    let open = |source| Source::open(source).with_context(|| format!("source {:?}", source.name));
+    let device = args.device.placement()?.first().clone();
+    let open = |source| Source::open(source, &device).with_context(|| format!("source {:?}", source.name));
     let sources = cfg.sources.iter().map(open).collect::<Result<Vec<Source>>>()?;
     RunFolder::look_at(&args.out, &cfg.essence(), args.changed)?;
     if args.dry_run {

@@ -63,7 +63,22 @@ impl Processed {
             return Ok(depth);
         }
         self.check("metric depth", depth.size())?;
+        self.whole(&depth)
+    }
+
+    /// The same of a map of any size that shows the whole frame.
+    ///
+    /// # Errors
+    /// A map without pixels.
+    pub fn whole(&self, depth: &Raster) -> Result<Raster, Fault> {
         let (height, width) = depth.size();
+        if height * width == 0 {
+            return Err(Fault::Size {
+                what: "metric depth",
+                found: (height, width),
+                expected: self.original,
+            });
+        }
         let values = (0..self.size.0 * self.size.1).map(|at| {
             let (y, x) = (at / self.size.1 + self.top, at % self.size.1 + self.left);
             let (above, below, down) = between(y, height, self.resized.0);

@@ -17,6 +17,9 @@ use crate::stkit::smooth::smooth;
 use crate::stkit::track::Track;
 use crate::stkit::vector::{Point, length, minus};
 
+/// Positions of one object, one entry a frame.
+pub type Positions = Vec<Option<Point>>;
+
 /// An object whose masks are known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Masked {
@@ -93,7 +96,7 @@ impl Lifting<'_> {
     ///
     /// # Errors
     /// Maps that cannot be read, times that do not increase.
-    pub fn tracks(&self, objects: &[Masked], scale: Scale) -> Result<(Vec<Vec<Option<Point>>>, Vec<Note>)> {
+    pub fn tracks(&self, objects: &[Masked], scale: Scale) -> Result<(Vec<Positions>, Vec<Note>)> {
         let raw = self.positions(objects, scale)?;
         let n_frames = self.frames.times_s().len();
         let stretches = (0..n_frames).step_by(self.stretch.max(1));
@@ -120,7 +123,7 @@ impl Lifting<'_> {
     }
 
     /// Barycentres as they are lifted, by object and frame.
-    fn positions(&self, objects: &[Masked], scale: Scale) -> Result<Vec<Vec<Option<Point>>>> {
+    fn positions(&self, objects: &[Masked], scale: Scale) -> Result<Vec<Positions>> {
         let n_frames = self.frames.times_s().len();
         let mut found = vec![vec![None; n_frames]; objects.len()];
         for position in 0..n_frames {
@@ -141,7 +144,7 @@ impl Lifting<'_> {
         object: &Masked,
         stretch: Range<usize>,
         raw: &[Option<Point>],
-    ) -> Result<std::result::Result<Vec<Option<Point>>, Rejection>> {
+    ) -> Result<std::result::Result<Positions, Rejection>> {
         let boxes = stretch.clone().map(|position| object.bbox(position)).collect();
         let detection = Detection { score: object.score, boxes, size: self.size };
         if let Err(rejection) = detection.check(self.filter) {

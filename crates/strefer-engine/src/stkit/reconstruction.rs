@@ -5,12 +5,15 @@
 //! | `pred_traj.txt`, `pred_intrinsics.txt` | cameras, one line a frame ([`monst3r`]) |
 //! | `frame_0000.npy`, … `conf_0.npy`, … | depth up to scale and confidence, 32-bit floats |
 //! | `dynamic_mask_0.png`, … | what moves; may be absent |
-//! | `metric_0000.npy`, … | depth in metres, 32-bit floats, of the size of the video's frames or of `frame_0000.npy` |
+//! | `metric_0000.npy`, … | depth in metres, 32-bit floats, of the size of the video's frames or of `frame_0000.npy`; not needed where a model in this process gives it |
 //! | `times.txt` | seconds of the frames in the video, one a line; every half second where it is absent |
 
 use std::path::{Path, PathBuf};
 
 use strefer_core::Mask;
+use strefer_video::VideoSource;
+use strefer_video::transform::resize_bicubic;
+use strefer_vision::depth_anything::DepthAnything;
 
 use crate::error::{Error, Result};
 use crate::stkit::camera::{Pinhole, Pose};
@@ -119,5 +122,31 @@ impl MetricDepth for Reconstruction {
         let path = self.dir.join(format!("metric_{position:04}.npy"));
         let depth = way.depth(monst3r::raster(&path)?);
         depth.map_err(|fault| Error::BadFile { path, reason: fault.to_string() })
+    }
+}
+
+/// Depth in metres by a model that looks at the video's frames, in this process.
+pub struct SeenDepth<'a> {
+    /// The model.
+    pub model: &'a DepthAnything,
+    /// The video.
+    pub video: &'a VideoSource,
+    /// Which of its frames are those of the reconstruction.
+    pub indices: &'a [usize],
+}
+
+impl MetricDepth for SeenDepth<'_> {
+    fn depth(&self, position: usize, way: &Processed) -> Result<Raster> {
+        let bad =
+            |reason: String| Error::BadVideo { video_id: self.video.path().display().to_string(), reason };
+        let mut frames = self.video.frames_at_indices(&self.indices[position..=position])?;
+        let frame = frames.pop().ok_or_else(|| bad("a frame is missing".to_owned()))?;
+        let (height, width) =
+            self.model.input_size(frame.image.height() as usize, frame.image.width() as usize);
+        let image = resize_bicubic(&frame.image, width as u32, height as u32);
+        let depth =
+            self.model.depth(image.as_raw(), height, width).map_err(|error| bad(error.to_string()))?;
+        let depth = Raster::new(height, width, depth.into_iter().map(f64::from).collect());
+        depth.and_then(|depth| way.whole(&depth)).map_err(|fault| bad(fault.to_string()))
     }
 }

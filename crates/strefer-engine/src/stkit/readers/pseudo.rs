@@ -1,11 +1,13 @@
 //! Videos of any kind, lifted from masks and depth that were found in them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 use strefer_core::Rle;
 use strefer_video::{Limits, VideoSource};
+use strefer_vision::depth_anything::{DepthAnything, DepthAnythingConfig};
 
 use super::masks::Objects;
 use super::{Made, Reader, existing};
@@ -17,7 +19,7 @@ use crate::stkit::clip::{Clip, ClipObject, Source};
 use crate::stkit::config::{FilterConfig, LiftingConfig, SmoothingConfig};
 use crate::stkit::processed::Processed;
 use crate::stkit::pseudo::{Aligned, Lifting, Masked, REFUSED};
-use crate::stkit::reconstruction::Reconstruction;
+use crate::stkit::reconstruction::{MetricDepth, Reconstruction, SeenDepth};
 use crate::stkit::vector::Up;
 
 /// Where videos and what was found in them lie, and what of it is believed.
@@ -30,6 +32,10 @@ pub struct PseudoConfig {
     pub masklets: PathBuf,
     /// Folder with one folder a video, called like it ([`crate::stkit::reconstruction`]).
     pub geometry: PathBuf,
+    /// Folder of a metric Depth Anything V2, which tells depth in metres in this process; the files `metric_*.npy` of each video where it is
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<PathBuf>,
     /// Neutral records with the true positions of the same objects (their ids are those of masklets), where they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<PathBuf>,
@@ -78,18 +84,38 @@ pub struct Pseudo {
     inputs: Vec<Input>,
     names: Vec<String>,
     given: Arc<GivenFolder>,
+    device: Device,
+    /// Loaded when the first video wants it; or why it cannot be.
+    model: Mutex<Option<std::result::Result<Arc<DepthAnything>, String>>>,
 }
 
 impl Pseudo {
-    /// Looks for videos and records.
+    /// Looks for videos and records. A model of depth, if there is one, runs on the device.
     ///
     /// # Errors
-    /// No video, no record, no folder of depth.
-    pub fn open(cfg: &PseudoConfig) -> Result<Self> {
+    /// No video, no record, no folder of depth, a model that does not give metres.
+    pub fn open(cfg: &PseudoConfig, device: &Device) -> Result<Self> {
         let inputs = input::videos(&cfg.videos)?;
         existing(cfg.geometry.clone())?;
+        if let Some(dir) = &cfg.metric {
+            let config = DepthAnythingConfig::open(&dir.join("config.json"));
+            config.map_err(|error| Error::BadFile { path: dir.clone(), reason: error.to_string() })?;
+        }
         let names = inputs.iter().map(|input| input.video_id.clone()).collect();
-        Ok(Self { cfg: cfg.clone(), inputs, names, given: GivenFolder::open(&cfg.masklets)? })
+        let given = GivenFolder::open(&cfg.masklets)?;
+        Ok(Self { cfg: cfg.clone(), inputs, names, given, device: device.clone(), model: Mutex::new(None) })
+    }
+
+    /// The model of depth, where there is one.
+    fn model(&self) -> Result<Option<Arc<DepthAnything>>> {
+        let Some(dir) = &self.cfg.metric else { return Ok(None) };
+        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let load = || {
+            let model = DepthAnything::open(dir, &self.device, DType::F32);
+            model.map(Arc::new).map_err(|error| error.to_string())
+        };
+        let model = model.get_or_insert_with(load).clone();
+        model.map(Some).map_err(|reason| Error::BadFile { path: dir.clone(), reason })
     }
 
     fn geometry(&self, input: &Input) -> PathBuf {
@@ -112,7 +138,8 @@ impl Reader for Pseudo {
         let input = &self.inputs[recording];
         let objects = Objects::of(&self.given, &input.video_id)?.digest()?;
         let depth = digests.of_path(&existing(self.geometry(input))?)?;
-        digest::of_value(&(objects, depth, digests.of_path(&input.path)?))
+        let model = self.cfg.metric.as_ref().map(|dir| digests.of_path(dir)).transpose()?;
+        digest::of_value(&(objects, depth, digests.of_path(&input.path)?, model))
     }
 
     fn read(&self, recording: usize) -> Result<Made> {
@@ -153,9 +180,11 @@ impl Reader for Pseudo {
                 reason: format!("no mask is within {} s of a frame with depth", cfg.slack_s),
             });
         }
+        let model = self.model()?;
+        let seen = model.as_deref().map(|model| SeenDepth { model, video: &source, indices: &indices });
         let lifting = Lifting {
             frames: &frames,
-            metric: &frames,
+            metric: seen.as_ref().map_or(&frames as &dyn MetricDepth, |seen| seen),
             way: Processed::new(info.height as usize, info.width as usize),
             size: (info.height, info.width),
             lifting: &cfg.lifting,

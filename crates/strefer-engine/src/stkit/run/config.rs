@@ -89,6 +89,8 @@ impl Origin {
             Self::EgoExo4d(cfg) => (cfg.root, cfg.masklets) = Default::default(),
             Self::Pseudo(cfg) => {
                 (cfg.videos, cfg.masklets, cfg.geometry, cfg.truth) = Default::default();
+                // Which model it is, its content says.
+                cfg.metric = cfg.metric.take().map(|_| PathBuf::new());
             }
             Self::Clips(cfg) => (cfg.file, cfg.root) = Default::default(),
         }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use candle_core::Device;
+
 use super::config::{Origin, SourceConfig};
 use super::pictures::FramePath;
 use crate::error::{Error, Result};
@@ -26,12 +28,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Looks for the dataset and lists its recordings.
+    /// Looks for the dataset and lists its recordings. Models, where it needs one, run on the device.
     ///
     /// # Errors
     /// A dataset that is not there, a kind that this program was built without, a list of which it has nothing.
-    pub fn open(cfg: &SourceConfig) -> Result<Self> {
-        let reader = open(&cfg.from)?;
+    pub fn open(cfg: &SourceConfig, device: &Device) -> Result<Self> {
+        let reader = open(&cfg.from, device)?;
         let all = reader.recordings();
         let mut wanted: Vec<usize> = (0..all.len()).collect();
         if let Some(path) = &cfg.only {
@@ -121,7 +123,7 @@ impl Source {
     }
 }
 
-fn open(origin: &Origin) -> Result<Box<dyn Reader>> {
+fn open(origin: &Origin, device: &Device) -> Result<Box<dyn Reader>> {
     Ok(match origin {
         Origin::Nuscenes(cfg) => Box::new(Nuscenes::open(cfg)?),
         #[cfg(feature = "argoverse")]
@@ -133,7 +135,7 @@ fn open(origin: &Origin) -> Result<Box<dyn Reader>> {
         #[cfg(not(feature = "sql"))]
         Origin::Nuplan(_) => return Err(without("nuPlan", "sql")),
         Origin::EgoExo4d(cfg) => Box::new(EgoExo::open(cfg)?),
-        Origin::Pseudo(cfg) => Box::new(Pseudo::open(cfg)?),
+        Origin::Pseudo(cfg) => Box::new(Pseudo::open(cfg, device)?),
         Origin::Clips(cfg) => Box::new(ClipsFile::open(cfg)?),
     })
 }
