@@ -88,6 +88,7 @@ pub fn compose(portions: Vec<Portion>, cfg: &StkitConfig) -> Result<Generated> {
                 folder: format!("{}/{}", cfg.marked_dir, clip.clip_id),
                 clip_id: clip.clip_id.clone(),
                 frames: clip.frames.clone(),
+                size: clip.size,
                 marks: subjects.into_iter().map(|subject| subject.mark).collect(),
             };
             asked.push(Asked { portion, clip, overlay, colours, questions: Vec::new() });

@@ -136,6 +136,13 @@ fn what_does_not_belong_together_is_named() {
     assert!(error.contains("timesync.csv") && error.contains("aria01_214-1"), "{error}");
     let error = said(&|root| std::fs::remove_file(root.join("records/masklets.jsonl")).unwrap());
     assert!(error.contains("park_01_2/cam01") && error.contains("masklets"), "{error}");
+    let error = said(&|root| {
+        let path = root.join("takes").join(TAKE).join("frame_aligned_videos/cam01");
+        for number in 0..FRAMES {
+            RgbImage::new(128, 72).save(path.join(format!("{number}.png"))).unwrap();
+        }
+    });
+    assert!(error.contains("its masks are 64x36, its frames 128x72"), "{error}");
     let error = said(&|root| std::fs::write(root.join("takes.json"), "[]").unwrap());
     assert!(error.contains("takes.json"), "{error}");
     let error = said(&|root| {

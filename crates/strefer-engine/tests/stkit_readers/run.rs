@@ -8,7 +8,7 @@ use candle_core::Device;
 use strefer_core::{Sample, StkitTask, jsonl};
 use strefer_engine::pipeline::{Failure, RunFolder};
 use strefer_engine::stkit::Clip;
-use strefer_engine::stkit::run::{Event, Report, Source, StkitRun, StkitRunConfig, Summary};
+use strefer_engine::stkit::run::{Event, Report, Source, SourceConfig, StkitRun, StkitRunConfig, Summary};
 
 use super::npy::records;
 use super::nuscenes_desk::Desk;
@@ -228,6 +228,15 @@ fn lists_and_limits_choose_recordings() {
     assert_eq!(names, ["driving/scene-0001", "driving/scene-0003"]);
     source.limit = Some(1);
     assert_eq!(Source::open(source, &Device::Cpu).unwrap().len(), 1);
+    // A folder's name stands for all in it.
+    let film = dir.path().join("videos/steady");
+    std::fs::create_dir_all(dir.path().join("videos/deep")).unwrap();
+    std::fs::rename(film, dir.path().join("videos/deep/steady")).unwrap();
+    std::fs::write(&list, "deep\n").unwrap();
+    let films = SourceConfig { only: Some(list.clone()), ..cfg.sources[1].clone() };
+    let films = Source::open(&films, &Device::Cpu).unwrap();
+    assert_eq!((films.len(), films.name(0).as_str()), (1, "films/deep/steady"));
+    let source = &mut cfg.sources[0];
     std::fs::write(&list, "scene-0099\n").unwrap();
     assert!(Source::open(source, &Device::Cpu).err().unwrap().to_string().contains("val.txt"));
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Module, Result as TensorResult, Tensor};
+use candle_core::{DType, Device, Result as TensorResult, Tensor};
 use candle_nn::VarBuilder;
 use strefer_nn::{Linear, ParamStore, Weights};
 

@@ -231,7 +231,9 @@ impl Reader for EgoExo {
             let is_meant = |camera: &&Onlooker| camera.graph_uid == world && camera.covers(*frame);
             cameras.iter().find(is_meant)?.pixel((*point)?, size)
         });
-        let boxes = boxes(&self.objects(recording)?, info, &frames, pixels.collect(), self.cfg.slack_s);
+        let objects = self.objects(recording)?;
+        objects.check_size(info)?;
+        let boxes = boxes(&objects, info, &frames, pixels.collect(), self.cfg.slack_s);
         let mut notes = Vec::new();
         if boxes.iter().all(Option::is_none) {
             notes.push(Note::new("no_box", "", "no box of a person is where the glasses are"));

@@ -28,6 +28,19 @@ impl Objects {
         }
     }
 
+    /// Refuses masks of another size than the video's frames.
+    pub fn check_size(&self, info: &VideoInfo) -> Result<()> {
+        let wanted = [info.height, info.width];
+        let frames = self.masklets.objects.iter().flat_map(|object| object.frames.values());
+        match frames.map(|frame| frame.rle.size).find(|size| *size != wanted) {
+            Some([height, width]) => Err(Error::BadVideo {
+                video_id: self.masklets.video_id.clone(),
+                reason: format!("its masks are {width}x{height}, its frames {}x{}", info.width, info.height),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// A digest of it.
     pub fn digest(&self) -> Result<String> {
         digest::of_value(&(&self.masklets, &self.entities))

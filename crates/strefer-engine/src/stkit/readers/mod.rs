@@ -22,6 +22,8 @@ mod feather;
 mod masks;
 #[cfg(feature = "sql")]
 pub mod nuplan;
+#[cfg(feature = "sql")]
+mod nuplan_log;
 pub mod nuscenes;
 #[cfg(feature = "sql")]
 mod pickle;

@@ -161,6 +161,7 @@ impl Reader for Pseudo {
         let indices = indices.collect::<Result<Vec<usize>>>()?;
         let moments_s: Vec<f64> = indices.iter().map(|&index| info.times_s[index]).collect();
         let known = Objects::of(&self.given, &input.video_id)?;
+        known.check_size(info)?;
         let mut objects = Vec::with_capacity(known.all().len());
         for object in known.all() {
             let shown = known.shown(object, info, &moments_s, cfg.slack_s);

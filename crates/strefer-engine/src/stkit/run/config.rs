@@ -46,7 +46,7 @@ pub struct SourceConfig {
     /// How much of each task's questions is about it, beside the shares of the others; all sources have one or none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
-    /// File of names of recordings, one a line: a split. All where it is absent.
+    /// File of names of recordings, or of logs and takes with all of theirs, one a line: a split. All where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<PathBuf>,
     /// Most recordings, spread over the list.

@@ -71,6 +71,11 @@ pub(super) fn draw(
         }
         for (place, mut image) in images(frames, &mut video)?.into_iter().enumerate() {
             let at = portion * AT_ONCE + place;
+            let found = (image.height(), image.width());
+            if overlay.size.is_some_and(|size| size != found) {
+                let reason = format!("is {}x{}, its boxes are for another size", found.1, found.0);
+                return Err(Error::BadFile { path: overlay.frames[at].clone().into(), reason });
+            }
             overlay.draw(at, &mut image, smallest_box);
             write(&part, at, &image, cfg)?;
         }
@@ -154,6 +159,7 @@ mod tests {
             clip_id: "s/a".to_owned(),
             folder: "marked/s/a".to_owned(),
             frames: [2, 0].map(|number| format!("{}#{number}", film.display())).to_vec(),
+            size: Some((24, 32)),
             marks: vec![Mark { colour: Colour::Green, boxes: vec![Some([4.0, 4.0, 20.0, 20.0]), None] }],
         };
         let cfg = PictureConfig { kind: PictureKind::Png, ..PictureConfig::default() };
@@ -163,6 +169,9 @@ mod tests {
             |at: usize| image::open(dir.path().join(format!("marked/s/a/{at:05}.png"))).unwrap().into_rgb8();
         assert_eq!((read(0).get_pixel(4, 10).0, read(0).get_pixel(12, 12).0), ([0, 255, 0], [20, 0, 0]));
         assert_eq!(read(1), RgbImage::new(32, 24));
+        let other = Overlay { folder: "marked/s/b".to_owned(), size: Some((48, 64)), ..overlay.clone() };
+        let refused = super::draw(&other, dir.path(), &cfg, 0.0, &|| false).unwrap_err().to_string();
+        assert!(refused.contains("film#2") && refused.contains("32x24"), "{refused}");
         // What is there is not read again.
         std::fs::remove_dir_all(&film).unwrap();
         assert!(draw(&overlay));

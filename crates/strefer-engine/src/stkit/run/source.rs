@@ -38,13 +38,18 @@ impl Source {
         let mut wanted: Vec<usize> = (0..all.len()).collect();
         if let Some(path) = &cfg.only {
             let listed: BTreeSet<String> = names(path)?.into_iter().collect();
-            wanted.retain(|&at| listed.contains(&all[at]));
+            let meant = |name: &str| {
+                let above = name.match_indices('/').map(|(at, _)| &name[..at]);
+                above.chain([name]).find_map(|name| listed.get(name))
+            };
+            let found: BTreeSet<&String> = all.iter().filter_map(|name| meant(name)).collect();
+            wanted.retain(|&at| meant(&all[at]).is_some());
             let bad = |reason: String| Error::BadFile { path: path.clone(), reason };
             if wanted.is_empty() {
                 return Err(bad(format!("{} has none of its recordings", cfg.name)));
             }
-            if wanted.len() < listed.len() {
-                let missing = listed.len() - wanted.len();
+            if found.len() < listed.len() {
+                let missing = listed.len() - found.len();
                 tracing::warn!("{}: {missing} recordings of {} are not there", cfg.name, path.display());
             }
         }
