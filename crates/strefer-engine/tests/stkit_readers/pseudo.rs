@@ -91,7 +91,7 @@ pub fn video(root: &Path, name: &str, factor: &dyn Fn(usize) -> f64) -> Vec<(Mas
     std::fs::write(depth.join("pred_intrinsics.txt"), intrinsics).unwrap();
     let mask = |area: PixelBox| frame(SIZE.0, SIZE.1, area);
     let ghost = |at: usize| {
-        let x0 = if at % 2 == 0 { 40 } else { 900 };
+        let x0 = if at.is_multiple_of(2) { 40 } else { 900 };
         mask(PixelBox { x0, y0: 20, x1: x0 + 60, y1: 80 })
     };
     let all = |make: &dyn Fn(usize) -> MaskletFrame| {

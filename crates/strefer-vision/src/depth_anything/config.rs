@@ -112,7 +112,7 @@ impl DepthAnythingConfig {
         }
         let sizes =
             [backbone.num_attention_heads, backbone.patch_size, backbone.image_size, self.head_hidden_size];
-        if sizes.contains(&0) || backbone.hidden_size % backbone.num_attention_heads.max(1) != 0 {
+        if sizes.contains(&0) || !backbone.hidden_size.is_multiple_of(backbone.num_attention_heads.max(1)) {
             return Some("a size is 0, or heads do not divide the width".to_owned());
         }
         let reaches = self.max_depth().is_finite() && self.max_depth() > 0.0;
