@@ -156,6 +156,30 @@ fn a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one() {
     assert_eq!((&again["kept"], &again["failed"]), (&4.into(), &1.into()));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_run_cleanly_and_the_same_command_goes_on() {
+    let dir = desk();
+    let mut desk = Desk::new(&dir.path().join("nuscenes"));
+    for scene in 0..40 {
+        desk.scene(&format!("scene-{scene:04}"));
+    }
+    desk.write();
+    let child = start(dir.path(), "out", &["--set", "work.workers=1"]);
+    // With the first clip it listens to signals.
+    while !dir.path().join("out/stages").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // SAFETY: a signal to a process that this test started and has not waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("the same command goes on"), "{said}");
+    assert!(!dir.path().join("out/samples.jsonl").exists());
+    let summary = works(dir.path(), "out", &[]);
+    assert!(summary["kept"].as_u64().unwrap() > 0 && summary["left"] == 0, "{summary}");
+}
+
 #[test]
 fn two_processes_share_a_run() {
     let dir = desk();
