@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use strefer_engine::pipeline::{Event, Stage, Teachers};
+use strefer_engine::stkit;
 use strefer_train::{LogLine, Observer};
 
 /// A bar of `total` pieces of work with time left.
@@ -92,6 +93,55 @@ impl EngineBar {
         if !made.is_empty() {
             tracing::info!("{}", self.message(&made));
         }
+    }
+}
+
+/// The bar of `engine stkit`: recordings, then clips whose frames are marked; failures above it.
+#[derive(Debug)]
+pub struct StkitBar {
+    bar: ProgressBar,
+    /// When the log was last told, where nobody sees a bar.
+    told: Mutex<Instant>,
+}
+
+impl StkitBar {
+    /// A bar of `total` recordings.
+    pub fn new(total: usize) -> Self {
+        Self { bar: bar(total, "recordings"), told: Mutex::new(Instant::now()) }
+    }
+
+    /// Something happened.
+    pub fn hear(&self, event: &stkit::run::Event<'_>) {
+        use stkit::run::Event;
+        match event {
+            Event::Recording(_) | Event::Marked(_) => {
+                self.bar.inc(1);
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                if self.bar.is_hidden() && told.elapsed() > TELL_EVERY {
+                    let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
+                    tracing::info!(
+                        "{done} of {all} {}, left {} s",
+                        self.bar.message(),
+                        self.bar.eta().as_secs()
+                    );
+                    *told = Instant::now();
+                }
+            }
+            Event::Failed(failure) => {
+                let (video, fault) = (&failure.video_id, &failure.fault);
+                self.bar.suspend(|| tracing::warn!("{video}: {fault}"));
+            }
+            Event::Marking(clips) => {
+                self.bar.reset();
+                self.bar.set_length(*clips as u64);
+                self.bar.set_message("clips to mark");
+            }
+        }
+    }
+
+    /// The work is over.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 use strefer_core::records::{AssignStatus, Masklet, Masklets, MaskletsFailure};
-use strefer_core::{golden, jsonl};
+use strefer_core::{IndexSpace, golden, jsonl};
 
 struct Desk(tempfile::TempDir);
 
@@ -99,6 +99,15 @@ fn given_boxes_become_masklets_and_an_overlay() {
     desk.works(&[&asked[..], &named, &boxes[..4], &["--out", "again"]].concat());
     assert_eq!(desk.masklets("again/masklets.jsonl"), desk.masklets("found/masklets.jsonl"));
     desk.complains(&[&asked[..], &named, &boxes].concat(), "there already");
+
+    // A frame every half second of a film of three a second, by their numbers in it.
+    let asked = ["engine", "masklets", "film", "--tracker", &tracker, "--device", "cpu", "--step", "0.5"];
+    desk.works(&[&asked[..], &named, &boxes[..4], &["--out", "stepped"]].concat());
+    let stepped = desk.masklets("stepped/masklets.jsonl");
+    assert_eq!((stepped.index_space, stepped.frame_times_s.len()), (IndexSpace::Source, 7));
+    let keys = stepped.objects.iter().flat_map(|object| object.frames.keys());
+    assert!(keys.clone().count() > 0 && keys.into_iter().all(|key| [0, 1, 3, 4, 6, 7, 9].contains(&key.0)));
+    desk.complains(&[&asked[..7], &["--step", "0", "--out", "x"], &named, &boxes[..4]].concat(), "--step");
 }
 
 #[test]

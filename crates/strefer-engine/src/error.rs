@@ -112,6 +112,24 @@ pub enum Error {
         /// What is wrong, and in which line.
         reason: String,
     },
+    /// A recording that does not fit what is known about it.
+    #[error("video {video_id}: {reason}")]
+    BadVideo {
+        /// Its name.
+        video_id: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A row of a table that is missing or cannot be used.
+    #[error("{path}, row {row}: {reason}")]
+    BadRow {
+        /// The table's file.
+        path: PathBuf,
+        /// The row's token, or its number.
+        row: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A configuration that parses but cannot be meant.
     #[error("engine configuration: {0}")]
     Config(String),
@@ -145,4 +163,7 @@ pub enum Error {
     /// Annotation files, masks and samples.
     #[error(transparent)]
     Core(#[from] strefer_core::Error),
+    /// A video or picture that cannot be read.
+    #[error(transparent)]
+    Video(#[from] strefer_video::Error),
 }

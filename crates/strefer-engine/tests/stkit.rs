@@ -92,7 +92,7 @@ fn answers_are_balanced() {
 
 #[test]
 fn a_sample_shows_marked_frames_and_says_what_is_marked() {
-    let Generated { samples, overlays } = generated(20, None);
+    let Generated { samples, overlays, .. } = generated(20, None);
     for sample in &samples {
         let overlay = overlays.iter().find(|overlay| overlay.clip_id == sample.video_id).unwrap();
         assert_eq!(sample.media[0].kind, MediaKind::Frames);

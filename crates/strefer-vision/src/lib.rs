@@ -1,5 +1,5 @@
 //! Models that look at pixels: the towers of SigLIP, CLIP and ConvNeXt, SAM 2.1, which finds the masks of what prompts point
-//! at, and Grounding DINO, which finds the boxes of what phrases name.
+//! at, Grounding DINO, which finds the boxes of what phrases name, and Depth Anything V2, which tells how far everything is.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -17,6 +17,7 @@
 
 pub mod clip;
 pub mod convnext;
+pub mod depth_anything;
 mod error;
 pub mod grounding_dino;
 mod layers;

@@ -1,4 +1,4 @@
-//! `strefer engine`: videos become stage records and instruction samples, to be looked at; masklets alone.
+//! `strefer engine`: videos become stage records and instruction samples, to be looked at; masklets alone; questions about motion.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -8,6 +8,7 @@ use super::engine_inspect::{self, InspectArgs};
 use super::engine_masklets::{self, MaskletsArgs};
 use super::engine_rehearse::{self, RehearseArgs};
 use super::engine_run::{self, RunArgs, RunJob};
+use super::engine_stkit::{self, StkitArgs};
 use crate::args::DeviceArgs;
 
 /// Make instruction data from videos or a synthetic world; without a subcommand it is `run`
@@ -26,6 +27,7 @@ pub struct EngineArgs {
 enum Job {
     Run(Box<RunJob>),
     Masklets(MaskletsArgs),
+    Stkit(StkitArgs),
     Rehearse(RehearseArgs),
     Inspect(InspectArgs),
     Filter(Box<FilterArgs>),
@@ -38,6 +40,7 @@ pub fn run(args: &EngineArgs) -> Result<()> {
     match (&args.job, &args.run) {
         (Some(Job::Run(job)), _) => job.run(),
         (Some(Job::Masklets(args)), _) => engine_masklets::run(args),
+        (Some(Job::Stkit(args)), _) => engine_stkit::run(args),
         (Some(Job::Rehearse(args)), _) => engine_rehearse::run(args),
         (Some(Job::Inspect(args)), _) => engine_inspect::run(args),
         (Some(Job::Filter(args)), _) => engine_filter::run_filter(args),

@@ -66,6 +66,9 @@ pub struct MaskletsArgs {
     /// Frames, spread over the video
     #[arg(long, default_value_t = 32)]
     frames: usize,
+    /// A frame every so many seconds instead: 0.5 where masks are to be lifted (engine stkit)
+    #[arg(long, value_name = "SECONDS", conflicts_with = "frames")]
+    step: Option<f64>,
     /// The detector looks at every so many of them; the default is one with boxes alone, otherwise 2
     #[arg(long)]
     every: Option<usize>,
@@ -173,6 +176,7 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
         "the published rules take no boxes"
     );
     ensure!(args.frames > 0 && args.every != Some(0), "--frames and --every cannot be 0");
+    ensure!(args.step.is_none_or(|step_s| step_s > 0.0), "--step is a number of seconds above 0");
     ensure!(!args.out.exists(), "{} is there already; name a new folder", args.out.display());
     let id = args.video.file_stem().context("the video has no name")?.to_string_lossy().into_owned();
     let (device, dtype) = (args.device.placement()?.first().clone(), args.dtype.into());
@@ -187,7 +191,13 @@ pub fn run(args: &MaskletsArgs) -> Result<()> {
     let source = VideoSource::open(&args.video, &Limits::default());
     let opened = source.map_err(|error| unreadable(error.to_string())).and_then(|source| {
         let info = source.info().clone();
-        let (frames, timeline) = FrameStore::open(source, args.frames)?;
+        let (frames, timeline) = match args.step {
+            Some(step_s) => {
+                let timeline = Timeline::every(&source.info().times_s, step_s);
+                FrameStore::over(source, timeline)?
+            }
+            None => FrameStore::open(source, args.frames)?,
+        };
         // The released generator's tracker and RexSeek read frames that were written as JPEG.
         let frames = match args.rules {
             RuleName::Published => frames.through_jpeg(USUAL_QUALITY),

@@ -10,6 +10,7 @@ mod engine_inspect;
 mod engine_masklets;
 mod engine_rehearse;
 mod engine_run;
+mod engine_stkit;
 pub mod eval;
 mod eval_bench;
 mod eval_quiz;

@@ -37,6 +37,9 @@ pub struct Timeline {
     pub is_partial: bool,
 }
 
+/// Times are compared with this tolerance.
+const SAME_TIME_S: f64 = 1e-6;
+
 impl Timeline {
     /// `n` frames spread over a video whose frames are shown at `times_s`.
     pub fn uniform(times_s: &[f64], n: usize) -> Self {
@@ -46,6 +49,23 @@ impl Timeline {
             keys.iter().filter_map(|key| space.source_frame(*key, times_s.len())).collect();
         let times_s = indices.iter().map(|&index| times_s[index]).collect();
         Self { space, keys, indices, times_s, is_partial: false }
+    }
+
+    /// The frames that are on the screen every `step_s` seconds, from the first on. They keep their numbers in the video.
+    pub fn every(times_s: &[f64], step_s: f64) -> Self {
+        let last_s = times_s.last().copied().unwrap_or(-1.0);
+        let moments =
+            (0..).map(|step| f64::from(step) * step_s).take_while(|at_s| *at_s <= last_s + SAME_TIME_S);
+        let shown = moments.map(|at_s| times_s.partition_point(|time_s| *time_s <= at_s + SAME_TIME_S));
+        let mut indices: Vec<usize> = shown.map(|shown| shown.saturating_sub(1)).collect();
+        indices.dedup();
+        Self {
+            space: IndexSpace::Source,
+            keys: indices.iter().map(|&index| FrameKey(index as u32)).collect(),
+            times_s: indices.iter().map(|&index| times_s[index]).collect(),
+            indices,
+            is_partial: false,
+        }
     }
 
     /// Without the frames that cannot be read. The others keep their numbers in the video.
@@ -105,6 +125,19 @@ mod tests {
             |noun: &str| Sought { eid: String::new(), expression: String::new(), noun: noun.to_owned() };
         let all: Vec<Sought> = ["dog", "ball", "person", "dog", " "].map(sought).into();
         assert_eq!(query(&all), ["person", "dog", "ball"]);
+    }
+
+    #[test]
+    fn a_frame_every_half_second_is_the_one_on_the_screen_then() {
+        // 30 frames a second for a little more than a second, and three a second.
+        let times_s: Vec<f64> = (0..32).map(|at| f64::from(at) / 30.0).collect();
+        let half = Timeline::every(&times_s, 0.5);
+        assert_eq!((half.indices.as_slice(), half.space), (&[0, 15, 30][..], IndexSpace::Source));
+        assert_eq!(half.keys, [0, 15, 30].map(FrameKey));
+        let slow: Vec<f64> = (0..4).map(|at| f64::from(at) / 3.0).collect();
+        assert_eq!(Timeline::every(&slow, 0.5).indices, [0, 1, 3]);
+        assert_eq!(Timeline::every(&slow, 0.1).indices, [0, 1, 2, 3]);
+        assert!(Timeline::every(&[], 0.5).is_empty());
     }
 
     #[test]

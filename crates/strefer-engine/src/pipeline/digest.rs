@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use blake3::Hasher;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use strefer_core::jsonl::Writer;
 
 use crate::error::{Error, Result};
 
@@ -69,4 +70,66 @@ pub fn state_of(path: &Path) -> Result<String> {
         return of_value(&(names, states));
     }
     of_value(&one(path)?)
+}
+
+/// Digests of files and folders, remembered below a folder: what did not change since is not read again.
+#[derive(Debug, Clone)]
+pub struct Digests {
+    dir: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    state: String,
+    digest: String,
+}
+
+impl Digests {
+    /// Remembers below `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// As [`of_path`].
+    ///
+    /// # Errors
+    /// A file that cannot be read, or cannot be written down.
+    pub fn of_path(&self, path: &Path) -> Result<String> {
+        let state = state_of(path)?;
+        let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+        let file = self.dir.join(&name[..2]).join(format!("{}.json", &name[..24]));
+        let known =
+            std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
+        if let Some(known) = known.filter(|known| known.state == state) {
+            return Ok(known.digest);
+        }
+        let digest = of_path(path)?;
+        let parent = file.parent().unwrap_or(Path::new(""));
+        std::fs::create_dir_all(parent).map_err(io(parent))?;
+        let mut writer = Writer::create(&file)?;
+        writer.write(&Remembered { state, digest: digest.clone() })?;
+        writer.finish()?;
+        Ok(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_remembered_until_the_file_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("table.json");
+        std::fs::write(&file, "one").unwrap();
+        let digests = Digests::new(dir.path().join("digests"));
+        let first = digests.of_path(&file).unwrap();
+        assert_eq!(
+            (digests.of_path(&file).unwrap(), of_path(&file).unwrap()),
+            (first.clone(), first.clone())
+        );
+        std::fs::write(&file, "another").unwrap();
+        assert_ne!(digests.of_path(&file).unwrap(), first);
+        assert!(digests.of_path(&dir.path().join("nowhere")).is_err());
+    }
 }

@@ -45,8 +45,15 @@ impl RunFolder {
     /// # Errors
     /// A folder that holds something else, or was made with another configuration or by another version.
     pub fn look(dir: &Path, cfg: &EngineConfig, changed: bool) -> Result<Self> {
-        let essence = cfg.essence();
-        let hash = digest::of_value(&essence)?[..16].to_owned();
+        Self::look_at(dir, &cfg.essence(), changed)
+    }
+
+    /// The same for another program's configuration: `essence` is all of it that decides what is made.
+    ///
+    /// # Errors
+    /// As [`RunFolder::look`].
+    pub fn look_at(dir: &Path, essence: &impl Serialize, changed: bool) -> Result<Self> {
+        let hash = digest::of_value(essence)?[..16].to_owned();
         let refuse = |reason: String| Err(Error::OutputFolder { dir: dir.to_owned(), reason });
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -74,7 +81,7 @@ impl RunFolder {
         } else if dir.exists() && holds_more(dir).map_err(io(dir))? {
             if mark.is_file() {
                 // Another process has just claimed it.
-                return Self::look(dir, cfg, changed);
+                return Self::look_at(dir, essence, changed);
             }
             return refuse(format!("it exists and holds no {MARK}; name a new folder"));
         }
@@ -87,9 +94,17 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::look`]; a folder that cannot be written.
     pub fn claim(dir: &Path, cfg: &EngineConfig, changed: bool) -> Result<Self> {
-        let folder = Self::look(dir, cfg, changed)?;
+        Self::claim_for(dir, &cfg.essence(), changed)
+    }
+
+    /// The same for another program's configuration, as with [`RunFolder::look_at`].
+    ///
+    /// # Errors
+    /// As [`RunFolder::claim`].
+    pub fn claim_for(dir: &Path, essence: &impl Serialize, changed: bool) -> Result<Self> {
+        let folder = Self::look_at(dir, essence, changed)?;
         std::fs::create_dir_all(dir).map_err(|source| Error::Io { path: dir.to_owned(), source })?;
-        let config = serde_json::to_value(cfg.essence()).map_err(|error| Error::Config(error.to_string()))?;
+        let config = serde_json::to_value(essence).map_err(|error| Error::Config(error.to_string()))?;
         let mut writer = Writer::create(dir.join(MARK))?;
         writer.write(&Mark { format: FORMAT.to_owned(), config_hash: folder.hash.clone(), config })?;
         writer.finish()?;

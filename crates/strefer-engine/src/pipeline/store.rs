@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strefer_core::Record;
 use strefer_core::jsonl::{Reader, Writer};
 
-use super::stage::Stage;
 use crate::error::{Error, Result};
 
 const FORMAT: &str = "strefer-stage/1";
@@ -33,9 +33,9 @@ impl Note {
 
 /// What a stage made of one video.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Output {
+pub struct Output<T = Record> {
     /// Records; a stage before samples makes one.
-    pub records: Vec<Record>,
+    pub records: Vec<T>,
     /// Notes.
     pub notes: Vec<Note>,
 }
@@ -45,7 +45,7 @@ pub struct Output {
 #[serde(deny_unknown_fields)]
 struct Head {
     format: String,
-    stage: Stage,
+    stage: String,
     key: String,
     n_records: usize,
     #[serde(default)]
@@ -54,12 +54,12 @@ struct Head {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Line {
+enum Line<T> {
     Head(Head),
-    Record(Box<Record>),
+    Record(Box<T>),
 }
 
-/// The stages' files below a folder: `STAGE/AB/KEY.jsonl.zst`.
+/// The stages' files below a folder: `STAGE/AB/KEY.jsonl.zst`. A stage is one of [`Stage`](super::Stage), or a name of another's.
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
@@ -72,12 +72,12 @@ impl Store {
     }
 
     /// Where an output lies, or would.
-    pub fn path(&self, stage: Stage, key: &str) -> PathBuf {
-        self.dir.join(stage.name()).join(&key[..2]).join(format!("{key}.jsonl.zst"))
+    pub fn path(&self, stage: impl Into<&'static str>, key: &str) -> PathBuf {
+        self.dir.join(stage.into()).join(&key[..2]).join(format!("{key}.jsonl.zst"))
     }
 
     /// Whether an output is there.
-    pub fn has(&self, stage: Stage, key: &str) -> bool {
+    pub fn has(&self, stage: impl Into<&'static str>, key: &str) -> bool {
         self.path(stage, key).is_file()
     }
 
@@ -85,12 +85,16 @@ impl Store {
     ///
     /// # Errors
     /// A file that is cut off or holds something else; it is named, and made again once it is deleted.
-    pub fn read(&self, stage: Stage, key: &str) -> Result<Option<Output>> {
+    pub fn read<T: DeserializeOwned>(
+        &self,
+        stage: impl Into<&'static str>,
+        key: &str,
+    ) -> Result<Option<Output<T>>> {
         let path = self.path(stage, key);
         if !path.is_file() {
             return Ok(None);
         }
-        let mut lines = Reader::<Line>::open(&path)?;
+        let mut lines = Reader::<Line<T>>::open(&path)?;
         let bad = |reason: &str| Error::BadFile { path: path.clone(), reason: reason.to_owned() };
         let head = match lines.next().transpose()? {
             Some(Line::Head(head)) if head.format == FORMAT && head.key == key => head,
@@ -113,14 +117,20 @@ impl Store {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn write(&self, stage: Stage, key: &str, output: &Output) -> Result<()> {
+    pub fn write<T: Serialize>(
+        &self,
+        stage: impl Into<&'static str>,
+        key: &str,
+        output: &Output<T>,
+    ) -> Result<()> {
+        let stage = stage.into();
         let path = self.path(stage, key);
         let parent = path.parent().unwrap_or(Path::new(""));
         std::fs::create_dir_all(parent).map_err(|source| Error::Io { path: parent.to_owned(), source })?;
         let mut writer = Writer::create(&path)?;
         writer.write(&Head {
             format: FORMAT.to_owned(),
-            stage,
+            stage: stage.to_owned(),
             key: key.to_owned(),
             n_records: output.records.len(),
             notes: output.notes.clone(),
@@ -137,6 +147,7 @@ mod tests {
     use strefer_core::records::Clips;
 
     use super::*;
+    use crate::pipeline::Stage;
 
     #[test]
     fn outputs_come_back_whole_and_a_cut_one_is_named() {
@@ -148,14 +159,16 @@ mod tests {
             records: vec![Record::Clips(clips)],
             notes: vec![Note::new("dropped", "the cat", "it has no noun")],
         };
-        assert_eq!(store.read(Stage::Clips, "abcd").unwrap(), None);
+        assert_eq!(store.read::<Record>(Stage::Clips, "abcd").unwrap(), None);
         store.write(Stage::Clips, "abcd", &output).unwrap();
         assert_eq!(store.read(Stage::Clips, "abcd").unwrap(), Some(output.clone()));
         assert!(store.has(Stage::Clips, "abcd") && !store.has(Stage::Parse, "abcd"));
         let path = store.path(Stage::Clips, "abcd");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
-        assert!(store.read(Stage::Clips, "abcd").unwrap_err().to_string().contains("abcd.jsonl.zst"));
+        assert!(
+            store.read::<Record>(Stage::Clips, "abcd").unwrap_err().to_string().contains("abcd.jsonl.zst")
+        );
         // A file where a folder should be.
         std::fs::write(dir.path().join("parse"), "").unwrap();
         let error = store.write(Stage::Parse, "abcd", &output).unwrap_err();

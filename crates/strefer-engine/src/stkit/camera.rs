@@ -1,7 +1,7 @@
 //! From a pixel and its depth to a point of the world.
 
 use crate::stkit::fault::Fault;
-use crate::stkit::vector::{Point, dot};
+use crate::stkit::vector::{Point, dot, minus};
 
 /// Rows of a rotation matrix.
 pub type Rotation = [[f64; 3]; 3];
@@ -32,6 +32,11 @@ impl Pinhole {
             return Err(Fault::Camera("focal lengths that are not positive"));
         }
         Ok(Self { focal_x, focal_y, centre_x, centre_y })
+    }
+
+    /// The pixel that a point of the camera's frame in front of it falls onto: column, row.
+    pub fn project(&self, [x, y, z]: Point) -> [f64; 2] {
+        [self.centre_x + self.focal_x * x / z, self.centre_y + self.focal_y * y / z]
     }
 
     /// The point at depth `depth` behind the pixel in row `y`, column `x`, in the camera's frame: x right, y down,
@@ -95,6 +100,15 @@ impl Pose {
         Self::camera_to_world(rotation, translation)
     }
 
+    /// A point of the world, carried into the frame of what stands here.
+    pub fn to_own(&self, point: Point) -> Point {
+        let from_here = minus(point, self.translation);
+        [0, 1, 2].map(|axis| {
+            let column = [self.rotation[0][axis], self.rotation[1][axis], self.rotation[2][axis]];
+            dot(column, from_here)
+        })
+    }
+
     /// A point of the camera's frame, in metres, carried into the world. The translation is in units of `scale` metres.
     pub fn to_world(&self, point: Point, scale: f64) -> Point {
         let turned = self.rotation.map(|row| dot(row, point));
@@ -114,6 +128,7 @@ mod tests {
         let camera = Pinhole::from_matrix(&[[2.0, 0.0, 4.0], [0.0, 4.0, 3.0], [0.0, 0.0, 1.0]]).unwrap();
         assert_eq!(camera.unproject(3, 4, 10.0), [0.0, 0.0, 10.0]);
         assert_eq!(camera.unproject(5, 6, 10.0), [10.0, 5.0, 10.0]);
+        assert_eq!(camera.project([10.0, 5.0, 10.0]), [6.0, 5.0]);
         assert!(Pinhole::from_matrix(&[[0.0, 0.0, 4.0], [0.0, 4.0, 3.0], [0.0, 0.0, 1.0]]).is_err());
         assert!(Pinhole::from_matrix(&[[1.0, 0.0, f64::NAN], [0.0, 4.0, 3.0], [0.0, 0.0, 1.0]]).is_err());
     }
@@ -122,6 +137,7 @@ mod tests {
     fn the_translation_is_scaled_and_the_point_is_not() {
         let pose = Pose::camera_to_world(QUARTER, [1.0, 2.0, 3.0]).unwrap();
         assert_eq!(pose.to_world([0.0, 0.0, 5.0], 10.0), [15.0, 20.0, 30.0]);
+        assert_eq!(pose.to_own(pose.to_world([4.0, -1.0, 5.0], 1.0)), [4.0, -1.0, 5.0]);
     }
 
     #[test]

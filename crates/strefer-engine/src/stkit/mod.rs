@@ -1,8 +1,8 @@
 //! STKit of [ST-VLM](https://arxiv.org/abs/2503.19355): how far, how fast and which way objects move.
 //!
-//! Trajectories in metres come from annotations, or from the video itself: [`depth`] finds the scale of a
-//! reconstruction ([`monst3r`] reads one), [`lift`] turns masks into positions, [`smooth`] and [`plausible`] make tracks
-//! of them that can be believed. [`motion`] measures one object, [`compare`] two, and [`generate()`] asks about both:
+//! Trajectories in metres come from annotations ([`readers`]), or from the video itself ([`mod@pseudo`]): [`depth`] finds the
+//! scale of a reconstruction ([`mod@reconstruction`] reads one), [`lift`] turns masks into positions, [`smooth`] and [`plausible`]
+//! make tracks of them that can be believed. [`run`] does all of it for whole datasets. [`motion`] measures one object, [`compare`] two, and [`generate()`] asks about both:
 //! seven tasks, objects pointed at by boxes drawn into the frames ([`overlay`]).
 //!
 //! The paper leaves open how directions are signed, how gaps are bridged and when two objects differ clearly enough to
@@ -27,17 +27,25 @@ pub mod camera;
 pub mod clip;
 pub mod compare;
 pub mod config;
+pub mod counts;
+pub mod cuboid;
 pub mod depth;
 pub mod direction;
 pub mod fault;
 pub mod generate;
+pub mod lens;
 pub mod lift;
 pub mod monst3r;
 pub mod motion;
 mod numbers;
 pub mod overlay;
 pub mod plausible;
+pub mod processed;
+pub mod pseudo;
 pub mod question;
+pub mod readers;
+pub mod reconstruction;
+pub mod run;
 pub mod smooth;
 pub mod subject;
 pub mod track;
@@ -49,7 +57,7 @@ pub mod words;
 pub use clip::Clip;
 pub use config::{FilterConfig, KinematicsConfig, LiftingConfig, SmoothingConfig, StkitConfig};
 pub use fault::Fault;
-pub use generate::{Generated, generate};
+pub use generate::{Generated, Portion, compose, generate};
 pub use motion::Motion;
 pub use track::Track;
 pub use vector::{Point, Up};

@@ -26,6 +26,14 @@ pub fn intrinsics(path: &Path) -> Result<Vec<Pinhole>> {
     })
 }
 
+/// Seconds, one a line.
+///
+/// # Errors
+/// The file cannot be read; a line that is no number.
+pub fn times(path: &Path) -> Result<Vec<f64>> {
+    read_lines(path, |[at_s]: [f64; 1]| Ok(at_s))
+}
+
 /// A map of `frame_*.npy` or `conf_*.npy`: 32-bit floats, `(h, w)`, rows first.
 ///
 /// # Errors

@@ -26,6 +26,9 @@ pub struct Overlay {
     pub folder: String,
     /// The frames without boxes.
     pub frames: Vec<String>,
+    /// Height and width of the frames that boxes are for, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<(u32, u32)>,
     /// The boxes.
     pub marks: Vec<Mark>,
 }
@@ -48,7 +51,7 @@ mod tests {
     fn drawn(boxes: Vec<Option<[f64; 4]>>, frame: usize) -> Vec<(usize, usize)> {
         let marks = vec![Mark { colour: Colour::Orange, boxes }];
         let (clip_id, folder) = ("a".to_owned(), "marked/a".to_owned());
-        let overlay = Overlay { clip_id, folder, frames: Vec::new(), marks };
+        let overlay = Overlay { clip_id, folder, frames: Vec::new(), size: None, marks };
         let mut image = RgbImage::new(16, 12);
         overlay.draw(frame, &mut image, 0.0005);
         let is_drawn =

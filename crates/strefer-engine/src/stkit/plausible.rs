@@ -31,6 +31,34 @@ pub enum Rejection {
     Jitter,
 }
 
+impl Rejection {
+    /// All of them, in the order in which the rules are looked at.
+    pub const ALL: [Self; 8] = [
+        Self::Score,
+        Self::TooRare,
+        Self::BoxArea,
+        Self::Border,
+        Self::Outliers,
+        Self::Speed,
+        Self::Acceleration,
+        Self::Jitter,
+    ];
+
+    /// As it is called in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Score => "score",
+            Self::BoxArea => "box_area",
+            Self::Border => "border",
+            Self::TooRare => "too_rare",
+            Self::Outliers => "outliers",
+            Self::Speed => "speed",
+            Self::Acceleration => "acceleration",
+            Self::Jitter => "jitter",
+        }
+    }
+}
+
 /// Kinds of objects that differ in how fast they can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mover {
@@ -243,6 +271,13 @@ mod tests {
             ("bus", Mover::Vehicle),
         ] {
             assert_eq!(Mover::of(category), mover, "{category}");
+        }
+    }
+
+    #[test]
+    fn rules_are_called_the_same_everywhere() {
+        for rule in Rejection::ALL {
+            assert_eq!(serde_json::to_value(rule).unwrap(), rule.name());
         }
     }
 

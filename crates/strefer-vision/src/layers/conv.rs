@@ -22,26 +22,39 @@ pub(crate) fn pointwise(input: usize, output: usize, vb: VarBuilder) -> Result<L
 pub(crate) struct Conv2d {
     /// `(o, c, k, k)`
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
     stride: usize,
     padding: usize,
 }
 
 impl Conv2d {
-    pub(crate) fn new(
+    /// Of patches `k` wide and high, without a bias.
+    pub(crate) fn without_bias(
         (input, output): (usize, usize),
         (k, stride, padding): (usize, usize, usize),
         vb: VarBuilder,
     ) -> Result<Self> {
         let weight = vb.get_with_hints((output, input, k, k), "weight", fresh(input * k * k))?;
-        let bias = vb.get_with_hints(output, "bias", Init::Const(0.))?;
-        Ok(Self { weight, bias, stride, padding })
+        Ok(Self { weight, bias: None, stride, padding })
+    }
+
+    pub(crate) fn new(
+        (input, output): (usize, usize),
+        size: (usize, usize, usize),
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        let plain = Self::without_bias((input, output), size, vb.clone())?;
+        Ok(Self { bias: Some(vb.get_with_hints(output, "bias", Init::Const(0.))?), ..plain })
     }
 
     /// Planes `(b, c, h, w)` → a map `(b, h', w', o)`.
     pub(crate) fn forward_planes(&self, xs: &Tensor) -> Result<Tensor> {
         let ys = xs.contiguous()?.conv2d(&self.weight, self.padding, self.stride, 1, 1)?;
-        ys.permute((0, 2, 3, 1))?.contiguous()?.broadcast_add(&self.bias)
+        let ys = ys.permute((0, 2, 3, 1))?.contiguous()?;
+        match &self.bias {
+            Some(bias) => ys.broadcast_add(bias),
+            None => Ok(ys),
+        }
     }
 }
 
@@ -84,29 +97,36 @@ impl Module for PatchConv {
     }
 }
 
-/// A transposed 2×2 convolution of stride 2: every cell becomes four.
+/// A transposed k×k convolution of stride k: every cell becomes `k * k`.
 #[derive(Debug, Clone)]
 pub(crate) struct UpConv {
-    /// `(2*2*o, c)`
+    /// `(k*k*o, c)`
     weight: Tensor,
     bias: Tensor,
+    k: usize,
 }
 
 impl UpConv {
+    /// Every cell becomes four.
     pub(crate) fn new(input: usize, output: usize, vb: VarBuilder) -> Result<Self> {
-        let weight = vb.get_with_hints((input, output, 2, 2), "weight", fresh(output * 4))?;
-        let weight = weight.permute((2, 3, 1, 0))?.contiguous()?.reshape((4 * output, input))?;
-        Ok(Self { weight, bias: vb.get_with_hints(output, "bias", Init::Const(0.))? })
+        Self::by(2, input, output, vb)
+    }
+
+    /// Every cell becomes `k * k`.
+    pub(crate) fn by(k: usize, input: usize, output: usize, vb: VarBuilder) -> Result<Self> {
+        let weight = vb.get_with_hints((input, output, k, k), "weight", fresh(output * k * k))?;
+        let weight = weight.permute((2, 3, 1, 0))?.contiguous()?.reshape((k * k * output, input))?;
+        Ok(Self { weight, bias: vb.get_with_hints(output, "bias", Init::Const(0.))?, k })
     }
 }
 
 impl Module for UpConv {
-    /// `(b, h, w, c)` → `(b, 2h, 2w, o)`
+    /// `(b, h, w, c)` → `(b, k*h, k*w, o)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let (b, h, w, _c) = xs.dims4()?;
-        let o = self.bias.dim(0)?;
-        let ys = ops::linear(xs, &self.weight, None)?.reshape((b, h, w, 2, 2, o))?;
-        let ys = ys.permute((0, 1, 3, 2, 4, 5))?.reshape((b, 2 * h, 2 * w, o))?;
+        let (o, k) = (self.bias.dim(0)?, self.k);
+        let ys = ops::linear(xs, &self.weight, None)?.reshape((b, h, w, k, k, o))?;
+        let ys = ys.permute((0, 1, 3, 2, 4, 5))?.reshape((b, k * h, k * w, o))?;
         ys.broadcast_add(&self.bias)
     }
 }
@@ -136,5 +156,8 @@ mod tests {
         assert_close(&found, &wanted, 1e-6);
         let wanted = planes(&xs).conv_transpose2d(&weights["up.weight"], 0, 0, 2, 1).unwrap();
         assert_close(&planes(&up.forward(&xs).unwrap()), &wanted, 1e-6);
+        let far = UpConv::by(4, 3, 2, store.var_builder().pp("far")).unwrap();
+        let wanted = planes(&xs).conv_transpose2d(&store.tensors()["far.weight"], 0, 0, 4, 1).unwrap();
+        assert_close(&planes(&far.forward(&xs).unwrap()), &wanted, 1e-6);
     }
 }

@@ -1,5 +1,5 @@
 //! Maps of another size: linear, linear with smoothing when shrinking, and cubic. Pixel centres are aligned, edges
-//! repeated.
+//! repeated; or corner pixels lie on corner pixels.
 
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
@@ -9,6 +9,8 @@ use rayon::prelude::*;
 pub(crate) enum Filter {
     /// Between the two nearest samples.
     Linear,
+    /// Between the two nearest samples; the first and the last one stay the first and the last.
+    Corners,
     /// As linear when growing; a shrunk map averages all samples that fall together.
     Antialias,
     /// Cubic convolution with a = -0.75 over four samples.
@@ -37,6 +39,12 @@ fn taps(from: usize, to: usize, filter: Filter) -> Vec<Taps> {
     let one = |at: usize| match filter {
         Filter::Linear => {
             let place = ((at as f32 + 0.5) * scale - 0.5).max(0.0);
+            let t = place - place.floor();
+            neighbours(place.floor(), 0, &[1.0 - t, t])
+        }
+        Filter::Corners => {
+            let step = if to > 1 { last as f32 / (to - 1) as f32 } else { 0.0 };
+            let place = at as f32 * step;
             let t = place - place.floor();
             neighbours(place.floor(), 0, &[1.0 - t, t])
         }
@@ -117,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Filter; 3] = [Filter::Linear, Filter::Antialias, Filter::Cubic];
+    const ALL: [Filter; 4] = [Filter::Linear, Filter::Corners, Filter::Antialias, Filter::Cubic];
 
     #[test]
     fn resizing_to_the_same_size_changes_nothing_and_weights_sum_to_one() {
@@ -129,6 +137,15 @@ mod tests {
                 assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn corners_stay_where_they_are() {
+        let weights = dense_weights(3, 5, Filter::Corners);
+        assert_eq!(weights[0], [1.0, 0.0, 0.0]);
+        assert_eq!(weights[1], [0.5, 0.5, 0.0]);
+        assert_eq!(weights[4], [0.0, 0.0, 1.0]);
+        assert_eq!(dense_weights(3, 1, Filter::Corners), [[1.0, 0.0, 0.0]]);
     }
 
     #[test]

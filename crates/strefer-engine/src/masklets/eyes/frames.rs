@@ -37,6 +37,14 @@ impl FrameStore {
     /// A video of which no frame can be read.
     pub fn open(source: VideoSource, n: usize) -> Result<(Self, Timeline), MaskletsFailure> {
         let timeline = Timeline::uniform(&source.info().times_s, n);
+        Self::over(source, timeline)
+    }
+
+    /// The frames of a timeline over a video, as far as they can be read. Every frame is read once to know.
+    ///
+    /// # Errors
+    /// As [`FrameStore::open`].
+    pub fn over(source: VideoSource, timeline: Timeline) -> Result<(Self, Timeline), MaskletsFailure> {
         let mut reads = Vec::with_capacity(timeline.len());
         let mut reason = "it holds no frame".to_owned();
         for stretch in timeline.indices.chunks(STRETCH) {
