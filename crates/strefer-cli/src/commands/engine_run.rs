@@ -10,8 +10,8 @@ use strefer_core::{IndexSpace, UniformRule};
 use strefer_engine::EngineConfig;
 use strefer_engine::clips::{ColourFeatures, FrameFeatures, SiglipFeatures};
 use strefer_engine::config::{FeatureKind, MaskletModels, MaskletsConfig};
-use strefer_engine::pipeline::masklets::{Loaded, Models, Referees, Simulated};
 use strefer_engine::pipeline::captions::Captions;
+use strefer_engine::pipeline::masklets::{Loaded, Models, Referees, Simulated};
 use strefer_engine::pipeline::objects::describer::{Describer, RegionModel};
 use strefer_engine::pipeline::{
     Crew, GivenFolder, Input, MaskletSource, Prompts, Run, RunFolder, Stage, Summary, Teachers, digest, input,
@@ -43,7 +43,7 @@ pub struct RunArgs {
     /// Folder of records that are given: entities.jsonl, masklets.jsonl, …
     #[arg(long, value_name = "DIR")]
     given: Option<PathBuf>,
-    /// Captions of the videos, which [parse] reads: JSON Lines or a table with video and caption, or Panda-70M's table; only
+    /// Captions of the videos, which the stage parse reads: JSON Lines or a table with video and caption, or Panda-70M's table; only
     /// videos that have one are worked on
     #[arg(long, value_name = "FILE")]
     captions: Option<PathBuf>,
@@ -270,6 +270,7 @@ fn models(cfg: &MaskletModels, device: Device, answers: PathBuf) -> Result<Model
 fn region_model(folder: &Path, device: Device) -> Result<RegionModel> {
     let digest = digest::of_path(folder).context("opening the reviewer")?;
     let folder = folder.to_owned();
-    let load = move || open_region_model(&folder, &device, DType::F32).map_err(|error| crate::explain(&error));
+    let load =
+        move || open_region_model(&folder, &device, DType::F32).map_err(|error| crate::explain(&error));
     Ok(RegionModel::new(&digest[..16], Box::new(load)))
 }

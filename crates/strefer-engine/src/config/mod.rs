@@ -209,7 +209,9 @@ impl EngineConfig {
             ("rephrase", self.rephrase.is_some()),
         ];
         if let Some((name, _)) = of_parts.into_iter().find(|(_, there)| *there) {
-            return Some(format!("{name} is for the generator's samples, which [objects] takes the place of"));
+            return Some(format!(
+                "{name} is for the generator's samples, which [objects] takes the place of"
+            ));
         }
         if objects.write.is_empty() {
             return Some("objects: write names short, detailed or questions".to_owned());

@@ -167,8 +167,7 @@ impl QuestionConfig {
         if kinds.is_empty() || kinds.len() < self.kinds.len() || self.pairs == 0 {
             return Some("question: kinds are named once each, and pairs is not 0".to_owned());
         }
-        pictures("question", self.frames.max(1), self.side)
-            .or_else(|| tries_problem("question", self.tries))
+        pictures("question", self.frames.max(1), self.side).or_else(|| tries_problem("question", self.tries))
     }
 }
 

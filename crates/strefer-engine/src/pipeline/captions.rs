@@ -192,10 +192,14 @@ mod tests {
 
     #[test]
     fn captions_come_as_lines_as_a_table_and_as_panda_has_them() {
-        let lines = open("a.jsonl", "{\"video\":\"in/a.mp4\",\"caption\":\" A dog runs. \",\"score\":1}\n").unwrap();
+        let lines =
+            open("a.jsonl", "{\"video\":\"in/a.mp4\",\"caption\":\" A dog runs. \",\"score\":1}\n").unwrap();
         assert_eq!(lines.by_video["in/a"], "A dog runs.");
         let table = open("a.csv", "caption,video\n\"A dog, a cat.\",b.webm\nA bird.,film.1\n").unwrap();
-        assert_eq!((table.by_video["b"].as_str(), table.by_video["film.1"].as_str()), ("A dog, a cat.", "A bird."));
+        assert_eq!(
+            (table.by_video["b"].as_str(), table.by_video["film.1"].as_str()),
+            ("A dog, a cat.", "A bird.")
+        );
         let panda = open(
             "p.csv",
             "videoID,url,timestamp,caption,matching_score\n\

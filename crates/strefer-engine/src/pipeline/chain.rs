@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::keys::Keys;
 use super::line::Line;
 use super::masklets::MaskletSource;
+use super::objects;
 use super::objects::describer::Describer;
 use super::objects::samples::Said;
 use super::prompts::Prompts;
@@ -20,7 +21,6 @@ use super::stage::Stage;
 use super::store::{Note, Store};
 use super::teachers::Teachers;
 use super::watch::Watch;
-use super::objects;
 use crate::clips::{ColourFeatures, FrameFeatures};
 use crate::config::EngineConfig;
 use crate::stages::Stages;
@@ -220,12 +220,8 @@ impl Chain<'_> {
             }
         }
         let video = line.at.video.clone();
-        let said = Said {
-            video: &video,
-            entities: &entities,
-            masklets: &masklets,
-            descriptions: &descriptions,
-        };
+        let said =
+            Said { video: &video, entities: &entities, masklets: &masklets, descriptions: &descriptions };
         let output = line.output(Stage::Samples, |line, _| Ok(line.object_samples(&said)))?;
         let samples = output.records.into_iter().filter_map(|record| Sample::from_record(record).ok());
         let samples = samples.collect();

@@ -135,9 +135,7 @@ impl Keys {
                 key("samples/1", &[&measures, &parse, &masklets, &clips, &transcribe, &instruct, &rephrase])
             }
         };
-        Ok(Self([
-            recognise, parse, masklets, annotate, review, refine, question, clips, transcribe, samples,
-        ]))
+        Ok(Self([recognise, parse, masklets, annotate, review, refine, question, clips, transcribe, samples]))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The masks are published as HDF5 (`a2d_annotation_with_instances/VIDEO/FRAME.h5`), which is not read here. What is read is
 //! a PNG an instance and frame beside or in the place of each, `VIDEO/FRAME_INSTANCE.png`, in which anything but 0 is
-//! inside. Frames count from 1 there. `a2d_missed_videos.txt` and `Release/videoset.csv`, where they are, say which videos
+//! inside; `scripts/a2d-masks` writes those. Frames count from 1 there. `a2d_missed_videos.txt` and `Release/videoset.csv`, where they are, say which videos
 //! are left out: those without annotations, and those for tests.
 
 use std::collections::{BTreeMap, HashSet};
@@ -110,7 +110,8 @@ fn pictures(folder: &Path) -> Result<Vec<(u32, u32, PathBuf)>> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().into_owned());
         match ending.as_deref() {
             Some("png") => {
-                let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+                let stem =
+                    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
                 let numbers = stem
                     .split_once('_')
                     .and_then(|(frame, instance)| Some((frame.parse().ok()?, instance.parse().ok()?)));
@@ -127,7 +128,7 @@ fn pictures(folder: &Path) -> Result<Vec<(u32, u32, PathBuf)>> {
     found.sort();
     match published {
         Some(path) if found.is_empty() => {
-            let reason = "HDF5 is not read: write its masks as PNGs first, VIDEO/FRAME_INSTANCE.png";
+            let reason = "HDF5 is not read: write its masks as PNGs first (scripts/a2d-masks)";
             Err(wrong(&path, "masks", reason))
         }
         _ => Ok(found),

@@ -150,9 +150,7 @@ fn give(path: &Path, dir: &Path, video: &mut Waiting, fps: Option<f64>, take: &m
                 several => {
                     let mut union: Mask = several[0].to_mask();
                     for more in &several[1..] {
-                        union = union
-                            .union(&more.to_mask())
-                            .map_err(|error| wrong(path, &record, error))?;
+                        union = union.union(&more.to_mask()).map_err(|error| wrong(path, &record, error))?;
                     }
                     collector.add(&eid, place, &union, &record)?;
                 }

@@ -64,9 +64,8 @@ pub(super) fn read(dir: &Path, fps: Option<f64>, take: &mut Take<'_>) -> Result<
             let bad = |reason: String| wrong(&path, format!("video {id}, expression {number}"), reason);
             let object = expression.obj_id.as_deref().ok_or_else(|| bad("no obj_id".to_owned()))?;
             let object = object.parse::<u16>().ok().filter(|object| (1..VOID).contains(object));
-            let object = object.ok_or_else(|| {
-                bad(format!("obj_id {:?} is no colour of an object", expression.obj_id))
-            })?;
+            let object = object
+                .ok_or_else(|| bad(format!("obj_id {:?} is no colour of an object", expression.obj_id)))?;
             if tidy(&expression.exp).is_empty() {
                 return Err(bad("no words".to_owned()));
             }

@@ -57,9 +57,7 @@ pub fn annotate(
                 let text = tidy(&answer.description);
                 words::problem(&text, &names).map_or(Ok(text), Err)
             })?;
-            Ok(said
-                .map_err(|why| notes.push(Note::new(&format!("no_{what}"), &item.eid, why)))
-                .ok())
+            Ok(said.map_err(|why| notes.push(Note::new(&format!("no_{what}"), &item.eid, why))).ok())
         };
         let (motion, appearance) = (ask(motion, "motion")?, ask(appearance, "appearance")?);
         match (&motion, &appearance) {

@@ -2,9 +2,7 @@
 //! frames of the source, as VideoRefer-700K has them.
 
 use strefer_core::records::{Description, Descriptions, Entities, Entity, Masklets, Video, VideoKind};
-use strefer_core::sample::{
-    AnswerFormat, Media, MediaKind, Mix, Provenance, Region, RegionMode, Role, Task,
-};
+use strefer_core::sample::{AnswerFormat, Media, MediaKind, Mix, Provenance, Region, RegionMode, Role, Task};
 use strefer_core::validate::MediaFacts;
 use strefer_core::{FrameKey, FrameMask, IndexSpace, Rng, Sample};
 
@@ -143,11 +141,8 @@ fn phrase(expression: &str) -> String {
     let first = expression.split_whitespace().next().unwrap_or_default().to_lowercase();
     let determined = ["the", "a", "an", "this", "that", "his", "her", "their", "two", "three", "some"];
     let counted = first.starts_with(|letter: char| letter.is_ascii_digit());
-    let text = if counted || determined.contains(&first.as_str()) {
-        expression.to_owned()
-    } else {
-        a(expression)
-    };
+    let text =
+        if counted || determined.contains(&first.as_str()) { expression.to_owned() } else { a(expression) };
     format!("{}.", capitalised(&text))
 }
 
