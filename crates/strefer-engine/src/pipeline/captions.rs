@@ -204,7 +204,7 @@ mod tests {
             "p.csv",
             "videoID,url,timestamp,caption,matching_score\n\
              abc,u,\"[['0:00:05.000', '0:00:11.500'], ['0:01:00.000', '0:01:02.000']]\",\
-             \"['A heron stands.', \"\"The heron's gone\\\\n.\"\"]\",\"[0.4, 0.5]\"\n",
+             \"['A heron stands.', \"\"The heron's gone\\n.\"\"]\",\"[0.4, 0.5]\"\n",
         )
         .unwrap();
         assert_eq!(panda.by_video["abc_0:00:05.000_0:00:11.500"], "A heron stands.");

@@ -282,6 +282,10 @@ fn a_world_with_planted_errors_becomes_reviewed_samples_that_others_can_read() {
     assert_eq!((lab.files("out"), server.asked().len()), (files, asked));
     let output = run(&lab, &["engine", "inspect", "out", "--media-root", "world/videos", "--out", "pages"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = std::fs::read_to_string(lab.path("pages/videos/00000.html")).unwrap();
+    assert!(
+        page.contains("<h2>Objects</h2>") && page.contains("something else") && page.contains("words agree")
+    );
     let export = run(&lab, &["export", "videorefer", "truth/samples.jsonl", "--out", "no.json"]);
     let said = String::from_utf8_lossy(&export.stderr);
     assert!(!export.status.success() && said.contains("cannot be written as VideoRefer-700K"), "{said}");
