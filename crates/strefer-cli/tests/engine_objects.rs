@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use strefer_core::records::{Descriptions, Entities, LineRecord, Masklets, QuestionKind, Record};
 use strefer_core::sample::{RegionMode, Role};
 use strefer_core::validate::MediaFacts;
-use strefer_core::{IndexSpace, Rng, Sample, jsonl};
+use strefer_core::{IndexSpace, Mask, PixelBox, Rle, RleRecord, Rng, Sample, jsonl};
 use strefer_synth::read_truth;
 
 #[path = "../../strefer-engine/tests/pipeline/lab.rs"]
@@ -436,6 +436,48 @@ fn a_run_about_objects_that_is_killed_again_and_again_asks_nothing_twice() {
         .map(|entry| entry.key)
         .collect();
     assert_eq!(keys.len(), keys.iter().collect::<BTreeSet<_>>().len(), "a question was answered twice");
+}
+
+#[test]
+fn a_dataset_with_masks_becomes_questions_by_the_configuration_that_comes_with_the_program() {
+    let lab = Lab::new();
+    lab.film("park", FRAMES, 40);
+    std::fs::create_dir(lab.path("mevis")).unwrap();
+    std::fs::rename(lab.path("films"), lab.path("mevis/JPEGImages")).unwrap();
+    let frames: Vec<String> = (0..FRAMES).map(|frame| format!("{frame:03}")).collect();
+    let masks: Vec<Value> = (0..FRAMES)
+        .map(|frame| {
+            let area = PixelBox { x0: frame, y0: 8, x1: (frame + 10).min(48), y1: 20 };
+            json!((frame < 18).then(|| RleRecord::from(Rle::from_mask(&Mask::from_box(32, 48, area)))))
+        })
+        .collect();
+    let expressions = json!({
+        "0": { "exp": "the square moving to the right", "obj_id": [0], "anno_id": [5] },
+        "1": { "exp": "it vanishes in the middle", "obj_id": [0], "anno_id": [5] },
+    });
+    let meta = json!({ "videos": { "park": { "frames": frames, "expressions": expressions } } });
+    std::fs::write(lab.path("mevis/meta_expressions.json"), meta.to_string()).unwrap();
+    std::fs::write(lab.path("mevis/mask_dict.json"), json!({ "5": masks }).to_string()).unwrap();
+    works(&lab, &["import", "mevis", "mevis", "--out", "given"]);
+
+    let server = StandIn::start([]).answering(knows);
+    let shipped = std::fs::read_to_string(format!("{CONFIGS}/videorefer-qa.toml")).unwrap();
+    let ours = shipped.replace("http://localhost:8000/v1", &server.url);
+    std::fs::write(lab.path("qa.toml"), ours.replace("Qwen/Qwen2.5-VL-32B-Instruct", "m")).unwrap();
+    let command =
+        ["engine", "run", "qa.toml", "--videos", "mevis/JPEGImages", "--given", "given", "--out", "qa"];
+    let plan = works(&lab, &[&command[..], &["--dry-run"]].concat());
+    assert_eq!((&plan["asks"], &plan["stages"]["question"]["asks"]), (&1.into(), &1.into()));
+    assert_eq!(works(&lab, &command)["samples"], 3);
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1);
+    assert!(words(&asked[0]).contains("It is also: it vanishes in the middle."));
+    let made = samples(&lab, "qa/samples.jsonl");
+    assert_eq!(made[0].conversations[0].text, "<video>\nWhat is <region:0>?");
+    // Of the first 18 frames up to 32 show it; one drawn frame by turns.
+    let masks: BTreeSet<usize> = made.iter().map(|sample| sample.regions[0].masks.len()).collect();
+    assert_eq!(masks, BTreeSet::from([1, 18]));
+    works(&lab, &["export", "videorefer", "qa/samples.jsonl", "--out", "qa.json"]);
 }
 
 #[test]
