@@ -1,6 +1,10 @@
 //! What the engine's stages write: one JSON object a line, told apart by `type`.
 
+mod descriptions;
+
 use serde::{Deserialize, Serialize};
+
+pub use descriptions::{Description, Descriptions, ObjectQuestion, QuestionKind, Review};
 
 use crate::masklet::{FrameMap, IndexSpace};
 use crate::rle::RleRecord;
@@ -20,6 +24,8 @@ pub enum Record {
     Clips(Clips),
     /// What every entity does in every part.
     Transcript(Transcript),
+    /// What is said about each object by itself.
+    Descriptions(Descriptions),
     /// A conversation about it.
     Sample(Box<Sample>),
 }
@@ -33,6 +39,7 @@ impl Record {
             Self::Masklets(_) => "masklets",
             Self::Clips(_) => "clips",
             Self::Transcript(_) => "transcript",
+            Self::Descriptions(_) => "descriptions",
             Self::Sample(_) => "sample",
         }
     }
@@ -72,6 +79,7 @@ line_record!(Entities, "entities", std::convert::identity, std::convert::identit
 line_record!(Masklets, "masklets", std::convert::identity, std::convert::identity);
 line_record!(Clips, "clips", std::convert::identity, std::convert::identity);
 line_record!(Transcript, "transcript", std::convert::identity, std::convert::identity);
+line_record!(Descriptions, "descriptions", std::convert::identity, std::convert::identity);
 line_record!(Sample, "sample", Box::new, |inner: Box<Sample>| *inner);
 
 /// Whether a video is a file or a folder.

@@ -10,7 +10,9 @@ use strefer_core::{IndexSpace, UniformRule};
 use strefer_engine::EngineConfig;
 use strefer_engine::clips::{ColourFeatures, FrameFeatures, SiglipFeatures};
 use strefer_engine::config::{FeatureKind, MaskletModels, MaskletsConfig};
+use strefer_engine::pipeline::captions::Captions;
 use strefer_engine::pipeline::masklets::{Loaded, Models, Referees, Simulated};
+use strefer_engine::pipeline::objects::describer::{Describer, RegionModel};
 use strefer_engine::pipeline::{
     Crew, GivenFolder, Input, MaskletSource, Prompts, Run, RunFolder, Stage, Summary, Teachers, digest, input,
 };
@@ -18,7 +20,7 @@ use strefer_engine::queue::{FolderQueue, WorkQueue};
 use strefer_vision::grounding_dino;
 use strefer_vision::sam2::Sam2Video;
 
-use super::referee::OpenedReferee;
+use super::referee::{OpenedReferee, open_region_model};
 use super::world::world_inputs;
 use crate::args::{DeviceArgs, key_value};
 use crate::interrupt::stop_flag;
@@ -41,13 +43,18 @@ pub struct RunArgs {
     /// Folder of records that are given: entities.jsonl, masklets.jsonl, …
     #[arg(long, value_name = "DIR")]
     given: Option<PathBuf>,
+    /// Captions of the videos, which the stage parse reads: JSON Lines or a table with video and caption, or Panda-70M's table; only
+    /// videos that have one are worked on
+    #[arg(long, value_name = "FILE")]
+    captions: Option<PathBuf>,
     /// Set a single value, such as instruct.seed=2
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     overrides: Vec<(String, String)>,
     /// The folder to write; a second call goes on where the first stopped, and several at once share the work
     #[arg(long)]
     out: PathBuf,
-    /// Run one stage alone: recognise, parse, masklets, clips, transcribe or samples
+    /// Run one stage alone: recognise, parse, masklets, annotate, review, refine, question, clips,
+    /// transcribe or samples
     #[arg(long, value_name = "NAME")]
     stage: Option<Stage>,
     /// Only every N-th video, from the K-th on (0/4 … 3/4); a call without it joins what all shards made
@@ -182,6 +189,13 @@ impl RunArgs {
                 input.known = Some(folder.about(&input.video_id));
             }
         }
+        if let Some(file) = self.captions.as_ref().or(cfg.captions.as_ref()) {
+            let without = Captions::open(file)?.give(&mut inputs);
+            ensure!(!inputs.is_empty(), "{} has a caption of none of the videos", file.display());
+            if without > 0 {
+                tracing::warn!("{without} videos have no caption in {} and are left out", file.display());
+            }
+        }
         if let Some((k, n)) = self.shard {
             let all = inputs.into_iter().enumerate();
             inputs = all.filter(|(at, _)| at % n == k).map(|(_, input)| input).collect();
@@ -218,8 +232,14 @@ impl RunArgs {
             }
             _ => Box::new(ColourFeatures),
         };
+        let describer: Option<Box<dyn Describer>> =
+            match cfg.review.as_ref().and_then(|review| review.model.as_ref()) {
+                None => None,
+                Some(model) => Some(Box::new(region_model(model, device()?)?)),
+            };
         Teachers::check(&cfg.teachers)?;
-        Ok(Crew { teachers: Teachers::default(), prompts: Prompts::open(cfg, beside)?, masklets, features })
+        let prompts = Prompts::open(cfg, beside)?;
+        Ok(Crew { teachers: Teachers::default(), prompts, masklets, describer, features })
     }
 }
 
@@ -244,4 +264,13 @@ fn models(cfg: &MaskletModels, device: Device, answers: PathBuf) -> Result<Model
     };
     let load = move || load().map_err(|error| crate::explain(&error));
     Ok(Models::new(cfg.clone(), &digest[..16], Box::new(load)))
+}
+
+/// A Video LLM that says what masks show, loaded when it is needed.
+fn region_model(folder: &Path, device: Device) -> Result<RegionModel> {
+    let digest = digest::of_path(folder).context("opening the reviewer")?;
+    let folder = folder.to_owned();
+    let load =
+        move || open_region_model(&folder, &device, DType::F32).map_err(|error| crate::explain(&error));
+    Ok(RegionModel::new(&digest[..16], Box::new(load)))
 }

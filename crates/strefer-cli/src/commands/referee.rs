@@ -68,20 +68,20 @@ impl OpenedReferee {
             _ if kind.contains("rexseek") => {
                 Self::RexSeek(Box::new(RexSeek::load(path, device, dtype, RexSeekOptions::default())?))
             }
-            _ => {
-                let cache = Arc::new(FrameCache::new(KEPT_FRAMES));
-                let options = ProcessorOptions { cache, ..ProcessorOptions::default() };
-                let loaded = Checkpoint::open(path)?.load(device, dtype, options)?;
-                if loaded.processor.config().region.is_none() {
-                    bail!(
-                        "{}: a model without a region connector cannot be asked about boxes",
-                        file.display()
-                    );
-                }
-                Self::Region(Box::new(loaded))
-            }
+            _ => Self::Region(Box::new(open_region_model(path, device, dtype)?)),
         })
     }
+}
+
+/// A Video LLM that can be asked about regions.
+pub(super) fn open_region_model(path: &Path, device: &Device, dtype: DType) -> Result<Loaded> {
+    let cache = Arc::new(FrameCache::new(KEPT_FRAMES));
+    let options = ProcessorOptions { cache, ..ProcessorOptions::default() };
+    let loaded = Checkpoint::open(path)?.load(device, dtype, options)?;
+    if loaded.processor.config().region.is_none() {
+        bail!("{}: a model without a region connector cannot be asked about regions", path.display());
+    }
+    Ok(loaded)
 }
 
 impl Referees for OpenedReferee {

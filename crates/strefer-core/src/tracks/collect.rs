@@ -21,8 +21,12 @@ pub(super) fn wrong(path: &Path, record: impl Display, reason: impl Display) -> 
 
 /// What an object's entry says of a mask; none where nothing is to be seen.
 pub(super) fn entry(mask: &Mask) -> Option<MaskletFrame> {
-    let PixelBox { x0, y0, x1, y1 } = mask.bbox()?;
-    let rle = Rle::from_mask(mask);
+    entry_of(Rle::from_mask(mask))
+}
+
+/// The same of run lengths.
+fn entry_of(rle: Rle) -> Option<MaskletFrame> {
+    let PixelBox { x0, y0, x1, y1 } = rle.bbox()?;
     let area = rle.area();
     let bbox_xywh = [x0, y0, x1 - x0, y1 - y0].map(|length| length as u32);
     Some(MaskletFrame { rle: rle.into(), area, bbox_xywh })
@@ -68,13 +72,18 @@ impl<'a> Collector<'a> {
 
     /// The mask of an object in a frame. `record` names it in messages.
     pub(super) fn add(&mut self, eid: &str, frame: u32, mask: &Mask, record: &str) -> Result<()> {
-        let size = (mask.height(), mask.width());
+        self.add_rle(eid, frame, Rle::from_mask(mask), record)
+    }
+
+    /// The same of run lengths.
+    pub(super) fn add_rle(&mut self, eid: &str, frame: u32, rle: Rle, record: &str) -> Result<()> {
+        let size = (rle.height(), rle.width());
         let known = *self.size.get_or_insert(size);
         if known != size {
             let reason = format!("a mask of {size:?} (height, width) among masks of {known:?}");
             return Err(wrong(self.path, record, reason));
         }
-        let Some(entry) = entry(mask) else { return Ok(()) };
+        let Some(entry) = entry_of(rle) else { return Ok(()) };
         let object = self.objects.entry(eid.to_owned()).or_default();
         match object.frames.insert(frame, entry) {
             None => Ok(()),

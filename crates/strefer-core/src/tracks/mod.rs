@@ -21,6 +21,7 @@ pub mod label_studio;
 mod label_studio_brush;
 pub mod mots;
 pub mod picture;
+pub mod referring;
 pub mod sav;
 mod shapes;
 mod shared;

@@ -4,6 +4,7 @@
 //! of records.
 
 mod instruct;
+mod objects;
 mod stages;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use strefer_teacher::{Budget, EndpointConfig};
 
 pub use instruct::{Form, InstructConfig};
+pub use objects::{
+    AnnotateConfig, Kind as ObjectSample, ObjectsConfig, QuestionConfig, RefineConfig, ReviewConfig,
+};
 pub use stages::{
     ClipsConfig, FeatureKind, MaskletModels, MaskletsConfig, ParseConfig, RecogniseConfig, RephraseConfig,
     SimulatedMasklets, TranscribeConfig,
@@ -36,6 +40,9 @@ pub struct EngineConfig {
     /// Folder of records that are given (`entities.jsonl`, `masklets.jsonl`, …).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given: Option<PathBuf>,
+    /// File of captions that come with the videos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captions: Option<PathBuf>,
     /// Whether files are compressed (`.jsonl.zst`).
     pub compress: bool,
     /// Who is asked, by name.
@@ -49,6 +56,21 @@ pub struct EngineConfig {
     /// Entities become masks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masklets: Option<MaskletsConfig>,
+    /// How each object moves and looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotate: Option<AnnotateConfig>,
+    /// Whether masks show what they should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewConfig>,
+    /// Motion and looks in one text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refine: Option<RefineConfig>,
+    /// Questions about each object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<QuestionConfig>,
+    /// Samples about single objects, in the place of the generator's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<ObjectsConfig>,
     /// A video becomes parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clips: Option<ClipsConfig>,
@@ -144,13 +166,20 @@ impl EngineConfig {
                 return refuse(format!("teacher {name:?} has no endpoint"));
             }
         }
-        if self.parse.is_some() != self.recognise.is_some() {
-            return refuse("recognise and parse belong together: one of them is missing".to_owned());
+        if self.recognise.is_some() && self.parse.is_none() {
+            return refuse("recognise and parse belong together: parse is missing".to_owned());
+        }
+        if let Some(problem) = self.objects_problem() {
+            return refuse(problem);
         }
         let problems = [
             self.recognise.as_ref().and_then(RecogniseConfig::problem),
             self.parse.as_ref().and_then(ParseConfig::problem),
             self.masklets.as_ref().and_then(MaskletsConfig::problem),
+            self.annotate.as_ref().and_then(AnnotateConfig::problem),
+            self.review.as_ref().and_then(ReviewConfig::problem),
+            self.refine.as_ref().and_then(RefineConfig::problem),
+            self.question.as_ref().and_then(QuestionConfig::problem),
             self.clips.as_ref().and_then(ClipsConfig::problem),
             self.transcribe.as_ref().and_then(TranscribeConfig::problem),
             self.work.problem(),
@@ -161,11 +190,53 @@ impl EngineConfig {
         }
     }
 
+    /// What is wrong with the tables about single objects together.
+    fn objects_problem(&self) -> Option<String> {
+        let (refines, asks) = (self.refine.is_some(), self.question.is_some());
+        let about_objects = [
+            ("annotate", self.annotate.is_some()),
+            ("review", self.review.is_some()),
+            ("refine", refines),
+            ("question", asks),
+        ];
+        let Some(objects) = &self.objects else {
+            let named = about_objects.into_iter().find(|(_, there)| *there);
+            return named.map(|(name, _)| format!("{name} is about single objects: [objects] is missing"));
+        };
+        let of_parts = [
+            ("clips", self.clips.is_some()),
+            ("transcribe", self.transcribe.is_some()),
+            ("rephrase", self.rephrase.is_some()),
+        ];
+        if let Some((name, _)) = of_parts.into_iter().find(|(_, there)| *there) {
+            return Some(format!(
+                "{name} is for the generator's samples, which [objects] takes the place of"
+            ));
+        }
+        if objects.write.is_empty() {
+            return Some("objects: write names short, detailed or questions".to_owned());
+        }
+        if refines && self.annotate.is_none() {
+            return Some("refine needs [annotate]".to_owned());
+        }
+        let needs = |kind, there: bool, name| {
+            let lacks = objects.writes(kind) && !there;
+            lacks.then(|| format!("objects: what is written needs [{name}]"))
+        };
+        needs(ObjectSample::Detailed, refines, "refine")
+            .or_else(|| needs(ObjectSample::Questions, asks, "question"))
+    }
+
     /// The stages that ask, and whom.
     fn asked(&self) -> Vec<(&'static str, &str)> {
         let asked = [
             ("recognise", self.recognise.as_ref().map(|stage| &stage.teacher)),
             ("parse", self.parse.as_ref().map(|stage| &stage.teacher)),
+            ("annotate", self.annotate.as_ref().map(|stage| &stage.teacher)),
+            ("review", self.review.as_ref().map(|stage| &stage.teacher)),
+            ("review", self.review.as_ref().and_then(|stage| stage.eyes.as_ref())),
+            ("refine", self.refine.as_ref().map(|stage| &stage.teacher)),
+            ("question", self.question.as_ref().map(|stage| &stage.teacher)),
             ("transcribe", self.transcribe.as_ref().map(|stage| &stage.teacher)),
             ("rephrase", self.rephrase.as_ref().map(|stage| &stage.teacher)),
         ];
@@ -185,6 +256,7 @@ impl EngineConfig {
             version: None,
             videos: None,
             given: None,
+            captions: None,
             teachers: teachers.collect(),
             work: WorkConfig::default(),
             ..self.clone()

@@ -12,7 +12,7 @@ use crate::masklets::{CorrectedConfig, PublishedConfig};
 /// Sides of the pictures that a teacher sees, in pixels.
 const SIDES: std::ops::RangeInclusive<u32> = 32..=4096;
 
-fn pictures(stage: &str, frames: usize, side: u32) -> Option<String> {
+pub(super) fn pictures(stage: &str, frames: usize, side: u32) -> Option<String> {
     let good = (1..=512).contains(&frames) && SIDES.contains(&side);
     (!good).then(|| format!("{stage}: frames lie between 1 and 512, side between 32 and 4096"))
 }
@@ -55,6 +55,9 @@ pub struct ParseConfig {
     /// Most entities of a video.
     #[serde(default = "usual::most_entities")]
     pub most_entities: usize,
+    /// Whether broad nouns are asked for; without them a detector looks for the noun itself.
+    #[serde(default = "usual::yes", skip_serializing_if = "usual::is_yes")]
+    pub broad_nouns: bool,
     /// A file in the place of the prompt for expressions and nouns, relative to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<PathBuf>,
@@ -222,26 +225,33 @@ pub struct RephraseConfig {
     pub sampling: Sampling,
 }
 
-mod usual {
-    pub(super) fn frames() -> usize {
+pub(super) mod usual {
+    pub(in crate::config) fn frames() -> usize {
         16
     }
-    pub(super) fn side() -> u32 {
+    pub(in crate::config) fn side() -> u32 {
         448
     }
-    pub(super) fn tries() -> u32 {
+    pub(in crate::config) fn tries() -> u32 {
         3
     }
-    pub(super) fn most_entities() -> usize {
+    pub(in crate::config) fn yes() -> bool {
+        true
+    }
+    // What is as usual is not written: keys of older outputs stay.
+    pub(in crate::config) fn is_yes(is: &bool) -> bool {
+        *is
+    }
+    pub(in crate::config) fn most_entities() -> usize {
         12
     }
-    pub(super) fn mask_frames() -> usize {
+    pub(in crate::config) fn mask_frames() -> usize {
         32
     }
-    pub(super) fn clip_frames() -> usize {
+    pub(in crate::config) fn clip_frames() -> usize {
         8
     }
-    pub(super) fn entities_at_once() -> usize {
+    pub(in crate::config) fn entities_at_once() -> usize {
         12
     }
 }

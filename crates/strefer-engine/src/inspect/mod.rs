@@ -1,5 +1,5 @@
-//! A run as pages to look at: an index, and a page a video with frames and masks, the line of its parts, the transcript, questions
-//! and answers, and what made each of them.
+//! A run as pages to look at: an index, and a page a video with frames and masks, the line of its parts, the transcript, what was said
+//! about single objects, questions and answers, and what made each of them.
 
 mod pictures;
 mod view;
@@ -12,6 +12,7 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 use strefer_core::Sample;
 use strefer_core::jsonl::{Reader, read_records};
+use strefer_core::records::Descriptions;
 
 use crate::error::{Error, Result};
 use crate::pipeline::fault::Failure;
@@ -64,6 +65,7 @@ pub fn write(run: &Path, media_root: &Path, out: &Path, options: &InspectOptions
         move |source| Error::Io { path, source }
     };
     let mut by_video = samples(run)?;
+    let descriptions = descriptions(run)?;
     let notes = notes(run)?;
     let failures: Vec<Failure> = lines(&run.join("failures.jsonl"))?;
     let videos = out.join("videos");
@@ -76,7 +78,8 @@ pub fn write(run: &Path, media_root: &Path, out: &Path, options: &InspectOptions
         let samples = by_video.remove(&id).unwrap_or_default();
         let shots =
             pictures::write(&found, &media_root.join(&found.video.uri), &videos.join(&name), options)?;
-        let view = VideoView::new(&found, &samples, notes.get(&id).map_or(&[], Vec::as_slice), shots);
+        let of_video = notes.get(&id).map_or(&[][..], Vec::as_slice);
+        let view = VideoView::new(&found, descriptions.get(&id), &samples, of_video, shots);
         let page = format!("videos/{name}.html");
         let path = out.join(&page);
         std::fs::write(&path, render(include_str!("video.html"), &view)?).map_err(io(&path))?;
@@ -134,6 +137,19 @@ fn samples(run: &Path) -> Result<HashMap<String, Vec<Sample>>> {
         by_video.entry(sample.video_id.clone()).or_default().push(sample);
     }
     Ok(by_video)
+}
+
+/// What was said about single objects, by video; nothing where the run is about something else.
+fn descriptions(run: &Path) -> Result<HashMap<String, Descriptions>> {
+    let plain = run.join("descriptions.jsonl");
+    let path = if plain.is_file() { plain } else { run.join("descriptions.jsonl.zst") };
+    if !path.is_file() {
+        return Ok(HashMap::new());
+    }
+    let records = read_records::<Descriptions>(&path)?;
+    Ok(records
+        .map(|said| said.map(|said| (said.video_id.clone(), said)))
+        .collect::<strefer_core::Result<_>>()?)
 }
 
 /// Notes by video.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 use strefer_core::Sample;
-use strefer_core::records::Boundary;
+use strefer_core::records::{Boundary, Description, Descriptions};
 use strefer_core::sample::{Provenance, Role};
 use strefer_core::time::clock_ms;
 use strefer_video::draw;
@@ -24,6 +24,8 @@ pub struct VideoView {
     paragraph: Option<String>,
     entities: Vec<EntityView>,
     parts: Vec<PartView>,
+    /// What was said about single objects.
+    objects: Vec<Description>,
     samples: Vec<SampleView>,
     groups: BTreeSet<String>,
     /// What each record was made by.
@@ -83,7 +85,13 @@ struct NoteView {
 
 impl VideoView {
     /// All that is known about a video.
-    pub(super) fn new(stages: &Stages, samples: &[Sample], notes: &[Value], shots: Vec<Shot>) -> Self {
+    pub(super) fn new(
+        stages: &Stages,
+        descriptions: Option<&Descriptions>,
+        samples: &[Sample],
+        notes: &[Value],
+        shots: Vec<Shot>,
+    ) -> Self {
         let Stages { video, entities, masklets, clips, transcript } = stages;
         let entity = |(at, entity): (usize, &strefer_core::records::Entity)| {
             let place = masklets.objects.iter().position(|object| object.eid == entity.eid);
@@ -141,9 +149,14 @@ impl VideoView {
             paragraph: entities.paragraph.clone().filter(|text| !text.is_empty()),
             entities: entities.items.iter().enumerate().map(entity).collect(),
             parts: clips.items.iter().map(part).collect(),
+            objects: descriptions.map_or_else(Vec::new, |said| said.items.clone()),
             groups: samples.iter().map(|sample| sample.group.clone()).collect(),
             samples,
-            made: records.map(|(name, made)| (name.to_owned(), signature(made.as_ref()))).into(),
+            made: records
+                .into_iter()
+                .chain(descriptions.map(|said| ("descriptions", &said.provenance)))
+                .map(|(name, made)| (name.to_owned(), signature(made.as_ref())))
+                .collect(),
             notes: notes.iter().map(NoteView::new).collect(),
         }
     }

@@ -39,12 +39,27 @@ pub fn read_frames(video: &VideoSource, indices: &[usize]) -> Result<Vec<(usize,
 /// # Errors
 /// None of the frames can be read.
 pub fn clip(video: &VideoSource, indices: &[usize], side: u32) -> Result<Clip, Fault> {
+    painted(video, indices, side, |_, _| {})
+}
+
+/// The same with something drawn into each, of which `paint` gets the number and the picture as it is shown.
+///
+/// # Errors
+/// None of the frames can be read.
+pub fn painted(
+    video: &VideoSource,
+    indices: &[usize],
+    side: u32,
+    paint: impl Fn(usize, &mut RgbImage),
+) -> Result<Clip, Fault> {
     let info = video.info();
     let mut wanted = indices.to_vec();
     wanted.dedup();
     let (mut frames, mut shown) = (Vec::new(), Vec::new());
     for (_, frame) in read_frames(video, &wanted)? {
-        frames.push(jpeg(&frame.image, side)?);
+        let mut image = scaled(frame.image, side);
+        paint(frame.index, &mut image);
+        frames.push(jpeg(&image)?);
         shown.push(frame.index);
     }
     if frames.is_empty() {
@@ -54,20 +69,23 @@ pub fn clip(video: &VideoSource, indices: &[usize], side: u32) -> Result<Clip, F
     Ok(Clip { frames, indices: shown, total: info.n_frames(), fps: info.fps })
 }
 
-fn jpeg(image: &RgbImage, side: u32) -> Result<Arc<[u8]>, Fault> {
+/// A picture whose longer side has at most `side` pixels.
+fn scaled(image: RgbImage, side: u32) -> RgbImage {
     let (width, height) = image.dimensions();
     let longer = width.max(height);
+    if longer <= side {
+        return image;
+    }
     let scaled = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longer.max(1))).max(1) as u32;
+    let filter = image::imageops::FilterType::Triangle;
+    image::imageops::resize(&image, scaled(width), scaled(height), filter)
+}
+
+fn jpeg(image: &RgbImage) -> Result<Arc<[u8]>, Fault> {
     let mut bytes = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
-    let written = if longer > side {
-        let filter = image::imageops::FilterType::Triangle;
-        image::imageops::resize(image, scaled(width), scaled(height), filter).write_with_encoder(encoder)
-    } else {
-        image.write_with_encoder(encoder)
-    };
     let failed =
         |error: image::ImageError| Fault::Model { model: "jpeg".to_owned(), reason: error.to_string() };
-    written.map_err(failed)?;
+    image.write_with_encoder(encoder).map_err(failed)?;
     Ok(bytes.into())
 }

@@ -16,7 +16,7 @@ use crate::stages::{STAGE_FILES, Stages};
 use crate::truth::TruthVideo;
 
 /// Endings of video files.
-const ENDINGS: [&str; 9] = ["mp4", "mkv", "webm", "mov", "avi", "m4v", "mpg", "mpeg", "ts"];
+pub(super) const ENDINGS: [&str; 9] = ["mp4", "mkv", "webm", "mov", "avi", "m4v", "mpg", "mpeg", "ts"];
 
 /// Folders inside folders are gone into so deep.
 const DEEPEST: usize = 16;

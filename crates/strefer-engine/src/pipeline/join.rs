@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use strefer_core::Record;
 use strefer_core::jsonl::{Writer, write_all};
+use strefer_core::records::LineRecord;
 
 use super::chain::{Chain, Failed, Finished};
 use super::failures::Failures;
@@ -23,6 +24,9 @@ const AT_ONCE: usize = 64;
 
 const SAMPLES: &str = "samples";
 
+/// Where a run asks about objects one by one.
+const DESCRIPTIONS: &str = "descriptions";
+
 /// A line of `notes.jsonl`.
 #[derive(Serialize)]
 struct NoteLine<'a> {
@@ -33,8 +37,8 @@ struct NoteLine<'a> {
 }
 
 impl Run<'_> {
-    /// Writes `videos`, `entities`, `masklets`, `clips`, `transcript` and `samples` of the videos that are finished, with
-    /// `notes` of what stages left out and `failures` of the others. Several processes may do it; the result is the same.
+    /// Writes `videos`, `entities`, `masklets`, `clips`, `transcript` and `samples` of the videos that are finished
+    /// (`descriptions` as well, where samples are about single objects), with `notes` of what stages left out and `failures` of the others. Several processes may do it; the result is the same.
     /// `samples` takes its name last: where it is, all files are.
     ///
     /// # Errors
@@ -49,7 +53,9 @@ impl Run<'_> {
             OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(io(&lock))?;
         turn.lock().map_err(io(&lock))?;
         let ending = if self.cfg.compress { "jsonl.zst" } else { "jsonl" };
-        let names: Vec<&str> = STAGE_FILES.into_iter().chain([SAMPLES]).collect();
+        let described = self.cfg.objects.is_some().then_some(DESCRIPTIONS);
+        let names: Vec<&str> = STAGE_FILES.into_iter().chain(described).chain([SAMPLES]).collect();
+        let last = names.len() - 1;
         let paths: Vec<PathBuf> =
             names.iter().map(|name| self.folder.path(&format!("{name}.{ending}"))).collect();
         let mut writers = paths.iter().map(Writer::create).collect::<strefer_core::Result<Vec<Writer>>>()?;
@@ -78,15 +84,17 @@ impl Run<'_> {
                 summary.samples += finished.samples.len();
                 summary.turns +=
                     finished.samples.iter().map(|sample| sample.conversations.len() / 2).sum::<usize>();
-                for (writer, record) in writers.iter_mut().zip(finished.stages.into_records()) {
+                let described = finished.descriptions.map(LineRecord::into_record);
+                let records = finished.stages.into_records().into_iter().chain(described);
+                for (writer, record) in writers.iter_mut().zip(records) {
                     writer.write(&record)?;
                 }
                 for sample in finished.samples {
-                    writers[STAGE_FILES.len()].write(&Record::Sample(Box::new(sample)))?;
+                    writers[last].write(&Record::Sample(Box::new(sample)))?;
                 }
             }
         }
-        let joined = &paths[STAGE_FILES.len()];
+        let joined = &paths[last];
         let aside = joined.with_extension("old");
         if joined.is_file() {
             std::fs::rename(joined, &aside).map_err(io(joined))?;

@@ -12,7 +12,7 @@ use crate::error::Result;
 
 /// The key of each stage of one video, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keys([String; 6]);
+pub struct Keys([String; 10]);
 
 impl Keys {
     /// Of a stage, made or given.
@@ -60,6 +60,42 @@ impl Keys {
             }
             (None, _) => given("masklets", &at.given.masklets)?,
         };
+        let described = key("objects/1", &[video, &parse, &masklets]);
+        let annotate = match &cfg.annotate {
+            Some(own) => {
+                let (motion, looks) = (prompts.motion.text(), prompts.appearance.text());
+                let model = model(&own.teacher)?;
+                key("annotate/1", &[&described, &without_names(own)?, motion, looks, &model])
+            }
+            None => described,
+        };
+        let review = match &cfg.review {
+            Some(own) => {
+                let seen = match (&own.eyes, &crew.describer) {
+                    (Some(eyes), _) => format!("{}\n{}", prompts.outlined.text(), model(eyes)?),
+                    (None, describer) => {
+                        describer.as_ref().map_or(String::new(), |describer| describer.name().to_owned())
+                    }
+                };
+                let model = model(&own.teacher)?;
+                key("review/1", &[&annotate, &without_names(own)?, &seen, prompts.compare.text(), &model])
+            }
+            None => annotate.clone(),
+        };
+        let refine = match &cfg.refine {
+            Some(own) => {
+                let model = model(&own.teacher)?;
+                key("refine/1", &[&review, &without_names(own)?, prompts.refine.text(), &model])
+            }
+            None => review.clone(),
+        };
+        let question = match &cfg.question {
+            Some(own) => {
+                let model = model(&own.teacher)?;
+                key("question/1", &[&refine, &without_names(own)?, prompts.question.text(), &model])
+            }
+            None => refine.clone(),
+        };
         let clips = match &cfg.clips {
             Some(own) => key(
                 "clips/1",
@@ -91,17 +127,35 @@ impl Keys {
         // Samples name their video and say where it is.
         let measures = digest::of_value(&at.video)?;
         let instruct = digest::of_value(&cfg.instruct)?;
-        let samples =
-            key("samples/1", &[&measures, &parse, &masklets, &clips, &transcribe, &instruct, &rephrase]);
-        Ok(Self([recognise, parse, masklets, clips, transcribe, samples]))
+        let samples = match &cfg.objects {
+            Some(objects) => {
+                key("object-samples/1", &[&measures, &question, &instruct, &digest::of_value(objects)?])
+            }
+            None => {
+                key("samples/1", &[&measures, &parse, &masklets, &clips, &transcribe, &instruct, &rephrase])
+            }
+        };
+        Ok(Self([recognise, parse, masklets, annotate, review, refine, question, clips, transcribe, samples]))
     }
 }
+
+/// Fields that name files and teachers.
+const NAMES: [&str; 8] = [
+    "teacher",
+    "prompt",
+    "noun_prompt",
+    "motion_prompt",
+    "appearance_prompt",
+    "eyes",
+    "eyes_prompt",
+    "model",
+];
 
 /// A stage's configuration without who is asked, and which file the prompt lies in: its model and its words count.
 fn without_names<T: Serialize>(config: &T) -> Result<String> {
     let mut value = serde_json::to_value(config).map_err(|error| crate::Error::Config(error.to_string()))?;
     if let Some(fields) = value.as_object_mut() {
-        for name in ["teacher", "prompt", "noun_prompt"] {
+        for name in NAMES {
             fields.shift_remove(name);
         }
     }

@@ -172,7 +172,7 @@ impl MaskletSource for Models {
 }
 
 /// The video as a model of ours takes it.
-fn media(at: &AtHand<'_>) -> Media {
+pub(super) fn media(at: &AtHand<'_>) -> Media {
     let kind = match at.video.kind {
         VideoKind::File => MediaKind::Video,
         VideoKind::FramesDir => MediaKind::Frames,

@@ -9,6 +9,8 @@
 //! | E | [`mod@transcribe`] | a teacher that sees frames | what each entity does in each part |
 //! | F | [`crate::instruct`], [`mod@rephrase`] | templates; a teacher that may say them otherwise | samples |
 //!
+//! In the place of D to F, [`objects`] asks about objects one by one.
+//!
 //! An output is kept by a key that follows from the video's content, the stage's configuration, its prompts and models, and
 //! the keys of what it reads ([`keys`]); it is written once ([`store`]). So a run that was killed goes on where it was,
 //! several processes may share one, and another configuration makes only what it changes.
@@ -17,6 +19,7 @@
 //! on.
 
 pub mod at_hand;
+pub mod captions;
 pub mod chain;
 pub mod digest;
 pub mod failures;
@@ -26,7 +29,10 @@ pub mod frames;
 pub mod input;
 mod join;
 pub mod keys;
+mod line;
 pub mod masklets;
+mod object_line;
+pub mod objects;
 pub mod parse;
 pub mod plan;
 pub mod prompts;

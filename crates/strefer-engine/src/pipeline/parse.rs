@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strefer_core::records::{Entities, Entity};
-use strefer_teacher::{Prompt, Question};
+use strefer_teacher::{Prompt, Question, Sampling};
 
 use super::fault::Fault;
 use super::store::Note;
@@ -69,7 +69,11 @@ pub fn parse(
         } else if entities.items.len() == cfg.most_entities {
             drop(format!("{} entities are kept", cfg.most_entities));
         } else if let Some(noun) = category(&named.noun) {
-            match broad(&expression, &noun, cfg, noun_prompt, teacher, watch)? {
+            let general = match cfg.broad_nouns {
+                true => broad(&expression, &noun, cfg, noun_prompt, teacher, watch)?,
+                false => Ok(noun.clone()),
+            };
+            match general {
                 Ok(general_noun) => entities.items.push(Entity {
                     eid: format!("e{}", entities.items.len()),
                     source_span: find(&paragraph, &expression),
@@ -159,12 +163,18 @@ fn question(
     number: u32,
 ) -> Result<Question, Fault> {
     let question = prompt.ask(facts).map_err(|error| Fault::Records { reason: error.to_string() })?;
-    let mut sampling = cfg.sampling;
+    let sampling = again(cfg.sampling, number);
+    Ok(Question { schema: Some(schema), sampling, ..question })
+}
+
+/// How try `number` is drawn; the first is 0.
+pub(super) fn again(first: Sampling, number: u32) -> Sampling {
+    let mut sampling = first;
     if number > 0 {
         sampling.seed += 1000 * u64::from(number);
         sampling.temperature = sampling.temperature.max(WARMER);
     }
-    Ok(Question { schema: Some(schema), sampling, ..question })
+    sampling
 }
 
 /// A noun as it is looked for: in lower case, without article, of one to three words of letters.

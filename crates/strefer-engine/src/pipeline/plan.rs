@@ -183,7 +183,38 @@ impl Run<'_> {
             let guess = usage(&prompts.parse, 0, 0, 30 * ENTITIES);
             kinds.push(Kind { stage, teacher, prompt: &prompts.parse, asks: 1, guess });
             let guess = usage(&prompts.general_noun, 0, 0, 10);
-            kinds.push(Kind { stage, teacher, prompt: &prompts.general_noun, asks: entities, guess });
+            if own.broad_nouns {
+                kinds.push(Kind { stage, teacher, prompt: &prompts.general_noun, asks: entities, guess });
+            }
+        }
+        if let Some(own) = &cfg.annotate {
+            let (stage, teacher) = (Stage::Annotate, own.teacher.as_str());
+            for prompt in [&prompts.motion, &prompts.appearance] {
+                let guess = usage(prompt, own.frames, own.side, 60);
+                kinds.push(Kind { stage, teacher, prompt, asks: entities, guess });
+            }
+        }
+        if let Some(own) = &cfg.review {
+            let stage = Stage::Review;
+            if let Some(eyes) = &own.eyes {
+                let guess = usage(&prompts.outlined, own.frames, own.side, 30);
+                let prompt = &prompts.outlined;
+                kinds.push(Kind { stage, teacher: eyes, prompt, asks: entities, guess });
+            }
+            let guess = usage(&prompts.compare, 0, 0, 30);
+            let (teacher, prompt) = (own.teacher.as_str(), &prompts.compare);
+            kinds.push(Kind { stage, teacher, prompt, asks: entities, guess });
+        }
+        if let Some(own) = &cfg.refine {
+            let (stage, teacher) = (Stage::Refine, own.teacher.as_str());
+            let guess = usage(&prompts.refine, 0, 0, 90);
+            kinds.push(Kind { stage, teacher, prompt: &prompts.refine, asks: entities, guess });
+        }
+        if let Some(own) = &cfg.question {
+            let (stage, teacher) = (Stage::Question, own.teacher.as_str());
+            let written = 50 * (own.kinds.len() * own.pairs) as u64;
+            let guess = usage(&prompts.question, own.frames, own.side, written);
+            kinds.push(Kind { stage, teacher, prompt: &prompts.question, asks: entities, guess });
         }
         if let Some(own) = &cfg.transcribe {
             let portions = entities.div_ceil(own.entities_at_once as u64).max(1);

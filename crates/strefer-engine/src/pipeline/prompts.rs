@@ -16,6 +16,18 @@ pub struct Prompts {
     pub parse: Prompt,
     /// For broad nouns.
     pub general_noun: Prompt,
+    /// For how an object moves.
+    pub motion: Prompt,
+    /// For how an object looks.
+    pub appearance: Prompt,
+    /// For what is outlined.
+    pub outlined: Prompt,
+    /// For whether that is what it should be.
+    pub compare: Prompt,
+    /// For motion and looks in one text.
+    pub refine: Prompt,
+    /// For questions about an object.
+    pub question: Prompt,
     /// For what entities do in a part.
     pub transcribe: Prompt,
     /// For questions in other words.
@@ -36,6 +48,12 @@ impl Default for Prompts {
             recognise: own(own!("recognise")),
             parse: own(own!("parse")),
             general_noun: own(own!("general-noun")),
+            motion: own(own!("object-motion")),
+            appearance: own(own!("object-appearance")),
+            outlined: own(own!("object-outlined")),
+            compare: own(own!("object-compare")),
+            refine: own(own!("object-refine")),
+            question: own(own!("object-question")),
             transcribe: own(own!("transcribe")),
             rephrase: own(own!("rephrase")),
         }
@@ -50,10 +68,17 @@ impl Prompts {
     pub fn open(cfg: &EngineConfig, folder: &Path) -> Result<Self> {
         let mut prompts = Self::default();
         let parse = cfg.parse.as_ref();
-        let named: [(Option<&PathBuf>, &mut Prompt); 5] = [
+        let (annotate, review) = (cfg.annotate.as_ref(), cfg.review.as_ref());
+        let named: [(Option<&PathBuf>, &mut Prompt); 11] = [
             (cfg.recognise.as_ref().and_then(|own| own.prompt.as_ref()), &mut prompts.recognise),
             (parse.and_then(|own| own.prompt.as_ref()), &mut prompts.parse),
             (parse.and_then(|own| own.noun_prompt.as_ref()), &mut prompts.general_noun),
+            (annotate.and_then(|own| own.motion_prompt.as_ref()), &mut prompts.motion),
+            (annotate.and_then(|own| own.appearance_prompt.as_ref()), &mut prompts.appearance),
+            (review.and_then(|own| own.eyes_prompt.as_ref()), &mut prompts.outlined),
+            (review.and_then(|own| own.prompt.as_ref()), &mut prompts.compare),
+            (cfg.refine.as_ref().and_then(|own| own.prompt.as_ref()), &mut prompts.refine),
+            (cfg.question.as_ref().and_then(|own| own.prompt.as_ref()), &mut prompts.question),
             (cfg.transcribe.as_ref().and_then(|own| own.prompt.as_ref()), &mut prompts.transcribe),
             (cfg.rephrase.as_ref().and_then(|own| own.prompt.as_ref()), &mut prompts.rephrase),
         ];

@@ -12,6 +12,14 @@ pub enum Stage {
     Parse,
     /// Entities become masks.
     Masklets,
+    /// How each object moves and looks.
+    Annotate,
+    /// Whether masks show what they should.
+    Review,
+    /// Motion and looks in one text.
+    Refine,
+    /// Questions about each object.
+    Question,
     /// The video becomes parts.
     Clips,
     /// What every entity does in every part.
@@ -22,8 +30,21 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Recognise, Self::Parse, Self::Masklets, Self::Clips, Self::Transcribe, Self::Samples];
+    pub const ALL: [Self; 10] = [
+        Self::Recognise,
+        Self::Parse,
+        Self::Masklets,
+        Self::Annotate,
+        Self::Review,
+        Self::Refine,
+        Self::Question,
+        Self::Clips,
+        Self::Transcribe,
+        Self::Samples,
+    ];
+
+    /// Those that ask about objects one by one, in order.
+    pub const OBJECTS: [Self; 4] = [Self::Annotate, Self::Review, Self::Refine, Self::Question];
 
     /// Its name in files, folders and on the command line.
     pub fn name(self) -> &'static str {
@@ -31,6 +52,10 @@ impl Stage {
             Self::Recognise => "recognise",
             Self::Parse => "parse",
             Self::Masklets => "masklets",
+            Self::Annotate => "annotate",
+            Self::Review => "review",
+            Self::Refine => "refine",
+            Self::Question => "question",
             Self::Clips => "clips",
             Self::Transcribe => "transcribe",
             Self::Samples => "samples",

@@ -116,10 +116,11 @@ fn serve(state: &Mutex<State>, mut stream: TcpStream) -> std::io::Result<()> {
         let list = json!({ "data": [{ "id": "other" }, { "id": "m", "max_model_len": 4096 }] });
         return send(&mut stream, 200, "", &list.to_string());
     }
+    // A client that was killed may have said nothing yet.
+    let Ok(body) = serde_json::from_slice::<Value>(&body) else { return Ok(()) };
     let (act, takes, reply) = {
         let mut state = state.lock().unwrap();
         state.key = key;
-        let body: Value = serde_json::from_slice(&body).unwrap();
         let reply = state.replies.map(|replies| replies(&body));
         state.asked.push((body, Instant::now()));
         state.inside += 1;
