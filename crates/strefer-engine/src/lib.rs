@@ -20,6 +20,7 @@
 //!     teachers: Teachers::open(&cfg.teachers, &folder.path("teachers"), false)?,
 //!     prompts: Prompts::open(&cfg, "".as_ref())?,
 //!     masklets: None,
+//!     describer: None,
 //!     features: Box::new(ColourFeatures),
 //! };
 //! let stop = AtomicBool::new(false);

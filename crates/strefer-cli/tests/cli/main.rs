@@ -1,6 +1,21 @@
 //! The programs as a user runs them: the whole line on a tiny world, kills, and wrong input of each kind.
 
+mod ask;
+mod engine;
+mod engine_objects;
 mod eval;
+mod filter;
+mod hub;
+#[path = "../../../strefer-engine/tests/pipeline/lab.rs"]
+#[allow(dead_code, reason = "the engine's own tests use all of it")]
+mod lab;
+mod masklets;
+mod mix;
+mod referring;
+#[path = "../../../strefer-teacher/tests/suite/stand_in.rs"]
+#[allow(dead_code, reason = "the teacher's own tests use all of it")]
+mod stand_in;
+mod stkit;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

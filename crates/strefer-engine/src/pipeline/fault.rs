@@ -139,7 +139,14 @@ impl Fault {
             Error::Core(strefer_core::Error::Io { source, .. }) => Some(source.kind()),
             _ => None,
         };
-        let full = matches!(kind, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded));
+        let full = matches!(
+            kind,
+            Some(
+                std::io::ErrorKind::StorageFull
+                    | std::io::ErrorKind::QuotaExceeded
+                    | std::io::ErrorKind::FileTooLarge
+            )
+        );
         Self::Disk { reason: error.to_string(), full }
     }
 

@@ -1,7 +1,5 @@
 //! The towers of SigLIP against recorded numbers, and their gradients.
 
-mod common;
-
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
@@ -15,7 +13,7 @@ use strefer_vision::siglip::{
 const SELECTED: FeatureLayer = FeatureLayer::Hidden(-2);
 
 fn cases() -> Vec<PathBuf> {
-    common::cases("siglip_vision")
+    crate::common::cases("siglip_vision")
 }
 
 fn config(dir: &std::path::Path) -> SiglipConfig {
@@ -73,7 +71,7 @@ fn all_gradients_match_the_reference() {
     for dir in cases() {
         let store = store(&dir);
         let tower = tower(&dir, &store);
-        common::check_gradients(&dir, &store, |pixels| tower.forward(pixels, SELECTED));
+        crate::common::check_gradients(&dir, &store, |pixels| tower.forward(pixels, SELECTED));
     }
 }
 
@@ -149,7 +147,7 @@ fn pair(dir: &std::path::Path) -> (SiglipPair, ParamStore) {
 
 #[test]
 fn texts_and_how_well_they_fit_match_the_reference() {
-    for dir in common::cases("siglip_pair") {
+    for dir in crate::common::cases("siglip_pair") {
         let (pair, store) = pair(&dir);
         let golden = Golden::open(&dir, "forward");
         let (ids, pixels) = (golden.tensor("in.input_ids"), golden.tensor("in.pixel_values"));
@@ -174,7 +172,7 @@ fn texts_and_how_well_they_fit_match_the_reference() {
 
 #[test]
 fn a_folder_takes_texts_as_they_are_written() {
-    for dir in common::cases("siglip_pair") {
+    for dir in crate::common::cases("siglip_pair") {
         let siglip = Siglip::open(&dir, &Device::Cpu, DType::F32).unwrap();
         let texts: Vec<String> =
             serde_json::from_str(&std::fs::read_to_string(dir.join("texts.json")).unwrap()).unwrap();

@@ -13,15 +13,8 @@ use strefer_core::validate::MediaFacts;
 use strefer_core::{IndexSpace, Mask, PixelBox, Rle, RleRecord, Rng, Sample, jsonl};
 use strefer_synth::read_truth;
 
-#[path = "../../strefer-engine/tests/pipeline/lab.rs"]
-#[allow(dead_code, reason = "the engine's own tests use all of it")]
-mod lab;
-#[path = "../../strefer-teacher/tests/suite/stand_in.rs"]
-#[allow(dead_code, reason = "the teacher's own tests use all of it")]
-mod stand_in;
-
-use lab::{FRAMES, Lab, fields, words};
-use stand_in::StandIn;
+use crate::lab::{FRAMES, Lab, fields, words};
+use crate::stand_in::StandIn;
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../checkpoints/strefer-tiny/final");
 const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/engine");

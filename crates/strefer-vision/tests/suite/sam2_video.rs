@@ -1,7 +1,5 @@
 //! SAM 2.1 on videos against recorded numbers: each case is a script of prompts and passes.
 
-mod common;
-
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
@@ -16,10 +14,10 @@ use strefer_vision::sam2::{
     SessionOptions, VideoPrompt, canonical,
 };
 
-use common::weights;
+use crate::common::weights;
 
 fn cases() -> Vec<PathBuf> {
-    common::cases("sam2_video")
+    crate::common::cases("sam2_video")
 }
 
 fn config(dir: &Path) -> Sam2Config {

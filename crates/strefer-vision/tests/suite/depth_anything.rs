@@ -1,7 +1,5 @@
 //! Depth Anything V2 against recorded numbers.
 
-mod common;
-
 use candle_core::{DType, Device, Tensor};
 use strefer_nn::testing::{Golden, assert_close};
 use strefer_vision::depth_anything::{DepthAnything, DepthAnythingConfig};
@@ -13,7 +11,7 @@ fn model(dir: &std::path::Path) -> DepthAnything {
 
 #[test]
 fn depth_in_metres_matches_the_reference() {
-    for dir in common::cases("depth_anything") {
+    for dir in crate::common::cases("depth_anything") {
         let model = model(&dir);
         for name in ["square", "wide"] {
             let golden = Golden::open(&dir, name);
@@ -25,7 +23,7 @@ fn depth_in_metres_matches_the_reference() {
 
 #[test]
 fn a_picture_gives_what_its_normalised_pixels_give() {
-    let dir = &common::cases("depth_anything")[0];
+    let dir = &crate::common::cases("depth_anything")[0];
     let model = model(dir);
     let rgb: Vec<u8> = (0..28 * 42 * 3).map(|at| (at * 7 % 251) as u8).collect();
     let found = model.depth(&rgb, 28, 42).unwrap();
@@ -44,7 +42,7 @@ fn a_picture_gives_what_its_normalised_pixels_give() {
 
 #[test]
 fn pictures_keep_their_shape_near_518_pixels() {
-    let model = model(&common::cases("depth_anything")[0]);
+    let model = model(&crate::common::cases("depth_anything")[0]);
     // 1080p: 518/1080 changes it less than 518/1920. 518 by 920.9, 65.8 patches.
     assert_eq!(model.input_size(1080, 1920), (518, 924));
     assert_eq!(model.input_size(518, 518), (518, 518));
@@ -55,7 +53,7 @@ fn pictures_keep_their_shape_near_518_pixels() {
 
 #[test]
 fn models_that_do_not_give_metres_are_refused() {
-    let dir = &common::cases("depth_anything")[0];
+    let dir = &crate::common::cases("depth_anything")[0];
     let text = std::fs::read_to_string(dir.join("config.json")).unwrap();
     let place = tempfile::tempdir().unwrap();
     for (from, to, said) in [

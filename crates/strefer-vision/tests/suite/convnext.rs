@@ -1,7 +1,5 @@
 //! ConvNeXt against recorded numbers, in the layouts of transformers, timm and RexSeek.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -11,7 +9,7 @@ use strefer_nn::{ParamStore, Weights};
 use strefer_vision::convnext::{ConvNext, ConvNextConfig, box_features, box_positions, canonical};
 
 fn cases() -> Vec<PathBuf> {
-    common::cases("convnext")
+    crate::common::cases("convnext")
 }
 
 fn tower(cfg: &ConvNextConfig, weights: Weights) -> ConvNext {

@@ -7,15 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use strefer_core::Rng;
 
-#[path = "../../strefer-engine/tests/pipeline/lab.rs"]
-#[allow(dead_code, reason = "the engine's own tests use all of it")]
-mod lab;
-#[path = "../../strefer-teacher/tests/suite/stand_in.rs"]
-#[allow(dead_code, reason = "the teacher's own tests use all of it")]
-mod stand_in;
-
-use lab::{Lab, config, knows};
-use stand_in::StandIn;
+use crate::lab::{Lab, config, knows};
+use crate::stand_in::StandIn;
 
 /// Films, a server that takes its time, and a configuration as a file.
 fn desk(films: usize, takes_ms: u64) -> (Lab, StandIn) {
@@ -157,4 +150,66 @@ fn plans_replays_and_wrong_calls_say_what_they_should() {
     complains(&["--set", "old_key=3"], "old_key");
     assert_eq!(works(&lab, "out", &["--set", "instruct.seed=3", "--changed"])["kept"], 0);
     assert_eq!(server.asked().len(), asked);
+}
+
+#[test]
+fn a_disk_that_fills_ends_the_run_and_with_more_room_it_goes_on() {
+    let (lab, server) = desk(3, 0);
+    works(&lab, "whole", &[]);
+    let asked = server.asked().len();
+    // No file may grow beyond a kilobyte.
+    let program = env!("CARGO_BIN_EXE_strefer");
+    let line = format!(
+        "trap '' XFSZ; ulimit -f 1; exec {program} engine run engine.toml --videos films --given given --out small"
+    );
+    let full = Command::new("bash").current_dir(lab.path("")).args(["-c", &line]).output().unwrap();
+    let told = String::from_utf8_lossy(&full.stderr).into_owned();
+    assert!(!full.status.success() && !told.contains("panicked"), "{told}");
+    assert!(told.contains("File too large") && told.contains("small/"), "{told}");
+    works(&lab, "small", &[]);
+    for file in ["videos", "entities", "masklets", "clips", "transcript", "samples"] {
+        let read = |out: &str| std::fs::read(lab.path(&format!("{out}/{file}.jsonl"))).unwrap();
+        assert!(read("whole") == read("small"), "{file}");
+    }
+    // What was asked and could not be kept is asked again, and nothing else.
+    answered(&lab, "small");
+    assert!(server.asked().len() >= 2 * asked);
+}
+
+#[test]
+fn eight_hours_of_video_become_parts_in_bounded_time() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.path("long")).unwrap();
+    let encoding = strefer_video::write::Encoding { fps: 1.0, ..Default::default() };
+    let path = lab.path("long/day.mp4");
+    let mut writer = strefer_video::write::VideoWriter::create(&path, 64, 48, &encoding).unwrap();
+    // Another colour every half hour.
+    for at in 0..8 * 3600_u32 {
+        let shade = (at / 1800 * 41 % 256) as u8;
+        writer
+            .push(&image::RgbImage::from_pixel(64, 48, image::Rgb([shade, 255 - shade, shade / 2])))
+            .unwrap();
+    }
+    writer.finish().unwrap();
+    std::fs::write(lab.path("long.toml"), "version = 1\n[clips]\n[work]\nstage_s = 60.0\n").unwrap();
+    let began = std::time::Instant::now();
+    let run = Command::new(env!("CARGO_BIN_EXE_strefer"))
+        .current_dir(lab.path(""))
+        .args(["engine", "run", "long.toml", "--videos", "long", "--stage", "clips", "--out", "out"])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    eprintln!("{:.1} s", began.elapsed().as_secs_f64());
+    let inside = |path: std::path::PathBuf| std::fs::read_dir(path).unwrap().next().unwrap().unwrap().path();
+    let made = inside(inside(lab.path("out/stages/clips")));
+    let lines = strefer_core::jsonl::Reader::<Value>::open(made).unwrap();
+    let text: String = lines.map(|line| line.unwrap().to_string()).collect();
+    let parts = text.matches("\"cid\"").count();
+    assert!((16..=240).contains(&parts), "{parts}");
+    let ends = text
+        .split("\"end_s\":")
+        .skip(1)
+        .filter_map(|rest| rest.split([',', '}']).next()?.parse::<f64>().ok());
+    let last_s = ends.fold(0.0, f64::max);
+    assert!((last_s - 28_800.0).abs() < 2.0, "they reach to the end: {last_s}");
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use strefer_core::sample::Role;
 use strefer_core::{Rng, Sample, StkitAnswer, StkitFacts, StkitTask, jsonl};
 
-#[path = "../../strefer-engine/tests/stkit_readers/nuscenes_desk.rs"]
+#[path = "../../../strefer-engine/tests/stkit_readers/nuscenes_desk.rs"]
 #[allow(dead_code, reason = "the engine's own tests use all of it")]
 mod nuscenes_desk;
 

@@ -1,7 +1,5 @@
 //! Grounding DINO against recorded numbers.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -13,10 +11,10 @@ use strefer_vision::grounding_dino::{
     Thresholds, detections,
 };
 
-use common::weights;
+use crate::common::weights;
 
 fn cases() -> Vec<PathBuf> {
-    common::cases("grounding_dino")
+    crate::common::cases("grounding_dino")
 }
 
 fn read<T: serde::de::DeserializeOwned>(dir: &Path, file: &str) -> T {

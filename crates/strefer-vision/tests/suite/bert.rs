@@ -1,7 +1,5 @@
 //! The text backbone of Grounding DINO against recorded numbers.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -12,7 +10,7 @@ use strefer_nn::testing::{Golden, assert_close, values};
 use strefer_vision::grounding_dino::{Bert, Phrases, Sight, TextMask};
 
 fn cases() -> Vec<PathBuf> {
-    common::cases("bert")
+    crate::common::cases("bert")
 }
 
 fn ids(golden: &Golden, name: &str) -> Tensor {

@@ -1,7 +1,5 @@
 //! SAM 2.1 on single images against recorded numbers.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +10,7 @@ use strefer_nn::testing::{Golden, assert_close, max_abs_diff, randn, relative_di
 use strefer_vision::sam2::{Click, Decoded, Label, Prompt, PromptPoint, Sam2, Sam2Config, canonical};
 
 fn cases() -> Vec<PathBuf> {
-    common::cases("sam2_image")
+    crate::common::cases("sam2_image")
 }
 
 fn store(dir: &Path) -> ParamStore {

@@ -1,7 +1,5 @@
 //! The CLIP tower against recorded numbers, and its gradients.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
@@ -13,7 +11,7 @@ use strefer_vision::siglip::FeatureLayer;
 const SELECTED: FeatureLayer = FeatureLayer::Hidden(-2);
 
 fn cases() -> Vec<PathBuf> {
-    common::cases("clip_vision")
+    crate::common::cases("clip_vision")
 }
 
 fn config(dir: &Path) -> ClipVisionConfig {
@@ -55,7 +53,7 @@ fn all_gradients_match_the_reference() {
     for dir in cases() {
         let store = store(&dir);
         let tower = tower(&dir, &store);
-        common::check_gradients(&dir, &store, |pixels| tower.forward(pixels, SELECTED));
+        crate::common::check_gradients(&dir, &store, |pixels| tower.forward(pixels, SELECTED));
     }
 }
 
