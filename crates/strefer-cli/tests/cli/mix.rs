@@ -273,3 +273,20 @@ fn wrong_input_is_named_and_leaves_nothing() {
     std::fs::remove_dir_all(desk.path("own")).unwrap();
     assert!(desk.refused(&[]).contains("own"));
 }
+
+#[test]
+fn shares_are_fitted_on_small_runs() {
+    let desk = Desk::new();
+    let run = |a: f64| json!({"shares": {"a": a, "b": 1.0 - a}, "score": 10.0 + 3.0 * a.sqrt() + 4.0 * (1.0 - a).sqrt()});
+    desk.write("runs.jsonl", &jsonl([0.0, 0.3, 0.5, 0.8, 1.0].map(run)));
+    let fit = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strefer"));
+        command.args(["mix-weights", file]).current_dir(desk.dir.path()).output().unwrap()
+    };
+    let fitted: Value = serde_json::from_slice(&fit("runs.jsonl").stdout).unwrap();
+    assert!((fitted["shares"]["a"].as_f64().unwrap() - 0.36).abs() < 1e-3, "{fitted}");
+    desk.write("few.jsonl", &jsonl([run(0.5)]));
+    let few = fit("few.jsonl");
+    let text = String::from_utf8_lossy(&few.stderr);
+    assert!(!few.status.success() && text.contains("few.jsonl") && text.contains("too few"), "{text}");
+}

@@ -41,3 +41,31 @@ pub(super) fn schema(generator: &mut SchemaGenerator) -> Schema {
         "anyOf": [table, { "type": "string" }]
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Data {
+        #[serde(deserialize_with = "here_or_in_file")]
+        mixture: MixtureConfig,
+    }
+
+    #[test]
+    fn a_mixture_stands_in_the_file_or_in_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mixture.toml");
+        std::fs::write(&file, "[[sources]]\nname = \"a\"\npath = \"a.jsonl\"\nphase = [0.0, 0.5]\n").unwrap();
+        let there: Data = toml::from_str(&format!("mixture = {:?}", file.display().to_string())).unwrap();
+        let here: Data =
+            toml::from_str("[[mixture.sources]]\nname = \"a\"\npath = \"a.jsonl\"\nphase = [0.0, 0.5]\n")
+                .unwrap();
+        assert_eq!(there.mixture, here.mixture);
+        let lost = toml::from_str::<Data>("mixture = \"nowhere.toml\"").unwrap_err().to_string();
+        assert!(lost.contains("nowhere.toml"), "{lost}");
+        let unknown = toml::from_str::<Data>("[mixture]\nspeed = 1\n").unwrap_err().to_string();
+        assert!(unknown.contains("speed"), "{unknown}");
+        assert!(toml::from_str::<Data>("mixture = 3").unwrap_err().to_string().contains("path of a file"));
+    }
+}
