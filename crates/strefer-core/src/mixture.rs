@@ -103,7 +103,8 @@ pub struct SourceConfig {
     /// What chance does to the samples.
     #[serde(default, skip_serializing_if = "Augment::is_none")]
     pub augment: Augment,
-    /// The part of each epoch in which its samples are seen, from 0 to 1: a curriculum. `[0.0, 0.3]` has them in the first third.
+    /// A curriculum: each sample has a moment, drawn between these two, and an epoch goes by moments. A source with `[0.0, 0.4]` is
+    /// seen before one with `[0.4, 1.0]`, however large they are.
     #[serde(default = "throughout", skip_serializing_if = "is_throughout")]
     pub phase: [f64; 2],
 }
@@ -181,7 +182,7 @@ impl MixtureOrder {
         Self { sources, phases: None, rng: Rng::new(seed, "mixture order") }
     }
 
-    /// The same with the part of each epoch in which each source is seen.
+    /// The same with the moments between which those of each source are drawn.
     pub fn with_phases(mut self, phases: Vec<[f64; 2]>) -> Self {
         self.phases = (!phases.iter().all(is_throughout)).then_some(phases);
         self

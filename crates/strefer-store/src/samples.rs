@@ -73,6 +73,11 @@ impl SampleSet {
         self.starts[self.starts.len() - 1]
     }
 
+    /// Whether media stand beside their samples, in shards.
+    pub(crate) fn has_shards(&self) -> bool {
+        self.files.iter().any(|file| matches!(file.content, Content::Shard(_)))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -12,6 +12,7 @@ use strefer_core::records::LineRecord;
 use strefer_engine::filter::measure::{Confusion, Labelled, Score};
 use strefer_engine::filter::spoil::{Label, Spoilt, spoil, spoil_records};
 use strefer_engine::filter::{Against, Evidence, FilterSettings, Likelihood, Limits, Scores, run};
+use strefer_engine::pipeline::digest;
 use strefer_engine::stages;
 use strefer_model::{FrameCache, ProcessorOptions};
 
@@ -64,15 +65,24 @@ pub fn run_filter(args: &FilterArgs) -> Result<()> {
         args.given.iter().map(|folder| Evidence::read(folder)).collect::<Result<_, _>>()?;
     let beside = || args.samples.parent().unwrap_or(Path::new("")).to_owned();
     let media_root = args.media_root.clone().unwrap_or_else(beside);
-    let mut identity = vec![digest(&args.samples)?, args.others.to_string()];
+    let mut identity = vec![
+        format!("samples {}", digest::of_path(&args.samples)?),
+        format!("others {}", args.others),
+        format!("media {}", media_root.display()),
+    ];
     for folder in &args.given {
-        identity.push(folder.display().to_string());
+        for name in stages::STAGE_FILES {
+            let file = [format!("{name}.jsonl"), format!("{name}.jsonl.zst")].map(|name| folder.join(name));
+            if let Some(file) = file.iter().find(|file| file.is_file()) {
+                identity.push(format!("records {}", digest::of_path(file)?));
+            }
+        }
     }
     let loaded = match args.no_model {
         true => None,
         false => {
             let folder = args.model.folder()?;
-            identity.push(folder.display().to_string());
+            identity.push(format!("model {}", digest::of_path(&folder)?));
             let cache = Arc::new(FrameCache::new(KEPT_FRAMES));
             let options = ProcessorOptions { cache, media_root, ..ProcessorOptions::default() };
             Some(args.model.load_from(&folder, options)?)
@@ -144,15 +154,20 @@ pub fn run_spoil(args: &SpoilArgs) -> Result<()> {
     };
     let truth = Evidence::read(&args.given)?;
     let (spoilt, labels) = spoil(&samples, &truth, ways, args.share, args.seed);
-    std::fs::create_dir(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
-    let mut out = Writer::create(args.out.join("samples.jsonl"))?;
+    if args.out.exists() {
+        bail!("{} exists already", args.out.display());
+    }
+    let name = args.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let part = args.out.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    std::fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
+    let mut out = Writer::create(part.join("samples.jsonl"))?;
     for sample in spoilt {
         out.write(&sample.into_record())?;
     }
     out.finish()?;
-    jsonl::write_all(args.out.join("labels.jsonl"), &labels)?;
+    jsonl::write_all(part.join("labels.jsonl"), &labels)?;
     if let Some(share) = args.teacher {
-        let folder = args.out.join("teacher");
+        let folder = part.join("teacher");
         std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut files = Vec::new();
         for name in stages::STAGE_FILES {
@@ -164,6 +179,7 @@ pub fn run_spoil(args: &SpoilArgs) -> Result<()> {
         }
         files.into_iter().try_for_each(Writer::finish)?;
     }
+    std::fs::rename(&part, &args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let wrong = labels.iter().filter(|label| label.spoilt.is_some()).count();
     println!("{}", json!({"samples": labels.len(), "wrong": wrong}));
     Ok(())
@@ -240,11 +256,4 @@ fn labelled(scores: &Path, labels: &Path) -> Result<Labelled> {
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&text).with_context(|| path.display().to_string())
-}
-
-fn digest(path: &Path) -> Result<String> {
-    let bytes = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(bytes).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(hasher.finalize().to_hex().to_string())
 }

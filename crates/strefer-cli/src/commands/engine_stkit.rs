@@ -66,7 +66,11 @@ pub fn run(args: &StkitArgs) -> Result<()> {
     println!("{}", serde_json::to_string(&summary)?);
     if summary.failed > 0 {
         let list = folder.path("failures.jsonl");
-        tracing::warn!("{} recordings came to nothing; why stands in {}", summary.failed, list.display());
+        tracing::warn!(
+            "{} recordings or clips came to nothing; why stands in {}",
+            summary.failed,
+            list.display()
+        );
     }
     if summary.left > 0 {
         bail!(
@@ -74,7 +78,7 @@ pub fn run(args: &StkitArgs) -> Result<()> {
             summary.left
         );
     }
-    if summary.failed >= summary.recordings {
+    if summary.samples == 0 && summary.failed > 0 {
         bail!("no recording came to anything");
     }
     let _ = std::fs::remove_dir_all(folder.path("leases"));

@@ -52,6 +52,16 @@ pub fn run(args: &MixArgs) -> Result<()> {
         if let Some(missing) = source.missing.filter(|missing| *missing > 0) {
             tracing::warn!("source {}: {missing} samples are missing from its cap", source.name);
         }
+        for (group, missing) in &source.missing_groups {
+            tracing::warn!(
+                "source {}: {missing} samples are missing from the cap of group {group}",
+                source.name
+            );
+        }
+        for (refers, missing) in &source.missing_refers {
+            let what = serde_json::to_string(refers)?;
+            tracing::warn!("source {}: {missing} samples are missing from the cap of {what}", source.name);
+        }
         if source.bad > 0 {
             tracing::warn!(
                 "source {}: {} of {} records are no samples",

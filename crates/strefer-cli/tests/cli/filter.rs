@@ -183,6 +183,19 @@ fn what_cannot_be_meant_is_named() {
     assert!(desk.refused(&[&spoil[..], &["--share", "1.5"]].concat()).contains("1.5"));
     desk.runs(&spoil);
     assert!(desk.refused(&spoil).contains("again"));
+    // A line that is no sample costs no other anything; records that changed are others.
+    let text = std::fs::read_to_string(desk.path("true/samples.jsonl")).unwrap();
+    std::fs::write(desk.path("torn.jsonl"), format!("{{\"type\":\n{text}")).unwrap();
+    let told =
+        desk.runs(&["engine", "filter", "torn.jsonl", "--no-model", "--given", "true", "--out", "torn"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["unreadable"], &told["samples"]), (&1.into(), &text.lines().count().into()));
+    assert!(desk.lines("torn/refused.jsonl")[0]["reason"].as_str().unwrap().contains("torn.jsonl, line 1"));
+    let records = std::fs::read_to_string(desk.path("true/transcript.jsonl")).unwrap();
+    std::fs::write(desk.path("true/transcript.jsonl"), records.replace("jumps", "waits")).unwrap();
+    let again = ["engine", "filter", "torn.jsonl", "--no-model", "--given", "true", "--out", "torn"];
+    assert!(desk.refused(&again).contains("scores of other samples, records"));
+
     let lost = desk.path("lost.jsonl");
     std::fs::write(&lost, "{\"id\": \"lost\", \"pair\": 0}\n").unwrap();
     let limits = [

@@ -266,6 +266,16 @@ fn wrong_input_is_named_and_leaves_nothing() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("out exists already"));
     assert_eq!(std::fs::read(desk.path("out/mixture.json")).unwrap(), before);
 
+    // Caps that are not reached are told, and so are groups that nothing belongs to.
+    let short = desk
+        .mix("short", &["--set", "sources=[{name=\"own\", path=\"own\", groups={G8=5}, refers={mask=3}}]"]);
+    let said = String::from_utf8_lossy(&short.stderr);
+    assert!(
+        short.status.success() && said.contains("5 samples are missing from the cap of group G8"),
+        "{said}"
+    );
+    assert!(said.contains("3 samples are missing from the cap of \"mask\""), "{said}");
+
     desk.write("own/b.jsonl", "{\"type\": \"video\"}\n");
     assert!(desk.refused(&["--set", "max_bad=0"]).contains("b.jsonl, line 1"));
     desk.write("foreign.json", "[{\"id\": 1, \"video\"");

@@ -60,10 +60,7 @@ fn says(pair: &Sample, facts: &Facts, asked: Option<Span>) -> Option<String> {
         .map(|turn| turn.text.to_lowercase());
     let entity = match pair.regions.first() {
         Some(region) => find(facts, region.eid.as_ref()?)?,
-        None => facts
-            .entities
-            .iter()
-            .find(|known| question.contains(&bare(&known.entity.expression).to_lowercase()))?,
+        None => named(facts, &question)?,
     };
     let whole = Span { start_s: 0.0, end_s: facts.duration_s() };
     let asked = asked.unwrap_or(whole);
@@ -84,6 +81,21 @@ fn says(pair: &Sample, facts: &Facts, asked: Option<Span>) -> Option<String> {
         _ => known.iter().any(holds),
     };
     (!agrees).then(|| format!("the transcript says: {}", known.join("; ")))
+}
+
+/// The entity that a question names; of several the one with the longest name.
+fn named<'a>(facts: &'a Facts, question: &str) -> Option<&'a EntityFacts> {
+    let words = |text: &str| -> Vec<String> {
+        text.split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect()
+    };
+    let asked = words(question);
+    let is_named =
+        |name: &Vec<String>| !name.is_empty() && asked.windows(name.len()).any(|part| part == name);
+    let names = facts.entities.iter().map(|known| (words(bare(&known.entity.expression)), known));
+    names.filter(|(name, _)| is_named(name)).max_by_key(|(name, _)| name.len()).map(|(_, known)| known)
 }
 
 fn find<'a>(facts: &'a Facts, eid: &str) -> Option<&'a EntityFacts> {

@@ -1,8 +1,8 @@
 //! All samples of a file through the checks, into a folder that a later call goes on with.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use strefer_core::jsonl::Writer;
 use strefer_core::records::LineRecord;
 use strefer_core::sample::{Region, RegionMode};
-use strefer_core::{FrameMask, Sample};
+use strefer_core::{Error as CoreError, FrameMask, Sample};
 
 use super::evidence::Evidence;
 use super::likelihood::Likelihood;
@@ -41,6 +41,8 @@ pub struct Filtered {
     pub samples: usize,
     /// Samples of which something is left.
     pub kept: usize,
+    /// Lines that are no samples.
+    pub unreadable: usize,
     /// Questions that were read.
     pub questions: usize,
     /// Questions that are left.
@@ -78,13 +80,30 @@ pub fn run(
     stop: &AtomicBool,
     mut each: impl FnMut(),
 ) -> Result<Filtered> {
-    let mut known = Known::open(folder, &settings.identity)?;
+    let mut known = Known::open(folder, &settings.identity, settings.likelihood.is_some())?;
     let (mut left, mut refused) =
         (Writer::create(folder.join("samples.jsonl"))?, Writer::create(folder.join("refused.jsonl"))?);
     let mut filtered = Filtered::default();
     let mut said: HashSet<[u8; 16]> = HashSet::new();
     for sample in samples {
-        let sample = sample?;
+        let sample = match sample {
+            Ok(sample) => sample,
+            // One line that is no sample costs no other anything.
+            Err(error @ (CoreError::Json { .. } | CoreError::RecordType { .. })) => {
+                filtered.unreadable += 1;
+                let reason = error.to_string();
+                refused.write(&Refused {
+                    id: "",
+                    pair: 0,
+                    check: "unreadable",
+                    reason,
+                    question: "",
+                    answer: "",
+                })?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
@@ -142,7 +161,12 @@ fn score(pair: &Sample, at: usize, settings: &FilterSettings<'_>, repeated: bool
     }
     if let Some(likelihood) = settings.likelihood {
         match ask(pair, likelihood, own, settings.others) {
-            Ok((likely, cycle)) => (scores.likely, scores.cycle) = (Some(likely), cycle),
+            Ok((likely, cycle)) if likely.is_finite() && cycle.is_none_or(f64::is_finite) => {
+                (scores.likely, scores.cycle) = (Some(likely), cycle);
+            }
+            Ok((likely, cycle)) => {
+                scores.failed = Some(format!("its score is no number: {likely}, {cycle:?}"))
+            }
             Err(error) => scores.failed = Some(error.to_string()),
         }
     }
@@ -243,7 +267,7 @@ struct Known {
 }
 
 impl Known {
-    fn open(folder: &Path, identity: &str) -> Result<Self> {
+    fn open(folder: &Path, identity: &str, asks: bool) -> Result<Self> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::Io { path: path.clone(), source }
@@ -267,27 +291,44 @@ impl Known {
             }
             Err(error) => return Err(io(&about)(error)),
         }
-        let mut scores = HashMap::new();
-        let mut whole = 0u64;
-        if let Ok(file) = File::open(&path) {
-            let mut reader = BufReader::new(file);
-            let mut line = Vec::new();
-            loop {
-                line.clear();
-                let read = reader.read_until(b'\n', &mut line).map_err(io(&path))?;
-                // A line that a kill cut off is written again.
-                let Some(text) = line.strip_suffix(b"\n") else { break };
-                let Ok(one) = serde_json::from_slice::<Scores>(text) else { break };
-                whole += read as u64;
-                scores.insert((one.id.clone(), one.pair), one);
+        let file = OpenOptions::new().create(true).read(true).append(true).open(&path).map_err(io(&path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let reason = "another process writes its scores".to_owned();
+                return Err(Error::OutputFolder { dir: folder.to_owned(), reason });
+            }
+            Err(TryLockError::Error(source)) => return Err(io(&path)(source)),
+        }
+        let mut known = Self { scores: HashMap::new(), file, path };
+        known.read(asks)?;
+        Ok(known)
+    }
+
+    /// Scores that stand. What a kill cut off at the end is asked again, and so is what a model that is there now could not be asked.
+    fn read(&mut self, asks: bool) -> Result<()> {
+        let io = |source| Error::Io { path: self.path.clone(), source };
+        let text = std::fs::read(&self.path).map_err(io)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut stands = Vec::new();
+        for (number, line) in
+            text[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
+        {
+            let one: Scores = serde_json::from_slice(line).map_err(|error| Error::BadFile {
+                path: self.path.clone(),
+                reason: format!("line {}: {error}", number + 1),
+            })?;
+            if !(asks && one.failed.is_some()) {
+                stands.extend_from_slice(line);
+                stands.push(b'\n');
+                self.scores.insert((one.id.clone(), one.pair), one);
             }
         }
-        let file =
-            OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io(&path))?;
-        file.set_len(whole).map_err(io(&path))?;
-        drop(file);
-        let file = OpenOptions::new().append(true).open(&path).map_err(io(&path))?;
-        Ok(Self { scores, file, path })
+        if stands != text {
+            // In place: the lock is the file's.
+            self.file.set_len(0).and_then(|()| self.file.write_all(&stands)).map_err(io)?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, id: &str, pair: usize) -> Option<Scores> {

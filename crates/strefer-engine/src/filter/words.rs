@@ -6,16 +6,25 @@ use strefer_core::sample::Role;
 
 use crate::facts::Facts;
 use crate::language::rewrite::find_leak;
+use crate::pipeline::objects::words::speaks_of_picture;
 
-/// Words that speak of a picture's making, which an answer about a video has no use for.
-const META: [&str; 8] =
-    ["highlighted", "bounding box", "segmentation", "masked", "as an ai", "the mask", "outlined", "red box"];
+/// Words that stand twice in a row in good English.
+const TWICE: [&str; 2] = ["that", "had"];
 
 /// The first thing that is wrong with the words of one question with its answer; `None` when they pass. Who is meant is told by `facts`.
 pub(super) fn fault(pair: &Sample, facts: Option<&Facts>) -> Option<String> {
+    let names = facts.map(|facts| {
+        let names =
+            facts.entities.iter().map(|known| format!("{} {}", known.entity.expression, known.entity.noun));
+        names.collect::<Vec<_>>().join(" ").to_lowercase()
+    });
     for turn in pair.conversations.iter().filter(|turn| turn.role != Role::System) {
         let who = if turn.role == Role::User { "question" } else { "answer" };
         let plain = plain(&turn.text);
+        let spoken = names.as_ref().and_then(|names| speaks_of_picture(&plain, names));
+        if let Some(word) = spoken {
+            return Some(format!("{who}: it speaks of {word:?}"));
+        }
         if let Some(reason) = sentence_fault(&plain, &turn.text) {
             return Some(format!("{who}: {reason}"));
         }
@@ -47,30 +56,11 @@ fn sentence_fault(plain: &str, text: &str) -> Option<String> {
     if plain.is_empty() {
         return Some("it is empty".to_owned());
     }
-    let lower = plain.to_lowercase();
-    if let Some(word) = META.into_iter().find(|word| lower.contains(word)) {
-        return Some(format!("{word:?} speaks of the picture's making"));
-    }
-    let words: Vec<&str> =
-        lower.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|word| !word.is_empty()).collect();
-    // "that that" and "had had" are right now and then, and nothing of ours says them.
-    if let Some(pair) =
-        words.windows(2).find(|pair| pair[0] == pair[1] && pair[0].chars().all(char::is_alphabetic))
-    {
-        let placed = matches!(pair[0], "region" | "time");
-        if !placed {
-            return Some(format!("\"{} {}\"", pair[0], pair[1]));
+    for sentence in plain.split(['.', '!', '?', ';', ':']) {
+        let words: Vec<&str> = sentence.split_whitespace().collect();
+        if let Some(fault) = words.windows(2).find_map(|pair| pair_fault(pair[0], pair[1])) {
+            return Some(fault);
         }
-    }
-    let vowel = |word: &str| word.starts_with(['a', 'e', 'i', 'o']);
-    let sounded =
-        |word: &str| ["one", "once", "uni", "use", "eu"].iter().any(|start| word.starts_with(start));
-    let article = words.windows(2).find(|pair| {
-        pair[0] == "a" && vowel(pair[1]) && !sounded(pair[1]) && pair[1].len() > 1
-            || pair[0] == "an" && !vowel(pair[1]) && !pair[1].starts_with(['u', 'h', 'x', '8', '1', 'm'])
-    });
-    if let Some(pair) = article {
-        return Some(format!("\"{} {}\"", pair[0], pair[1]));
     }
     if let Some(tag) = pieces(text).iter().find_map(|piece| match piece {
         Piece::Unknown(tag) => Some(*tag),
@@ -81,6 +71,30 @@ fn sentence_fault(plain: &str, text: &str) -> Option<String> {
     let open =
         plain.matches('(').count() != plain.matches(')').count() || plain.matches('"').count() % 2 == 1;
     open.then(|| "a bracket or quotation mark is left open".to_owned())
+}
+
+/// Two words that do not stand one behind the other: the same word twice, an article before the wrong sound.
+fn pair_fault(first: &str, second: &str) -> Option<String> {
+    // "a)" and "(a" are letters of choices.
+    let second_word = second.trim_matches(|c: char| !c.is_alphanumeric());
+    let (lower, next) = (first.to_lowercase(), second_word.to_lowercase());
+    let is_word = !lower.is_empty() && lower.chars().all(char::is_alphabetic);
+    if is_word && lower == next && !TWICE.contains(&lower.as_str()) && !matches!(first, "REGION" | "TIME") {
+        return Some(format!("\"{lower} {next}\""));
+    }
+    // Letters that are spelled, digits and placeholders sound as they like.
+    let spelled = second_word.chars().all(|c| !c.is_lowercase());
+    if spelled || second_word.len() < 2 {
+        return None;
+    }
+    let vowel = next.starts_with(['a', 'e', 'i', 'o']);
+    let sounded = ["one", "once", "uni", "use", "eu"].iter().any(|start| next.starts_with(start));
+    let wrong = match lower.as_str() {
+        "a" => vowel && !sounded,
+        "an" => !vowel && !next.starts_with(['u', 'h']),
+        _ => false,
+    };
+    wrong.then(|| format!("\"{lower} {next}\""))
 }
 
 /// A word of the question that tells which object is meant without the mask.
@@ -122,7 +136,6 @@ mod tests {
             ("It it moves.", "answer: \"it it\""),
             ("It is a apple.", "answer: \"a apple\""),
             ("It is an ball.", "answer: \"an ball\""),
-            ("The highlighted ball.", "answer: \"highlighted\" speaks of the picture's making"),
             ("It moves (left.", "answer: a bracket or quotation mark is left open"),
         ] {
             assert_eq!(fault_of("What is it?", answer).as_deref(), Some(expected));

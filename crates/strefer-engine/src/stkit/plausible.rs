@@ -59,6 +59,12 @@ impl Rejection {
     }
 }
 
+/// What people on foot are called.
+const PEOPLE: [&str; 16] = [
+    "man", "woman", "men", "women", "boy", "girl", "boys", "girls", "child", "children", "kid", "kids",
+    "baby", "lady", "runner", "dancer",
+];
+
 /// Kinds of objects that differ in how fast they can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mover {
@@ -75,7 +81,11 @@ impl Mover {
     pub fn of(category: &str) -> Self {
         let category = category.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| category.contains(word));
-        if has(&["person", "people", "pedestrian", "human", "player"]) {
+        let is = |words: &[&str]| {
+            let mut said = category.split(|letter: char| !letter.is_alphanumeric());
+            said.any(|word| words.contains(&word))
+        };
+        if has(&["person", "people", "pedestrian", "human", "player"]) || is(&PEOPLE) {
             Self::Person
         } else if has(&["bicycle", "cyclist"]) && !has(&["motor"]) {
             Self::Bicycle

@@ -68,7 +68,7 @@ pub struct MixSource {
     /// How often every sample is seen in an epoch of training.
     #[serde(default = "once")]
     pub weight: f64,
-    /// The part of each epoch of training in which its samples are seen, from 0 to 1.
+    /// The moments, from 0 to 1, between which those of its samples are drawn; an epoch of training goes by moments.
     #[serde(default = "throughout")]
     pub phase: [f64; 2],
     /// Other ways to point at objects, in the place of masks.

@@ -14,14 +14,30 @@ const ENDINGS: [&str; 12] =
 /// Characters of a YouTube id.
 const YOUTUBE: usize = 11;
 
-/// By what a video is known across datasets: the last part of its path without an ending of a video; of what is named like a part
-/// of a YouTube video (`ID_60.0_210.0`, `ID_0:00:05.000_0:00:11.500`, `v_ID`), its id.
-pub fn video_key(path: &str) -> &str {
-    let name = path.trim_end_matches('/').rsplit(['/', '\\']).next().unwrap_or(path);
-    let stem = match name.rsplit_once('.') {
-        Some((stem, ending)) if ENDINGS.contains(&ending.to_ascii_lowercase().as_str()) => stem,
-        _ => name,
+/// A number of fewer digits names no video by itself.
+const SHORT: usize = 6;
+
+/// The last part of a path without an ending of a video; with the part before it where it is a mere number or the name of a camera
+/// (`0001`, `cam01`), which many videos share.
+fn stem(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    let start = path.rfind(['/', '\\']).map_or(0, |slash| slash + 1);
+    let name = &path[start..];
+    let end = match name.rsplit_once('.') {
+        Some((stem, ending)) if ENDINGS.contains(&ending.to_ascii_lowercase().as_str()) => start + stem.len(),
+        _ => path.len(),
     };
+    let digits = path[start..end].strip_prefix("cam").unwrap_or(&path[start..end]);
+    let is_mere = digits.len() < SHORT && digits.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let before = path[..start.saturating_sub(1)].rfind(['/', '\\']).map_or(0, |slash| slash + 1);
+    &path[if is_mere { before } else { start }..end]
+}
+
+/// By what a video is known across datasets: the last part of its path without an ending of a video (of a mere number or the name of a camera
+/// the part before it, too); of what is named like a part of a YouTube video (`ID_60.0_210.0`, `ID_0:00:05.000_0:00:11.500`,
+/// `v_ID`), its id.
+pub fn video_key(path: &str) -> &str {
+    let stem = stem(path);
     let is_id =
         |id: &str| id.len() == YOUTUBE && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     match stem.strip_prefix("v_") {
@@ -39,9 +55,14 @@ pub fn video_key(path: &str) -> &str {
     }
 }
 
-/// The video of a sample by [`video_key`]; that of its first medium, else its `video_id`.
+/// The path of what a sample shows first; its `video_id` where it shows nothing.
+fn path_of(sample: &Sample) -> &str {
+    sample.media.first().map_or(&sample.video_id, |media| &media.uri)
+}
+
+/// The video of a sample by [`video_key`].
 pub(super) fn video_of(sample: &Sample) -> &str {
-    video_key(sample.media.first().map_or(&sample.video_id, |media| &media.uri))
+    video_key(path_of(sample))
 }
 
 /// A digest of what a sample says, about what.
@@ -51,7 +72,8 @@ pub(super) fn content(sample: &Sample, by: Duplicates) -> u128 {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    add(video_of(sample).as_bytes());
+    // Two parts of one video are two clips here.
+    add(stem(path_of(sample)).as_bytes());
     for media in &sample.media {
         // Pictures of one folder often are called like those of another.
         if media.kind == MediaKind::Image {
@@ -125,6 +147,9 @@ mod tests {
             ("Panda-70M/-0UHz3H2PXE_0:02:54.073_0:03:01.000.mp4", "-0UHz3H2PXE"),
             ("anet/v_sJFgo9H6zNo.mkv", "sJFgo9H6zNo"),
             ("v1.2.mp4", "v1.2"),
+            ("train/park/0001.mp4", "park/0001"),
+            ("marked/ego/cooking_7/cam01-00", "cooking_7/cam01-00"),
+            ("0001", "0001"),
             ("a_1_2.mp4", "a_1_2"),
             ("clip_long_enough_1.MP4", "clip_long_enough_1"),
         ] {

@@ -2,7 +2,7 @@
 //! held out for choosing, and what is left is cut to the composition that is wanted.
 //!
 //! Sources are read twice: the first pass decides, the second writes. Between them a sample is some twenty bytes, so that
-//! millions fit. Which samples are taken depends on the seed and on what they say, not on the order of their files.
+//! millions fit. Which samples are taken depends on the seed and on what they say; of repeats the first is taken.
 //!
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;

@@ -44,6 +44,12 @@ pub struct SourceReport {
     /// How many are missing from the cap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<usize>,
+    /// How many are missing from caps of groups.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing_groups: BTreeMap<String, usize>,
+    /// How many are missing from caps of what is referred to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing_refers: BTreeMap<Refers, usize>,
     /// Samples held out.
     pub val: usize,
     /// Samples for training by group of tasks.

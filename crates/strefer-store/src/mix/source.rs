@@ -51,7 +51,18 @@ impl Source {
     pub(super) fn open(source: &MixSource, shelf: &Arc<Shelf>) -> Result<Self> {
         Ok(match source.format {
             Some(format) => Self::Foreign(format),
-            None => Self::Own(SampleSet::open(&source.path, source.media_root.as_deref(), None, shelf)?),
+            None => {
+                let set = SampleSet::open(&source.path, source.media_root.as_deref(), None, shelf)?;
+                if set.has_shards() {
+                    // Only the shard knows its media, and what they were called before.
+                    let reason = format!(
+                        "source {:?}: shards hold media beside their samples, and a mixture holds records: name the samples that were packed",
+                        source.name
+                    );
+                    return Err(Error::Mix { reason });
+                }
+                Self::Own(set)
+            }
         })
     }
 

@@ -7,7 +7,7 @@ use strefer_core::jsonl::Writer;
 use strefer_core::{Rng, Sample};
 
 use super::config::{Duplicates, MixConfig, MixSource, Refers};
-use super::keys::{content, video_of};
+use super::keys::{content, video_key, video_of};
 use super::report::Dropped;
 use super::run::{Aids, Pass, Progress};
 use super::source::Source;
@@ -169,6 +169,9 @@ fn look(cfg: &MixConfig, sample: &Sample, aids: &Aids<'_>, rng: &Rng) -> Look {
         group: sample.task.as_ref().map(|task| task.group.clone()),
         refers: Refers::of(sample),
         is_val,
-        unwanted: aids.unwanted.contains(video).then(|| video.to_owned()),
+        unwanted: [video, video_key(&sample.video_id)]
+            .into_iter()
+            .find(|key| aids.unwanted.contains(*key))
+            .map(str::to_owned),
     }
 }

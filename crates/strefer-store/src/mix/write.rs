@@ -126,6 +126,8 @@ impl Survey {
             over_cap: count(Fate::OverCap),
             train,
             missing: source.cap.map(|cap| cap.saturating_sub(train)),
+            missing_groups: missing(&source.groups, &groups),
+            missing_refers: missing(&source.refers, &refers),
             val: count(Fate::Val),
             groups,
             refers,
@@ -133,6 +135,13 @@ impl Survey {
             tokens: None,
         }
     }
+}
+
+/// What caps lack.
+fn missing<K: Ord + Clone>(caps: &BTreeMap<K, usize>, found: &BTreeMap<K, usize>) -> BTreeMap<K, usize> {
+    let lacks =
+        caps.iter().map(|(key, cap)| (key.clone(), cap.saturating_sub(found.get(key).copied().unwrap_or(0))));
+    lacks.filter(|(_, lacks)| *lacks > 0).collect()
 }
 
 /// Files of a folder, each of so many lines; a folder that gets no line is not made.

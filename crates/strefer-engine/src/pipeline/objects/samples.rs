@@ -8,7 +8,7 @@ use strefer_core::{FrameKey, FrameMask, IndexSpace, Rng, Sample};
 
 use super::pointers::{Pointer, pointers, spread};
 use crate::config::{EngineConfig, ObjectSample};
-use crate::language::nouns::{a, capitalised};
+use crate::language::nouns::{a, capitalised, is_plural};
 use crate::pipeline::store::Note;
 
 /// The group of their tasks.
@@ -135,14 +135,29 @@ fn pairs(entity: &Entity, item: &Description, cfg: &EngineConfig, rng: &Rng) -> 
     pairs
 }
 
+/// Words behind which an expression says more about what it has named.
+const BEHIND: [&str; 14] =
+    ["in", "on", "at", "of", "with", "by", "to", "from", "near", "behind", "under", "who", "which", "that"];
+
 /// An expression as an answer: with an article where it has none and can have one.
 fn phrase(expression: &str) -> String {
     let expression = expression.trim().trim_end_matches('.');
     let first = expression.split_whitespace().next().unwrap_or_default().to_lowercase();
-    let determined = ["the", "a", "an", "this", "that", "his", "her", "their", "two", "three", "some"];
+    let determined = [
+        "the", "a", "an", "this", "that", "these", "those", "his", "her", "their", "its", "my", "two",
+        "three", "four", "five", "six", "one", "another", "some", "several", "many", "both", "all", "each",
+        "every",
+    ];
     let counted = first.starts_with(|letter: char| letter.is_ascii_digit());
-    let text =
-        if counted || determined.contains(&first.as_str()) { expression.to_owned() } else { a(expression) };
+    // "elephants walking to the left": what comes before a verb or a preposition says how many there are.
+    let head =
+        expression.split_whitespace().take_while(|word| !(word.ends_with("ing") || BEHIND.contains(word)));
+    let several = head.last().is_some_and(is_plural);
+    let text = if counted || several || determined.contains(&first.as_str()) {
+        expression.to_owned()
+    } else {
+        a(expression)
+    };
     format!("{}.", capitalised(&text))
 }
 

@@ -114,6 +114,12 @@ fn words(text: &str) -> Vec<String> {
     split.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
+/// A word of whoever looks at a marked picture and not at what it shows, if a text has one. `names`, in lower case, are words that mean
+/// objects of the video.
+pub fn speaks_of_picture(text: &str, names: &str) -> Option<String> {
+    picture_word(&words(text), names)
+}
+
 fn picture_word(words: &[String], names: &str) -> Option<String> {
     let is_name = |word: &str| names.split(|letter: char| !letter.is_alphanumeric()).any(|name| name == word);
     let marked = words.iter().find(|word| MARKED.contains(&word.as_str()) && !is_name(word));

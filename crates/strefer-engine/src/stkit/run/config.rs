@@ -216,11 +216,12 @@ impl StkitRunConfig {
         Ok(())
     }
 
-    /// The part that decides what is made: without where datasets lie and how work is done.
+    /// The part that decides what is made: without where datasets lie and how work is done. Lists of names stay: other recordings are
+    /// another set.
     #[must_use]
     pub fn essence(&self) -> Self {
         let sources = self.sources.iter().map(|source| SourceConfig {
-            only: None,
+            only: source.only.as_deref().map(content),
             from: source.from.essence(),
             ..source.clone()
         });
@@ -233,6 +234,11 @@ impl SourceConfig {
     pub(super) fn essence(&self) -> Origin {
         self.from.essence()
     }
+}
+
+/// A list by what it holds, wherever it lies.
+fn content(list: &Path) -> PathBuf {
+    std::fs::read(list).map_or_else(|_| list.to_owned(), |text| blake3::hash(&text).to_hex()[..16].into())
 }
 
 fn problem(from: &Origin) -> Option<String> {

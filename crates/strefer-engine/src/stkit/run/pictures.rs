@@ -58,10 +58,8 @@ pub(super) fn draw(
     };
     let part =
         target.with_file_name(format!(".{}.part", target.file_name().unwrap_or_default().to_string_lossy()));
-    for old in [&part, &target] {
-        if old.exists() {
-            std::fs::remove_dir_all(old).map_err(io(old))?;
-        }
+    if part.exists() {
+        std::fs::remove_dir_all(&part).map_err(io(&part))?;
     }
     std::fs::create_dir_all(&part).map_err(io(&part))?;
     let mut video: Option<VideoSource> = None;
@@ -80,9 +78,30 @@ pub(super) fn draw(
             write(&part, at, &image, cfg)?;
         }
     }
-    std::fs::write(part.join(MARKS), digest).map_err(io(&part))?;
-    std::fs::rename(&part, &target).map_err(io(&target))?;
+    replace(&part, &target).map_err(io(&target))?;
+    std::fs::write(target.join(MARKS), digest).map_err(io(&target))?;
     Ok(true)
+}
+
+/// Puts the files of a folder in the place of those of another. Folders inside stay: they are those of other clips (`park/x` beside `park`).
+fn replace(part: &Path, target: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(target)?;
+    let files = |folder: &Path| -> std::io::Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+        Ok(entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect())
+    };
+    // Without its list of marks a folder is not whole.
+    let marks = target.join(MARKS);
+    if marks.exists() {
+        std::fs::remove_file(&marks)?;
+    }
+    for old in files(target)? {
+        std::fs::remove_file(old)?;
+    }
+    for file in files(part)? {
+        std::fs::rename(&file, target.join(file.file_name().unwrap_or_default()))?;
+    }
+    std::fs::remove_dir_all(part)
 }
 
 /// Some frames of one clip. The video that they come from stays open.
