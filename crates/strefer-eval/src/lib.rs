@@ -18,6 +18,7 @@ mod coverage;
 mod error;
 pub mod grounding;
 mod interval;
+pub mod judge;
 pub mod leaderboard;
 pub mod masklets;
 mod overlap;

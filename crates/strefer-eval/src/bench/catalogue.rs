@@ -11,7 +11,8 @@ use strefer_teacher::Prompt;
 
 use super::benchmark::Benchmark;
 use super::{
-    grounding, hc_stvg, moment_questions, moments, stkit, tables, video_mme, videorefer_d, videorefer_q,
+    captions, grounding, hc_stvg, moment_questions, moments, stkit, tables, video_mme, videorefer_d,
+    videorefer_q,
 };
 use crate::choice::Reading;
 use crate::error::Result;
@@ -42,6 +43,8 @@ pub enum BenchId {
     PerceptionTest,
     /// TempCompass, all types that rules can score.
     Tempcompass,
+    /// TempCompass, captions that a judge reads.
+    TempcompassCaptioning,
     /// NExT-QA, multiple choice.
     Nextqa,
     /// HC-STVG, captions of masked people.
@@ -114,7 +117,7 @@ impl ObjectForm {
 
 impl BenchId {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::VideoreferQ,
         Self::VideoreferD,
         Self::Qvhighlights,
@@ -126,6 +129,7 @@ impl BenchId {
         Self::Mlvu,
         Self::PerceptionTest,
         Self::Tempcompass,
+        Self::TempcompassCaptioning,
         Self::Nextqa,
         Self::HcStvg,
         Self::CharadesSta,
@@ -146,6 +150,7 @@ impl BenchId {
             Self::Mlvu => "mlvu",
             Self::PerceptionTest => "perception-test",
             Self::Tempcompass => "tempcompass",
+            Self::TempcompassCaptioning => "tempcompass-captioning",
             Self::Nextqa => "nextqa",
             Self::HcStvg => "hc-stvg",
             Self::CharadesSta => "charades-sta",
@@ -169,6 +174,7 @@ impl BenchId {
             (Self::Videomme, _) => 2700,
             (Self::PerceptionTest, None | Some("valid")) => 19_140,
             (Self::Tempcompass, _) => 1580 + 2453 + 1503,
+            (Self::TempcompassCaptioning, _) => 2004,
             (Self::Nextqa, None | Some("val")) => 4996,
             (Self::Nextqa, Some("test")) => 8564,
             (Self::HcStvg, _) => 1160,
@@ -197,6 +203,7 @@ impl BenchId {
             Self::Mlvu => tables::mlvu(root, options),
             Self::PerceptionTest => tables::perception_test(root, options),
             Self::Tempcompass => tables::temp_compass(root, options),
+            Self::TempcompassCaptioning => captions::open(root, options),
             Self::Nextqa => tables::next_qa(root, options),
             Self::HcStvg => hc_stvg::open(root, options),
             Self::CharadesSta => grounding::charades(root, options),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{Benchmark, Reading, Verdicts};
 use super::item::{Item, Offer, unlettered};
 use super::prompt::Words;
 use super::view::View;
@@ -75,7 +75,7 @@ impl Benchmark for Choices {
         Reading::choice(question.choice(text, self.reading), question.answer)
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let scores = choice::score(&self.questions, replies, self.reading, unmatched)?;
         Ok(Sheet { benchmark: self.title, ..scores.sheet(&self.questions) })
     }

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::item::{Item, video};
 use super::layout::Layout;
@@ -139,7 +139,7 @@ impl Benchmark for Grounding {
         Reading { parsed: json!(said_s), score: Some(iou), chosen: None }
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         Ok(score(&self.queries, replies, unmatched)?.sheet(self.title))
     }
 

@@ -9,7 +9,7 @@ use strefer_core::masklet::IndexSpace;
 use strefer_core::sample::{Region, RegionMode};
 use strefer_core::{FrameMask, RleRecord};
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{Benchmark, Reading, Verdicts};
 use super::catalogue::{BenchOptions, ObjectForm};
 use super::item::{Item, video};
 use super::layout::Layout;
@@ -87,10 +87,10 @@ impl Benchmark for HcStvg {
     }
 
     fn read(&self, _: usize, text: &str) -> Reading {
-        Reading { parsed: json!(text.trim()), ..Reading::default() }
+        Reading::words(text)
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let said: Vec<PredictionRecord> = replies
             .iter()
             .map(|reply| PredictionRecord { id: reply.id.clone(), prediction: reply.text.clone() })

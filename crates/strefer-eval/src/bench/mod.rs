@@ -17,6 +17,7 @@
 //! ```
 
 mod benchmark;
+mod captions;
 mod catalogue;
 mod choices;
 mod grounding;
@@ -34,7 +35,7 @@ mod videorefer_d;
 mod videorefer_q;
 mod view;
 
-pub use benchmark::{Benchmark, Rater, Reading};
+pub use benchmark::{Benchmark, Rating, Reading, Verdicts};
 pub use catalogue::{BenchId, BenchOptions, Masks, ObjectForm};
 pub use item::{Item, LateTurn, Offer, Other};
 pub use layout::missing_media;

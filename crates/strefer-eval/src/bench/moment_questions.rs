@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::choices::Choices;
 use super::item::{Item, Other, bracketed, video};
@@ -184,8 +184,8 @@ impl Benchmark for YesNo {
         self.0.read(item, text)
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, rater: Rater<'_>) -> Result<Sheet> {
-        let mut sheet = self.0.sheet(replies, unmatched, rater)?;
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, verdicts: Option<&Verdicts>) -> Result<Sheet> {
+        let mut sheet = self.0.sheet(replies, unmatched, verdicts)?;
         let paired = pair(&self.0.questions, replies, unmatched)?.pairs;
         let chosen: Vec<(usize, Option<usize>)> = paired
             .iter()

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::item::{Item, video};
 use super::layout::Layout;
@@ -111,7 +111,7 @@ impl Benchmark for Moments {
         }
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let paired = pair(&self.annotations, replies, unmatched)?;
         let said: Vec<Prediction> =
             paired.pairs.iter().map(|(annotation, reply)| prediction(annotation, &reply.text)).collect();

@@ -38,6 +38,10 @@ impl Words {
         own!("choice-inside")
     }
 
+    pub(super) fn question() -> Self {
+        own!("question")
+    }
+
     pub(super) fn describe() -> Self {
         own!("describe")
     }

@@ -9,7 +9,7 @@ use strefer_core::jsonl::read_records;
 use strefer_core::sample::Role;
 use strefer_core::{Sample, StkitAnswer, StkitFacts, StkitTask};
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::item::{Item, Offer};
 use super::layout::Layout;
@@ -92,7 +92,7 @@ impl Benchmark for StkitBench {
         Reading { parsed: json!(said), score: Some(f64::from(u8::from(correct))), chosen: None }
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let scores = score(&self.questions, replies, unmatched)?;
         let correct = |it: &Judged| Some(if it.verdict.correct { 100.0 } else { 0.0 });
         let statistic = Statistic::mean(scores.judged.iter().map(correct).collect());

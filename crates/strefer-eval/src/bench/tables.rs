@@ -158,7 +158,7 @@ pub(super) fn temp_compass(root: &Path, options: &BenchOptions) -> Result<Box<dy
             offer.question = bare;
         }
     }
-    all.probes = vec![super::View::NoVideo, super::View::Reversed, super::View::ShuffledTimes];
+    all.probes = super::View::OF_ORDER.to_vec();
     Ok(Box::new(all))
 }
 

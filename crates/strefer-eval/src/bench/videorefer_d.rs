@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strefer_core::import::ForeignObject;
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{Benchmark, Rating, Reading, Verdicts, unjudged};
 use super::catalogue::{BenchOptions, Masks, ObjectForm};
 use super::item::Item;
 use super::layout::Layout;
@@ -16,9 +16,10 @@ use super::view::View;
 use crate::coverage::{Unmatched, pair};
 use crate::error::{Error, Result};
 use crate::records::{BenchRecord, Reply, read_array};
-use crate::sheet::{Note, Sheet};
-use crate::videorefer::bench_d::{self, Question};
-use crate::videorefer::judge::Description;
+use crate::sheet::Sheet;
+use crate::statistics::mean;
+use crate::videorefer::bench_d::{self, Axis, Judgement, Question};
+use crate::videorefer::judge::comparison;
 
 /// A record as the benchmark has it.
 #[derive(Debug, Deserialize)]
@@ -88,27 +89,35 @@ impl Benchmark for BenchD {
     }
 
     fn read(&self, _: usize, text: &str) -> Reading {
-        Reading { parsed: json!(text.trim()), ..Reading::default() }
+        Reading::words(text)
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, rater: Rater<'_>) -> Result<Sheet> {
+    fn judged(&self, item: usize, text: &str) -> Option<String> {
+        Some(comparison(&self.questions[item], text))
+    }
+
+    fn rating(&self, _: usize, reply: &str) -> Rating {
+        let ratings = bench_d::parse(reply);
+        let all: Option<Vec<f64>> = ratings.into_iter().collect();
+        let named = Axis::ALL.into_iter().zip(ratings);
+        let points = named.filter_map(|(axis, rating)| Some((axis.name().to_owned(), rating?))).collect();
+        Rating { score: all.map(mean), points }
+    }
+
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, verdicts: Option<&Verdicts>) -> Result<Sheet> {
         let paired = pair(&self.questions, replies, unmatched)?;
-        let Some((judge, each)) = rater else {
+        let Some(verdicts) = verdicts else {
             let what =
                 "not judged: name a judge, or give answers and its replies to `strefer score videorefer-d`";
-            return Ok(Sheet {
-                benchmark: self.title(),
-                coverage: paired.coverage,
-                lines: Vec::new(),
-                notes: vec![Note { what: what.to_owned(), ids: Vec::new() }],
-                metrics: json!({}),
-            });
+            return Ok(unjudged(self.title(), paired.coverage, what));
         };
-        let said: Vec<Description> =
-            paired.pairs.iter().map(|(question, reply)| Description::of(question.id, &reply.text)).collect();
-        let (judgements, _) = judge.rate(&self.questions, &said, unmatched, each)?;
+        let judgement = |(question, _): &(&Question, &Reply)| Judgement {
+            id: question.id,
+            reply: verdicts.replies.get(&question.key()).cloned(),
+        };
+        let judgements: Vec<Judgement> = paired.pairs.iter().map(judgement).collect();
         let mut scores = bench_d::score(&self.questions, &judgements, unmatched)?;
-        scores.judge = Some(judge.to_json());
+        scores.judge = Some(verdicts.judge.clone());
         Ok(scores.sheet())
     }
 

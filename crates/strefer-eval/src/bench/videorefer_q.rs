@@ -10,7 +10,7 @@ use strefer_core::masklet::IndexSpace;
 use strefer_core::placeholder::{Piece, render};
 use strefer_core::sample::Region;
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{Benchmark, Reading, Verdicts};
 use super::catalogue::{BenchOptions, Masks, ObjectForm};
 use super::item::{Item, Offer, Other, frames, unlettered, video};
 use super::layout::Layout;
@@ -180,7 +180,7 @@ impl Benchmark for BenchQ {
         Reading { parsed: json!(letter), ..Reading::choice(chosen, answer) }
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let paired = pair(&self.questions, replies, unmatched)?;
         let predictions: Vec<Prediction> =
             paired.pairs.iter().map(|(question, reply)| question.predict(&reply.text)).collect();

@@ -22,6 +22,7 @@ mod temp_compass;
 mod video_mme;
 mod video_refer;
 
+pub(crate) use files::read_captions;
 pub use files::{Asked, QuestionFile};
 pub use reading::Reading;
 pub use record::Question;

@@ -11,11 +11,12 @@ use super::Run;
 use super::log::{AnswerLine, read_all};
 use super::plan::Plan;
 use super::record::ItemRecord;
-use crate::bench::{Benchmark, Rater, View};
+use crate::bench::{Benchmark, Verdicts, View};
 use crate::coverage::Unmatched;
 use crate::error::{Error, Result};
+use crate::judge::Judge;
 use crate::quiz::{Interval, Share};
-use crate::records::Reply;
+use crate::records::{Reply, read_json};
 use crate::sheet::{Line, Sheet, Summary, aligned};
 use crate::statistics::{Bootstrap, Difference};
 
@@ -29,6 +30,9 @@ pub struct Outcome {
     /// Questions without an answer.
     pub unanswered: usize,
 }
+
+/// Who is asked about answers that have no score of their own, and what is called after each of them.
+pub type Rater<'a> = Option<(&'a Judge<'a>, &'a (dyn Fn() + Sync))>;
 
 /// Makes the files of a run that is over.
 pub struct Report<'a> {
@@ -60,7 +64,8 @@ impl Report<'_> {
         let mut unanswered = Vec::new();
         let mut said: BTreeMap<View, Vec<ItemRecord>> = BTreeMap::new();
         for &view in &self.run.record.views {
-            let records = self.items(view, &lines)?;
+            let mut records = self.items(view, &lines)?;
+            self.judge(&mut records);
             let silent = records.iter().filter(|record| record.prediction_text.is_none());
             unanswered.extend(silent.map(|record| match view {
                 View::Real => record.id.clone(),
@@ -85,22 +90,61 @@ impl Report<'_> {
     /// # Errors
     /// A folder without items, or a run that answers other questions.
     pub fn compare(&self, other: &Path) -> Result<String> {
-        let answers = |dir: &Path| -> Result<Vec<Reply>> {
+        let answered = |dir: &Path| -> Result<Vec<ItemRecord>> {
             let items: strefer_core::Result<Vec<ItemRecord>> =
                 Reader::open(dir.join("items.jsonl"))?.collect();
-            Ok(replies(&items?))
+            Ok(items?.into_iter().filter(|it| it.prediction_text.is_some()).collect())
         };
-        let (own, other) = (answers(&self.run.folder.path(""))?, answers(other)?);
-        let only = |these: &[Reply], those: &[Reply]| -> Vec<String> {
+        let dir = self.run.folder.path("");
+        let (own, mut theirs) = (answered(&dir)?, answered(other)?);
+        let only = |these: &[ItemRecord], those: &[ItemRecord]| -> Vec<String> {
             let known: HashSet<&str> = those.iter().map(|it| it.id.as_str()).collect();
             these.iter().filter(|it| !known.contains(it.id.as_str())).map(|it| it.id.clone()).collect()
         };
-        let (own_only, other_only) = (only(&own, &other), only(&other, &own));
+        let (own_only, other_only) = (only(&own, &theirs), only(&theirs, &own));
         if !own_only.is_empty() || !other_only.is_empty() {
             return Err(Error::OtherQuestions { own_only, other_only });
         }
-        let (own, other) = (self.sheet(&own)?, self.sheet(&other)?);
-        Ok(Summary::new(&own, Some(&other), self.bootstrap)?.to_table())
+        if own.iter().chain(&theirs).any(|it| it.verdict.is_some()) {
+            let (by, their_judge) = (judge_of(&dir)?, judge_of(other)?);
+            // Ratings by two judges are no pairs: ours is asked about the other answers, too.
+            if by != their_judge && self.rater.is_none() {
+                let reason = "it was judged by another judge, or by none: name this run's judge".to_owned();
+                return Err(Error::Run { dir: other.to_owned(), reason });
+            }
+            if by != their_judge {
+                self.judge(&mut theirs);
+            }
+            let (own, theirs) = (self.sheet(&own, Some(&by))?, self.sheet(&theirs, Some(&by))?);
+            return Ok(Summary::new(&own, Some(&theirs), self.bootstrap)?.to_table());
+        }
+        let (own, theirs) = (self.sheet(&own, None)?, self.sheet(&theirs, None)?);
+        Ok(Summary::new(&own, Some(&theirs), self.bootstrap)?.to_table())
+    }
+
+    /// Has answers rated that have no score of their own; what the judge does not reply to has no rating.
+    fn judge(&self, records: &mut [ItemRecord]) {
+        let Some((judge, each)) = self.rater else { return };
+        let benchmark = self.run.benchmark;
+        let ids = benchmark.items().iter().enumerate().map(|(at, item)| (item.id(), at));
+        let places: HashMap<&str, usize> = ids.collect();
+        let (mut asked, mut questions) = (Vec::new(), Vec::new());
+        for record in records {
+            let at = places.get(record.id.as_str()).copied();
+            let text = record.prediction_text.as_deref();
+            let question = at.zip(text).and_then(|(at, text)| Some((at, benchmark.judged(at, text)?)));
+            if let Some((at, question)) = question {
+                (record.score, record.verdict) = (None, None);
+                record.points.clear();
+                asked.push((at, record));
+                questions.push(question);
+            }
+        }
+        for ((at, record), reply) in asked.into_iter().zip(judge.ask(&questions, each)) {
+            if let Ok(reply) = reply {
+                record.judge(benchmark, at, reply);
+            }
+        }
     }
 
     /// Items in the benchmark's order; one that nobody came to has no answer.
@@ -124,7 +168,7 @@ impl Report<'_> {
 
     fn outcome(&self, said: &BTreeMap<View, Vec<ItemRecord>>, unanswered: Vec<String>) -> Result<Outcome> {
         let real = said.get(&View::Real).map_or(&[][..], Vec::as_slice);
-        let replies = replies(real);
+        let judge = self.rater.map(|(judge, _)| judge.to_json());
         let record = self.run.record;
         let mut summary = json!({
             "benchmark": self.run.record.benchmark,
@@ -141,10 +185,10 @@ impl Report<'_> {
         });
         let mut table = String::new();
         let all = summary.as_object_mut().expect("it was made an object");
-        if replies.is_empty() {
+        if real.iter().all(|it| it.prediction_text.is_none()) {
             table.push_str("No question was answered.\n");
         } else {
-            let sheet = self.sheet(&replies)?;
+            let sheet = self.sheet(real, judge.as_ref())?;
             let scored = Summary::new(&sheet, None, self.bootstrap)?;
             table += &scored.to_table();
             if let Value::Object(scores) = scored.to_json() {
@@ -153,8 +197,9 @@ impl Report<'_> {
             }
             all.insert("baselines".to_owned(), baselines(self.run.benchmark, self.run.plan));
             let beside = self.run.record.views.iter().filter(|view| **view != View::Real);
-            let beside =
-                beside.map(|&view| self.beside(view, real, &said[&view])).collect::<Result<Vec<_>>>()?;
+            let beside = beside
+                .map(|&view| self.beside(view, real, &said[&view], judge.as_ref()))
+                .collect::<Result<Vec<_>>>()?;
             if !beside.is_empty() {
                 table += &views_table(&beside, &sheet, self.run.benchmark.headline());
                 let entry = |one: &Beside| (one.view.name().to_owned(), one.to_json());
@@ -172,21 +217,35 @@ impl Report<'_> {
             json!({
                 "questions": self.run.record.questions,
                 "answers": self.run.record.answers,
-                "judge": self.rater.map(|(judge, _)| judge.to_json()),
+                "judge": judge,
                 "seed": self.run.record.seed,
             }),
         );
         Ok(Outcome { table, summary, unanswered: unanswered.len() })
     }
 
-    fn sheet(&self, replies: &[Reply]) -> Result<Sheet> {
-        let mut sheet = self.run.benchmark.sheet(replies, Unmatched::LEAVE_OUT, self.rater)?;
+    /// Scores records, by what a judge said of them where one is named.
+    fn sheet(&self, records: &[ItemRecord], judge: Option<&Value>) -> Result<Sheet> {
+        let reply = |it: &ItemRecord| Some(Reply { id: it.id.clone(), text: it.prediction_text.clone()? });
+        let replies: Vec<Reply> = records.iter().filter_map(reply).collect();
+        let verdict = |it: &ItemRecord| Some((it.id.clone(), it.verdict.clone()?));
+        let verdicts = judge.map(|judge| Verdicts {
+            judge: judge.clone(),
+            replies: records.iter().filter_map(verdict).collect(),
+        });
+        let mut sheet = self.run.benchmark.sheet(&replies, Unmatched::LEAVE_OUT, verdicts.as_ref())?;
         // What was never asked is told by the number of items; what has no answer is listed on its own.
         sheet.coverage.missing.clear();
         Ok(sheet)
     }
 
-    fn beside(&self, view: View, real: &[ItemRecord], own: &[ItemRecord]) -> Result<Beside> {
+    fn beside(
+        &self,
+        view: View,
+        real: &[ItemRecord],
+        own: &[ItemRecord],
+        judge: Option<&Value>,
+    ) -> Result<Beside> {
         let by_id: HashMap<&str, &ItemRecord> = real.iter().map(|it| (it.id.as_str(), it)).collect();
         let answered = |it: &&ItemRecord| {
             it.prediction_text.is_some()
@@ -210,7 +269,7 @@ impl Report<'_> {
         if own.is_empty() {
             return Ok(beside);
         }
-        let (own, same) = (self.sheet(&replies(&own))?, self.sheet(&replies(&same))?);
+        let (own, same) = (self.sheet(&own, judge)?, self.sheet(&same, judge)?);
         let headline =
             |sheet: &'_ Sheet| sheet.lines.iter().position(|line| line.name == self.run.benchmark.headline());
         if let (Some(own_at), Some(same_at)) = (headline(&own), headline(&same)) {
@@ -234,9 +293,10 @@ impl Beside {
     }
 }
 
-fn replies(records: &[ItemRecord]) -> Vec<Reply> {
-    let reply = |it: &ItemRecord| Some(Reply { id: it.id.clone(), text: it.prediction_text.clone()? });
-    records.iter().filter_map(reply).collect()
+/// Who judged the run of a folder; null when nobody did.
+fn judge_of(dir: &Path) -> Result<Value> {
+    let summary: Value = read_json(&dir.join("summary.json"))?;
+    Ok(summary["config"]["judge"].clone())
 }
 
 /// By how much the score falls with another mask, and with other times: what answers rest on.

@@ -22,7 +22,7 @@ mod work;
 use crate::bench::{Benchmark, Views};
 
 pub use folder::{RunFolder, RunFormat, RunRecord};
-pub use gather::{Outcome, Report};
+pub use gather::{Outcome, Rater, Report};
 pub use plan::Plan;
 pub use record::ItemRecord;
 pub use work::{Pace, Progress, Worked, work};

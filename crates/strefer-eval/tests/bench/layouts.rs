@@ -3,10 +3,8 @@
 use serde_json::{Value, json};
 use strefer_core::sample::{MediaKind, RegionMode};
 use strefer_eval::Unmatched;
-use strefer_eval::bench::{BenchId, BenchOptions, Masks, ObjectForm, missing_media};
+use strefer_eval::bench::{BenchId, BenchOptions, Masks, ObjectForm, Verdicts, missing_media};
 use strefer_eval::records::Reply;
-use strefer_eval::videorefer::judge::Judge;
-use strefer_teacher::{Answer, Prompt, Rules, Sampling};
 
 use crate::stand_in::{Root, mask};
 
@@ -98,11 +96,10 @@ fn videorefer_d_describes_and_is_judged_elsewhere() {
     let sheet = bench.sheet(&[reply], Unmatched::REFUSE, None).unwrap();
     assert!(sheet.lines.is_empty() && sheet.notes[0].what.contains("not judged"));
     // A judge that returns prose rates nothing, and that is said.
-    let prose = Rules::new("prose", |_: &strefer_teacher::Question| Ok(Answer::of("A fine description.")));
-    let (prompt, sampling) = (Prompt::new("judge", "Rate."), Sampling::default());
-    let judge = Judge { teacher: &prose, prompt: &prompt, sampling, threads: 1 };
+    let prose = [("3".to_owned(), "A fine description.".to_owned())];
+    let verdicts = Verdicts { judge: json!({}), replies: prose.into_iter().collect() };
     let reply = Reply { id: "3".into(), text: "A bird.".into() };
-    let sheet = bench.sheet(&[reply], Unmatched::REFUSE, Some((&judge, &|| ()))).unwrap();
+    let sheet = bench.sheet(&[reply], Unmatched::REFUSE, Some(&verdicts)).unwrap();
     assert!(sheet.lines.iter().all(|line| line.value.is_none()) && sheet.metrics["mean"].is_null());
     assert!(sheet.notes[0].what.starts_with("without a rating of Subject Correspondence"));
     assert_eq!((sheet.notes.len(), &sheet.notes[0].ids[..]), (4, &["3".to_owned()][..]));

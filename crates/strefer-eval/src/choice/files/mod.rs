@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use temp_compass::read_captions;
+
 use super::reading::Reading;
 use super::record::Question;
 use crate::error::{Error, Result};
