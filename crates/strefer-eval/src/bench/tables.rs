@@ -87,8 +87,7 @@ pub(super) fn mv_bench(root: &Path, options: &BenchOptions) -> Result<Box<dyn Be
     let layout = Layout::new("mvbench", root, "mvbench");
     let [json] = layout.files(["json"])?;
     let media = |asked: &Asked| {
-        let id = &asked.question.id;
-        let task = id.split('/').next().unwrap_or_default();
+        let (id, task) = (&asked.question.id, task(asked));
         let folder = FOLDERS.iter().find(|(name, _)| *name == task).map(|(_, folder)| *folder);
         let folder = folder.ok_or_else(|| Error::Record {
             path: json.clone(),
@@ -108,16 +107,28 @@ pub(super) fn mv_bench(root: &Path, options: &BenchOptions) -> Result<Box<dyn Be
     Ok(Box::new(table.read(&json, options)?))
 }
 
-/// `mlvu/json/<task>.json`, `mlvu/video/<task>/…`.
+/// The file of a question, in benchmarks that have a file a task.
+fn task(asked: &Asked) -> &str {
+    asked.question.id.split('/').next().unwrap_or_default()
+}
+
+/// `mlvu/json/<number>_<task>.json`, `mlvu/video/<number>_<task>/…`, or both in `mlvu/MLVU/`, as they are downloaded. Its own
+/// scripts have folders of videos without numbers.
 pub(super) fn mlvu(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
-    let layout = Layout::new("mlvu", root, "mlvu");
+    let downloaded = root.join("mlvu/MLVU/json").exists();
+    let layout = Layout::new("mlvu", root, if downloaded { "mlvu/MLVU" } else { "mlvu" });
     let [json] = layout.files(["json"])?;
+    let media = |asked: &Asked| {
+        let (task, name) = (task(asked), &asked.video);
+        let bare = task.split_once('_').map_or(task, |(_, bare)| bare);
+        Ok(video(layout.first_uri([task, bare].map(|folder| format!("video/{folder}/{name}")))))
+    };
     let table = Table {
         title: "MLVU",
         file: QuestionFile::Mlvu,
         words: Words::choice(),
         letters: bracketed,
-        media: &|asked| Ok(video(layout.uri(&format!("video/{}", asked.video)))),
+        media: &media,
     };
     Ok(Box::new(table.read(&json, options)?))
 }
