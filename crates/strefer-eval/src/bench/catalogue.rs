@@ -11,8 +11,8 @@ use strefer_teacher::Prompt;
 
 use super::benchmark::Benchmark;
 use super::{
-    captions, grounding, hc_stvg, moment_questions, moments, stkit, tables, video_mme, videorefer_d,
-    videorefer_q,
+    captions, grounding, hc_stvg, moment_questions, moments, next_qa_open, stkit, tables, video_mme,
+    videorefer_d, videorefer_q,
 };
 use crate::choice::Reading;
 use crate::error::Result;
@@ -47,6 +47,8 @@ pub enum BenchId {
     TempcompassCaptioning,
     /// NExT-QA, multiple choice.
     Nextqa,
+    /// NExT-QA, answers in words.
+    NextqaOpen,
     /// HC-STVG, captions of masked people.
     HcStvg,
     /// Charades-STA.
@@ -117,7 +119,7 @@ impl ObjectForm {
 
 impl BenchId {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::VideoreferQ,
         Self::VideoreferD,
         Self::Qvhighlights,
@@ -131,6 +133,7 @@ impl BenchId {
         Self::Tempcompass,
         Self::TempcompassCaptioning,
         Self::Nextqa,
+        Self::NextqaOpen,
         Self::HcStvg,
         Self::CharadesSta,
         Self::Activitynet,
@@ -152,6 +155,7 @@ impl BenchId {
             Self::Tempcompass => "tempcompass",
             Self::TempcompassCaptioning => "tempcompass-captioning",
             Self::Nextqa => "nextqa",
+            Self::NextqaOpen => "nextqa-open",
             Self::HcStvg => "hc-stvg",
             Self::CharadesSta => "charades-sta",
             Self::Activitynet => "activitynet",
@@ -177,6 +181,7 @@ impl BenchId {
             (Self::TempcompassCaptioning, _) => 2004,
             (Self::Nextqa, None | Some("val")) => 4996,
             (Self::Nextqa, Some("test")) => 8564,
+            (Self::NextqaOpen, None | Some("test")) => 9178,
             (Self::HcStvg, _) => 1160,
             (Self::CharadesSta, None | Some("test")) => 3720,
             (Self::Activitynet, None | Some("val_2")) => 17_031,
@@ -205,6 +210,7 @@ impl BenchId {
             Self::Tempcompass => tables::temp_compass(root, options),
             Self::TempcompassCaptioning => captions::open(root, options),
             Self::Nextqa => tables::next_qa(root, options),
+            Self::NextqaOpen => next_qa_open::open(root, options),
             Self::HcStvg => hc_stvg::open(root, options),
             Self::CharadesSta => grounding::charades(root, options),
             Self::Activitynet => grounding::activity_net(root, options),

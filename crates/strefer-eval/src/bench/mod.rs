@@ -26,6 +26,7 @@ mod item;
 mod layout;
 mod moment_questions;
 mod moments;
+mod next_qa_open;
 mod others;
 mod prompt;
 mod stkit;

@@ -42,6 +42,10 @@ impl Words {
         own!("question")
     }
 
+    pub(super) fn few_words() -> Self {
+        own!("few-words")
+    }
+
     pub(super) fn describe() -> Self {
         own!("describe")
     }

@@ -2,7 +2,7 @@
 //! TempCompass.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use strefer_core::sample::{Media, Segment};
@@ -178,15 +178,8 @@ pub(super) fn next_qa(root: &Path, options: &BenchOptions) -> Result<Box<dyn Ben
     let layout = Layout::new("nextqa", root, "nextqa");
     let split = options.split.as_deref().unwrap_or("val");
     let [csv, map] = layout.files([&format!("{split}.csv"), "map_vid_vidorID.json"])?;
-    let paths: HashMap<String, String> = read_json(&map)?;
-    let media = |asked: &Asked| {
-        let path = paths.get(&asked.video).ok_or_else(|| Error::Record {
-            path: map.clone(),
-            record: asked.video.clone(),
-            reason: format!("question {} is about it, and it has no path", asked.question.id),
-        })?;
-        Ok(video(layout.uri(&format!("NExTVideo/{path}.mp4"))))
-    };
+    let videos = NextQaVideos::open(&layout, map)?;
+    let media = |asked: &Asked| videos.of(&asked.video, &asked.question.id);
     let table = Table {
         title: "NExT-QA",
         file: QuestionFile::NextQa,
@@ -195,4 +188,28 @@ pub(super) fn next_qa(root: &Path, options: &BenchOptions) -> Result<Box<dyn Ben
         media: &media,
     };
     Ok(Box::new(table.read(&csv, options)?))
+}
+
+/// Where NExT-QA's videos lie: `nextqa/map_vid_vidorID.json` has the path of each below `NExTVideo/`.
+pub(super) struct NextQaVideos<'a> {
+    layout: &'a Layout,
+    map: PathBuf,
+    paths: HashMap<String, String>,
+}
+
+impl<'a> NextQaVideos<'a> {
+    pub fn open(layout: &'a Layout, map: PathBuf) -> Result<Self> {
+        let paths = read_json(&map)?;
+        Ok(Self { layout, map, paths })
+    }
+
+    /// The video of a question.
+    pub fn of(&self, name: &str, question: &str) -> Result<Media> {
+        let path = self.paths.get(name).ok_or_else(|| Error::Record {
+            path: self.map.clone(),
+            record: name.to_owned(),
+            reason: format!("question {question} is about it, and it has no path"),
+        })?;
+        Ok(video(self.layout.uri(&format!("NExTVideo/{path}.mp4"))))
+    }
 }

@@ -22,8 +22,8 @@ mod temp_compass;
 mod video_mme;
 mod video_refer;
 
-pub(crate) use files::read_captions;
 pub use files::{Asked, QuestionFile};
+pub(crate) use files::{next_qa_groups, read_captions};
 pub use reading::Reading;
 pub use record::Question;
 pub use score::{GroupScores, Scores, Verdict, score};

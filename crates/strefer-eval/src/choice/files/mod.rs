@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use next_qa::groups as next_qa_groups;
 pub(crate) use temp_compass::read_captions;
 
 use super::reading::Reading;
