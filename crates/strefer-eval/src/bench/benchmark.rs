@@ -59,20 +59,51 @@ pub(super) fn unjudged(benchmark: &'static str, coverage: Coverage, what: &str) 
     Sheet { benchmark, coverage, lines: Vec::new(), notes, metrics: json!({}) }
 }
 
+/// What is said of a benchmark without answers.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// As people know it.
+    pub title: &'static str,
+    /// The line of the sheet that stands for all.
+    pub headline: &'static str,
+    /// All items, each with an id of its own.
+    pub items: Vec<Item>,
+    /// What can be asked to find out whether a model looked.
+    pub probes: Vec<View>,
+    /// What else a run has to say about how questions were put.
+    pub facts: Value,
+}
+
 /// A benchmark: its items, how an answer is read, how all answers are scored. The files it is read from are checked when
 /// it is opened, nothing is decoded.
 pub trait Benchmark: Send + Sync {
+    /// What is said of it without answers.
+    fn about(&self) -> &About;
+
     /// As people know it.
-    fn title(&self) -> &'static str;
+    fn title(&self) -> &'static str {
+        self.about().title
+    }
 
     /// All items, each with an id of its own.
-    fn items(&self) -> &[Item];
+    fn items(&self) -> &[Item] {
+        &self.about().items
+    }
 
     /// The line of the sheet that stands for all.
-    fn headline(&self) -> &'static str;
+    fn headline(&self) -> &'static str {
+        self.about().headline
+    }
 
     /// What can be asked of it to find out whether a model looked.
-    fn probes(&self) -> Vec<View>;
+    fn probes(&self) -> Vec<View> {
+        self.about().probes.clone()
+    }
+
+    /// What else a run has to say about how questions were put: words, splits, choices.
+    fn facts(&self) -> Value {
+        self.about().facts.clone()
+    }
 
     /// Reads an answer to the item at a position.
     fn read(&self, item: usize, text: &str) -> Reading;
@@ -92,7 +123,4 @@ pub trait Benchmark: Send + Sync {
     /// # Errors
     /// Answers that are missing or too much, where `unmatched` refuses them.
     fn sheet(&self, replies: &[Reply], unmatched: Unmatched, verdicts: Option<&Verdicts>) -> Result<Sheet>;
-
-    /// What else a run has to say about how questions were put: words, splits, choices.
-    fn facts(&self) -> Value;
 }

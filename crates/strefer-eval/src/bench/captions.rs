@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::benchmark::{Benchmark, Rating, Reading, Verdicts, unjudged};
+use super::benchmark::{About, Benchmark, Rating, Reading, Verdicts, unjudged};
 use super::catalogue::BenchOptions;
 use super::item::{Item, video};
 use super::layout::Layout;
@@ -18,12 +18,11 @@ use crate::records::{Reply, checked};
 use crate::sheet::{Note, Sheet};
 
 struct Captions {
-    items: Vec<Item>,
+    about: About,
     /// What the judge chooses between, in the order of the items.
     questions: Vec<Question>,
     /// What the judge is asked.
     asked: Vec<String>,
-    words: Words,
 }
 
 pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
@@ -43,24 +42,19 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         asked.push(about);
     }
     let questions = checked(&file, questions.into_iter().map(|question| (question, None)))?;
-    Ok(Box::new(Captions { items, questions, asked, words }))
+    let about = About {
+        title: "TempCompass, captioning",
+        headline: "accuracy",
+        items,
+        probes: View::OF_ORDER.to_vec(),
+        facts: json!({ "prompt": words.to_json() }),
+    };
+    Ok(Box::new(Captions { about, questions, asked }))
 }
 
 impl Benchmark for Captions {
-    fn title(&self) -> &'static str {
-        "TempCompass, captioning"
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "accuracy"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_ORDER.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, _: usize, text: &str) -> Reading {
@@ -106,9 +100,5 @@ impl Benchmark for Captions {
         metrics["judge"] = verdicts.judge.clone();
         let notes = silent.into_iter().chain(unread).collect();
         Ok(Sheet { benchmark: self.title(), coverage: paired.coverage, notes, metrics, ..sheet })
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": self.words.to_json() })
     }
 }

@@ -36,7 +36,7 @@ mod videorefer_d;
 mod videorefer_q;
 mod view;
 
-pub use benchmark::{Benchmark, Rating, Reading, Verdicts};
+pub use benchmark::{About, Benchmark, Rating, Reading, Verdicts};
 pub use catalogue::{BenchId, BenchOptions, Masks, ObjectForm};
 pub use item::{Item, LateTurn, Offer, Other};
 pub use layout::missing_media;

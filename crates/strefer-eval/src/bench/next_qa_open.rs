@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::benchmark::{Benchmark, Reading, Verdicts};
+use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::item::Item;
 use super::layout::Layout;
@@ -58,10 +58,9 @@ impl BenchRecord for Truth {
 }
 
 struct Open {
-    items: Vec<Item>,
+    about: About,
     truths: Vec<Truth>,
     wups: Wups,
-    words: Words,
 }
 
 pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
@@ -106,7 +105,14 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         });
     }
     let truths = checked(&file, truths.into_iter().map(|truth| (truth, None)))?;
-    Ok(Box::new(Open { items, truths, wups, words }))
+    let about = About {
+        title: "NExT-QA, open-ended",
+        headline: "WUPS@0",
+        items,
+        probes: View::OF_ORDER.to_vec(),
+        facts: json!({ "prompt": words.to_json(), "lemmas": "WordNet's shortest, without a tagger" }),
+    };
+    Ok(Box::new(Open { about, truths, wups }))
 }
 
 impl Open {
@@ -120,20 +126,8 @@ impl Open {
 }
 
 impl Benchmark for Open {
-    fn title(&self) -> &'static str {
-        "NExT-QA, open-ended"
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "WUPS@0"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_ORDER.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, item: usize, text: &str) -> Reading {
@@ -175,9 +169,5 @@ impl Benchmark for Open {
             metrics: lines.iter().map(|line| (line.name.clone(), json!(line.value))).collect(),
             lines,
         })
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": self.words.to_json(), "lemmas": "WordNet's shortest, without a tagger" })
     }
 }

@@ -161,7 +161,7 @@ pub(super) fn temp_compass(root: &Path, options: &BenchOptions) -> Result<Box<dy
         media: &|asked| Ok(video(layout.uri(&format!("videos/{}.mp4", asked.video)))),
     };
     let mut all = table.read(&folder, options)?;
-    for item in &mut all.items {
+    for item in &mut all.about.items {
         item.max_new_tokens = 64;
         if let Some(offer) = &mut item.offer {
             // The options' lines are not part of the bare question.
@@ -169,7 +169,7 @@ pub(super) fn temp_compass(root: &Path, options: &BenchOptions) -> Result<Box<dy
             offer.question = bare;
         }
     }
-    all.probes = super::View::OF_ORDER.to_vec();
+    all.about.probes = super::View::OF_ORDER.to_vec();
     Ok(Box::new(all))
 }
 

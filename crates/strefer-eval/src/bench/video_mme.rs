@@ -41,9 +41,10 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
     let mut all = table.read(&rows, options)?;
     if let Some(n_frames) = options.subtitles {
         all.words = options.prompt.clone().map_or_else(Words::choice_subtitles, Words::of);
-        all.facts = json!({ "subtitles_of_frames": n_frames });
+        all.about.facts["prompt"] = all.words.to_json();
+        all.about.facts["subtitles_of_frames"] = json!(n_frames);
         let folder = layout.first_file(["subtitles", "subtitle"])?;
-        for (item, question) in all.items.iter_mut().zip(&all.questions) {
+        for (item, question) in all.about.items.iter_mut().zip(&all.questions) {
             let video = root.join(&item.sample.media[0].uri);
             let name = video.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let file = folder.join(format!("{name}.srt"));

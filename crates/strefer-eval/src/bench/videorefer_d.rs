@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strefer_core::import::ForeignObject;
 
-use super::benchmark::{Benchmark, Rating, Reading, Verdicts, unjudged};
-use super::catalogue::{BenchOptions, Masks, ObjectForm};
+use super::benchmark::{About, Benchmark, Rating, Reading, Verdicts, unjudged};
+use super::catalogue::BenchOptions;
 use super::item::Item;
 use super::layout::Layout;
 use super::prompt::Words;
@@ -43,11 +43,8 @@ impl BenchRecord for Record {
 }
 
 struct BenchD {
-    items: Vec<Item>,
+    about: About,
     questions: Vec<Question>,
-    words: Words,
-    masks: Masks,
-    objects: ObjectForm,
 }
 
 pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
@@ -68,24 +65,19 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         items.push(item);
         questions.push(question);
     }
-    Ok(Box::new(BenchD { items, questions, words, masks, objects }))
+    let about = About {
+        title: "VideoRefer-Bench-D",
+        headline: "mean",
+        items,
+        probes: View::OF_MASKS.to_vec(),
+        facts: json!({ "prompt": words.to_json(), "masks": masks, "objects": objects }),
+    };
+    Ok(Box::new(BenchD { about, questions }))
 }
 
 impl Benchmark for BenchD {
-    fn title(&self) -> &'static str {
-        "VideoRefer-Bench-D"
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "mean"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_MASKS.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, _: usize, text: &str) -> Reading {
@@ -119,9 +111,5 @@ impl Benchmark for BenchD {
         let mut scores = bench_d::score(&self.questions, &judgements, unmatched)?;
         scores.judge = Some(verdicts.judge.clone());
         Ok(scores.sheet())
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": self.words.to_json(), "masks": self.masks, "objects": self.objects })
     }
 }
