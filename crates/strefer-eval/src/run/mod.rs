@@ -14,6 +14,7 @@
 mod claims;
 mod folder;
 mod gather;
+mod judged;
 mod log;
 mod plan;
 mod record;
@@ -22,7 +23,8 @@ mod work;
 use crate::bench::{Benchmark, Views};
 
 pub use folder::{RunFolder, RunFormat, RunRecord};
-pub use gather::{Outcome, Rater, Report};
+pub use gather::{Outcome, Report};
+pub use judged::Rater;
 pub use plan::Plan;
 pub use record::ItemRecord;
 pub use work::{Pace, Progress, Worked, work};
