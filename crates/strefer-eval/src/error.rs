@@ -117,6 +117,18 @@ pub enum Error {
         /// The item.
         id: String,
     },
+    /// A table that this program was not built to read.
+    #[error(
+        "{path}: the program is built without parquet (--features parquet); or give the table as JSON rows"
+    )]
+    NoParquet {
+        /// The table.
+        path: PathBuf,
+    },
+    /// A parquet table.
+    #[cfg(feature = "parquet")]
+    #[error(transparent)]
+    Table(#[from] strefer_store::Error),
     /// A question has no answer.
     #[error("item {id}: {reason}")]
     NoAnswer {

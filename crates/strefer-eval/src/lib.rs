@@ -6,7 +6,7 @@
 //! [`quiz`] asks questions whose answers are known and says whether the model looked; [`report`] makes a page of it.
 //!
 //! What a model said is scored without the model: moments and highlights ([`qvhighlights`]), motion ([`stkit`]), captions
-//! ([`captioning`]), masked objects ([`videorefer`]), given answers ([`choice`]), when a sentence happens ([`grounding`]), masks through videos ([`masklets`]). [`records`] reads the files,
+//! ([`captioning`]), masked objects ([`videorefer`]), given answers ([`choice`]), when a sentence happens ([`grounding`]), masks through videos ([`masklets`]), short answers ([`wups`]). [`records`] reads the files,
 //! predictions that are missing or too much are refused unless [`Unmatched`] says otherwise, [`Bootstrap`] says how
 //! sure a number is, and every benchmark's scores become a [`Sheet`], which people and programs can read ([`Summary`]).
 
@@ -18,6 +18,7 @@ mod coverage;
 mod error;
 pub mod grounding;
 mod interval;
+pub mod judge;
 pub mod leaderboard;
 pub mod masklets;
 mod overlap;
@@ -31,6 +32,7 @@ mod statistics;
 pub mod stkit;
 mod token;
 pub mod videorefer;
+pub mod wups;
 
 pub use coverage::{Coverage, Paired, Unmatched, pair};
 pub use error::{Error, Result};

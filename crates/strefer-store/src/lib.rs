@@ -24,8 +24,12 @@ mod remote;
 mod samples;
 mod shards;
 mod shelf;
+#[cfg(feature = "parquet")]
+mod table;
 
 pub use error::{Error, Result};
 pub use location::is_address;
 pub use samples::SampleSet;
 pub use shelf::{Held, Shelf};
+#[cfg(feature = "parquet")]
+pub use table::read_table;

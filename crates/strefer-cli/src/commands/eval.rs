@@ -50,7 +50,7 @@ pub struct EvalArgs {
     /// Take somebody's answers instead: lines {id, text}
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "likeliest", "server", "views", "probes"])]
     pub(super) predictions: Option<PathBuf>,
-    /// Who rates descriptions (configs/eval/videorefer-d-judge.toml), or `world`: rules, for the synthetic world
+    /// Who judges descriptions and captions (configs/eval/videorefer-d-judge.toml, tempcompass-judge.toml), or `world`: rules, for the synthetic world
     #[arg(long, value_name = "FILE")]
     pub(super) judge: Option<PathBuf>,
     /// Take the judge's replies that were kept and ask nobody

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use strefer_core::settings;
+use strefer_eval::judge::{Judge, JudgeConfig};
 use strefer_eval::records::{read_array, read_lines};
 use strefer_eval::videorefer::bench_d::{self, Judgement, Question};
-use strefer_eval::videorefer::judge::{Description, Judge, JudgeConfig, with_ids};
+use strefer_eval::videorefer::judge::{Description, with_ids};
 use strefer_eval::{Sheet, Unmatched};
 use strefer_teacher::{Prompt, Sampling, Teacher};
 

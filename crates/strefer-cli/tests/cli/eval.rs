@@ -127,6 +127,13 @@ fn benchmarks_name_what_is_missing_and_whose_answers_do_not_fit() {
         (&perfect["complete"], &perfect["config"]["judge"]["model"]),
         (&true.into(), &"rules of the synthetic world".into())
     );
+    let items = std::fs::read_to_string(desk.path("all-run/items.jsonl")).unwrap();
+    assert!(
+        items.lines().all(|line| line.contains("\"score\":5.0") && line.contains("\"points\":")),
+        "{items}"
+    );
+    let itself = stdout(&judged("all.jsonl", &["--compare", "all-run"]));
+    assert!(itself.contains("+0.00"), "{itself}");
     assert!(complaint(&judged("few.jsonl", &[])).contains("1 questions have no answer"));
     assert!(
         stdout(&judged("few.jsonl", &["--allow-missing"])).contains("1 without an answer, in no score (0)")

@@ -1,16 +1,17 @@
-//! VideoRefer-Bench-D with a judge that this test plays.
+//! Benchmarks with a judge that these tests play.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{Desk, cell};
 
-/// A judge that finds foxes good, dogs bad, and has nothing to say of cats. Gives its address and how often it was asked.
-fn judge() -> (String, Arc<AtomicUsize>) {
+/// A judge that replies by a rule. Gives its address and how often it was asked.
+fn judge(says: fn(&str) -> String) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (url, asks) =
         (format!("http://{}/v1", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
@@ -32,16 +33,7 @@ fn judge() -> (String, Arc<AtomicUsize>) {
             count.fetch_add(1, Ordering::Relaxed);
             assert_eq!(body["messages"][0]["content"], "Rate it.");
             let asked = body["messages"][1]["content"][0]["text"].as_str().unwrap();
-            let rating = |n: usize| {
-                let axes = ["Subject Correspondence", "Appearance Description", "Temporal Description"];
-                let axes = axes.into_iter().chain(["Hallucination Detection"]).enumerate();
-                axes.map(|(at, axis)| format!("{}. {axis}: {n}. So.\n", at + 1)).collect::<String>()
-            };
-            let said = match asked {
-                text if text.contains("Predicted answer: A fox") => rating(5),
-                text if text.contains("Predicted answer: A dog") => rating(1),
-                _ => "No.".to_owned(),
-            };
+            let said = says(asked);
             let reply = json!({ "choices": [{ "message": { "content": said }, "finish_reason": "stop" }] });
             let (reply, close) = (reply.to_string(), "connection: close");
             let len = reply.len();
@@ -49,6 +41,69 @@ fn judge() -> (String, Arc<AtomicUsize>) {
         }
     });
     (url, asks)
+}
+
+/// Finds foxes good, dogs bad, and has nothing to say of cats.
+fn of_animals(asked: &str) -> String {
+    let rating = |n: usize| {
+        let axes = ["Subject Correspondence", "Appearance Description", "Temporal Description"];
+        let axes = axes.into_iter().chain(["Hallucination Detection"]).enumerate();
+        axes.map(|(at, axis)| format!("{}. {axis}: {n}. So.\n", at + 1)).collect::<String>()
+    };
+    match asked {
+        text if text.contains("Predicted answer: A fox") => rating(5),
+        text if text.contains("Predicted answer: A dog") => rating(1),
+        _ => "No.".to_owned(),
+    }
+}
+
+#[test]
+fn captions_are_judged_once_and_runs_are_compared_without_a_judge() {
+    let desk = Desk::new();
+    let rows = json!([{"question": "Tell.", "answer": "B. dunking"}, {"question": "Tell me.", "answer": "B. dunking"}]);
+    let choice = json!([{"question": "What does he do?\nA. dribbling\nB. dunking", "answer": "B. dunking"}]);
+    for (name, rows) in [("captioning", rows), ("multi-choice", choice)] {
+        let folder = desk.0.path().join("bench/tempcompass/questions");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(format!("{name}.json"));
+        std::fs::write(file, json!({"7": {"action": rows}}).to_string()).unwrap();
+    }
+    let (url, asks) = judge(|asked| {
+        assert!(asked.ends_with("Question:\nWhat does he do?\nA. dribbling\nB. dunking"), "{asked}");
+        if asked.contains("dunks") { "Answer: B. dunking".to_owned() } else { "I cannot tell.".to_owned() }
+    });
+    desk.write("rate.txt", "Rate it.\n");
+    let endpoint = format!("[[endpoints]]\nurl = \"{url}\"\nmodel = \"m\"\ntries = 1\n");
+    desk.write("judge.toml", &format!("prompt = \"rate.txt\"\n{endpoint}"));
+    let said = |name: &str, texts: [&str; 2]| {
+        let line =
+            |(at, text): (usize, &&str)| json!({"id": format!("captioning/7/action/{at}"), "text": text});
+        desk.write_lines(name, &texts.iter().enumerate().map(line).collect::<Vec<_>>())
+    };
+    let run = |out: &str, more: &[&str]| {
+        let file = format!("{out}.jsonl");
+        let args = [
+            "eval",
+            "tempcompass-captioning",
+            "--root",
+            "bench",
+            "--predictions",
+            file.as_str(),
+            "--out",
+            out,
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strefer"));
+        let output = command.current_dir(desk.0.path()).args(args).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    said("good.jsonl", ["He dunks.", "A man dunks."]);
+    said("bad.jsonl", ["He dunks.", "A man."]);
+    assert_eq!(cell(&run("good", &["--judge", "judge.toml"]), "accuracy", 1), "100.0");
+    assert_eq!(cell(&run("bad", &["--judge", "judge.toml"]), "accuracy", 1), "50.0");
+    assert_eq!(asks.load(Ordering::Relaxed), 4);
+    let compared = run("good", &["--judge", "judge.toml", "--replay", "--compare", "bad"]);
+    assert!(compared.contains("+50.0") && asks.load(Ordering::Relaxed) == 4, "{compared}");
 }
 
 #[test]
@@ -62,7 +117,7 @@ fn descriptions_are_judged_once_and_the_score_says_by_whom() {
         "said.jsonl",
         &said.map(|(id, answer)| json!({ "id": id.parse::<u64>().unwrap(), "answer": answer })),
     );
-    let (url, asks) = judge();
+    let (url, asks) = judge(of_animals);
     desk.write("rate.txt", "Rate it.\n");
     let config = |url: &str| {
         let endpoint = format!("[[endpoints]]\nurl = \"{url}\"\nmodel = \"m\"\ntries = 1\n");

@@ -11,7 +11,8 @@ use strefer_teacher::Prompt;
 
 use super::benchmark::Benchmark;
 use super::{
-    grounding, hc_stvg, moment_questions, moments, stkit, tables, video_mme, videorefer_d, videorefer_q,
+    captions, grounding, hc_stvg, moment_questions, moments, next_qa_open, stkit, tables, video_mme,
+    videorefer_d, videorefer_q,
 };
 use crate::choice::Reading;
 use crate::error::Result;
@@ -42,8 +43,12 @@ pub enum BenchId {
     PerceptionTest,
     /// TempCompass, all types that rules can score.
     Tempcompass,
+    /// TempCompass, captions that a judge reads.
+    TempcompassCaptioning,
     /// NExT-QA, multiple choice.
     Nextqa,
+    /// NExT-QA, answers in words.
+    NextqaOpen,
     /// HC-STVG, captions of masked people.
     HcStvg,
     /// Charades-STA.
@@ -114,7 +119,7 @@ impl ObjectForm {
 
 impl BenchId {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::VideoreferQ,
         Self::VideoreferD,
         Self::Qvhighlights,
@@ -126,7 +131,9 @@ impl BenchId {
         Self::Mlvu,
         Self::PerceptionTest,
         Self::Tempcompass,
+        Self::TempcompassCaptioning,
         Self::Nextqa,
+        Self::NextqaOpen,
         Self::HcStvg,
         Self::CharadesSta,
         Self::Activitynet,
@@ -146,7 +153,9 @@ impl BenchId {
             Self::Mlvu => "mlvu",
             Self::PerceptionTest => "perception-test",
             Self::Tempcompass => "tempcompass",
+            Self::TempcompassCaptioning => "tempcompass-captioning",
             Self::Nextqa => "nextqa",
+            Self::NextqaOpen => "nextqa-open",
             Self::HcStvg => "hc-stvg",
             Self::CharadesSta => "charades-sta",
             Self::Activitynet => "activitynet",
@@ -169,8 +178,10 @@ impl BenchId {
             (Self::Videomme, _) => 2700,
             (Self::PerceptionTest, None | Some("valid")) => 19_140,
             (Self::Tempcompass, _) => 1580 + 2453 + 1503,
+            (Self::TempcompassCaptioning, _) => 2004,
             (Self::Nextqa, None | Some("val")) => 4996,
             (Self::Nextqa, Some("test")) => 8564,
+            (Self::NextqaOpen, None | Some("test")) => 9178,
             (Self::HcStvg, _) => 1160,
             (Self::CharadesSta, None | Some("test")) => 3720,
             (Self::Activitynet, None | Some("val_2")) => 17_031,
@@ -197,7 +208,9 @@ impl BenchId {
             Self::Mlvu => tables::mlvu(root, options),
             Self::PerceptionTest => tables::perception_test(root, options),
             Self::Tempcompass => tables::temp_compass(root, options),
+            Self::TempcompassCaptioning => captions::open(root, options),
             Self::Nextqa => tables::next_qa(root, options),
+            Self::NextqaOpen => next_qa_open::open(root, options),
             Self::HcStvg => hc_stvg::open(root, options),
             Self::CharadesSta => grounding::charades(root, options),
             Self::Activitynet => grounding::activity_net(root, options),

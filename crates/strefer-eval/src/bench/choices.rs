@@ -1,8 +1,8 @@
 //! Benchmarks whose questions offer answers.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::item::{Item, Offer, unlettered};
 use super::prompt::Words;
 use super::view::View;
@@ -14,29 +14,20 @@ use crate::sheet::Sheet;
 
 /// A benchmark of questions with given answers.
 pub(super) struct Choices {
-    pub title: &'static str,
-    pub items: Vec<Item>,
+    pub about: About,
     /// In the order of the items.
     pub questions: Vec<Question>,
     /// For questions that have no rules of their own.
     pub reading: choice::Reading,
     pub words: Words,
-    pub probes: Vec<View>,
-    /// What else a run has to say.
-    pub facts: Value,
 }
 
 impl Choices {
     pub fn new(title: &'static str, reading: choice::Reading, words: Words) -> Self {
-        Self {
-            title,
-            items: Vec::new(),
-            questions: Vec::new(),
-            reading,
-            words,
-            probes: vec![View::NoVideo],
-            facts: json!({}),
-        }
+        let facts = json!({ "prompt": words.to_json(), "reading": reading });
+        let probes = vec![View::NoVideo];
+        let about = About { title, headline: "accuracy", items: Vec::new(), probes, facts };
+        Self { about, questions: Vec::new(), reading, words }
     }
 
     /// Adds an item whose options are written `shown` in the question; `bare` is the question without them.
@@ -48,26 +39,14 @@ impl Choices {
             texts: shown.iter().map(|option| unlettered(option).to_owned()).collect(),
             replies: shown.to_vec(),
         });
-        self.items.push(item);
+        self.about.items.push(item);
         self.questions.push(question);
     }
 }
 
 impl Benchmark for Choices {
-    fn title(&self) -> &'static str {
-        self.title
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "accuracy"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        self.probes.clone()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, item: usize, text: &str) -> Reading {
@@ -75,16 +54,8 @@ impl Benchmark for Choices {
         Reading::choice(question.choice(text, self.reading), question.answer)
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let scores = choice::score(&self.questions, replies, self.reading, unmatched)?;
-        Ok(Sheet { benchmark: self.title, ..scores.sheet(&self.questions) })
-    }
-
-    fn facts(&self) -> Value {
-        let mut facts = json!({ "prompt": self.words.to_json(), "reading": self.reading });
-        if let (Some(facts), Some(own)) = (facts.as_object_mut(), self.facts.as_object()) {
-            facts.extend(own.clone());
-        }
-        facts
+        Ok(Sheet { benchmark: self.title(), ..scores.sheet(&self.questions) })
     }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::item::{Item, video};
 use super::layout::Layout;
@@ -22,10 +22,8 @@ use crate::records::{Reply, checked, read_json};
 use crate::sheet::Sheet;
 
 struct Grounding {
-    title: &'static str,
-    items: Vec<Item>,
+    about: About,
     queries: Vec<Query>,
-    words: Words,
 }
 
 /// A sentence and when it happens.
@@ -53,7 +51,9 @@ impl Grounding {
             queries.push(query);
         }
         let queries = checked(file, queries.into_iter().map(|query| (query, None)))?;
-        Ok(Box::new(Self { title, items, queries, words }))
+        let facts = json!({ "prompt": words.to_json() });
+        let about = About { title, headline: "mIoU", items, probes: View::OF_TIMES.to_vec(), facts };
+        Ok(Box::new(Self { about, queries }))
     }
 }
 
@@ -117,20 +117,8 @@ pub(super) fn activity_net(root: &Path, options: &BenchOptions) -> Result<Box<dy
 }
 
 impl Benchmark for Grounding {
-    fn title(&self) -> &'static str {
-        self.title
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "mIoU"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_TIMES.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, item: usize, text: &str) -> Reading {
@@ -139,12 +127,8 @@ impl Benchmark for Grounding {
         Reading { parsed: json!(said_s), score: Some(iou), chosen: None }
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
-        Ok(score(&self.queries, replies, unmatched)?.sheet(self.title))
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": self.words.to_json() })
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
+        Ok(score(&self.queries, replies, unmatched)?.sheet(self.title()))
     }
 }
 

@@ -9,8 +9,8 @@ use strefer_core::masklet::IndexSpace;
 use strefer_core::sample::{Region, RegionMode};
 use strefer_core::{FrameMask, RleRecord};
 
-use super::benchmark::{Benchmark, Rater, Reading};
-use super::catalogue::{BenchOptions, ObjectForm};
+use super::benchmark::{About, Benchmark, Reading, Verdicts};
+use super::catalogue::BenchOptions;
 use super::item::{Item, video};
 use super::layout::Layout;
 use super::prompt::Words;
@@ -31,10 +31,8 @@ struct Record {
 }
 
 struct HcStvg {
-    items: Vec<Item>,
+    about: About,
     captions: Vec<CaptionRecord>,
-    words: Words,
-    objects: ObjectForm,
 }
 
 pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
@@ -66,40 +64,31 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         captions.push(CaptionRecord { id, references: vec![record.caption] });
     }
     let captions = checked(&file, captions.into_iter().map(|caption| (caption, None)))?;
-    Ok(Box::new(HcStvg { items, captions, words, objects: options.objects }))
+    let about = About {
+        title: "HC-STVG captions",
+        headline: "CIDEr",
+        items,
+        probes: View::OF_MASKS.to_vec(),
+        facts: json!({ "prompt": words.to_json(), "objects": options.objects }),
+    };
+    Ok(Box::new(HcStvg { about, captions }))
 }
 
 impl Benchmark for HcStvg {
-    fn title(&self) -> &'static str {
-        "HC-STVG captions"
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "CIDEr"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_MASKS.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, _: usize, text: &str) -> Reading {
-        Reading { parsed: json!(text.trim()), ..Reading::default() }
+        Reading::words(text)
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let said: Vec<PredictionRecord> = replies
             .iter()
             .map(|reply| PredictionRecord { id: reply.id.clone(), prediction: reply.text.clone() })
             .collect();
         let tokenized = tokenize_records(&self.captions, &said, unmatched)?;
         Ok(Sheet { benchmark: self.title(), ..sheet(&tokenized, None) })
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": self.words.to_json(), "objects": self.objects })
     }
 }

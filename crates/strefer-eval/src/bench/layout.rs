@@ -33,6 +33,19 @@ impl Layout {
         Err(Error::MissingFiles { benchmark: self.benchmark.to_owned(), files: missing })
     }
 
+    /// The first of `names` that is there.
+    ///
+    /// # Errors
+    /// None is there; the first is named.
+    pub fn first_file<const N: usize>(&self, names: [&str; N]) -> Result<PathBuf> {
+        let mut paths = names.iter().map(|name| self.root.join(self.folder).join(name));
+        let missing = || Error::MissingFiles {
+            benchmark: self.benchmark.to_owned(),
+            files: names.first().map(|name| self.root.join(self.folder).join(name)).into_iter().collect(),
+        };
+        paths.find(|path| path.exists()).ok_or_else(missing)
+    }
+
     /// The path of a medium relative to the root.
     pub fn uri(&self, name: &str) -> String {
         format!("{}/{name}", self.folder)

@@ -17,6 +17,7 @@
 //! ```
 
 mod benchmark;
+mod captions;
 mod catalogue;
 mod choices;
 mod grounding;
@@ -25,6 +26,7 @@ mod item;
 mod layout;
 mod moment_questions;
 mod moments;
+mod next_qa_open;
 mod others;
 mod prompt;
 mod stkit;
@@ -34,7 +36,7 @@ mod videorefer_d;
 mod videorefer_q;
 mod view;
 
-pub use benchmark::{Benchmark, Rater, Reading};
+pub use benchmark::{About, Benchmark, Rating, Reading, Verdicts};
 pub use catalogue::{BenchId, BenchOptions, Masks, ObjectForm};
 pub use item::{Item, LateTurn, Offer, Other};
 pub use layout::missing_media;

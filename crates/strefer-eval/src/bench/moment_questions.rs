@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::choices::Choices;
 use super::item::{Item, Other, bracketed, video};
@@ -90,7 +90,7 @@ pub(super) fn choice(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benc
     let words = options.prompt.clone().map_or_else(Words::moment_choice, Words::of);
     let reading = options.reading.unwrap_or(choice::Reading::MvBenchFirstWord);
     let mut all = Choices::new("QVHighlights, timestamp choice", reading, words);
-    all.probes = View::OF_TIMES.to_vec();
+    all.about.probes = View::OF_TIMES.to_vec();
     for annotation in &annotations {
         let others = distractors(annotation, &annotations);
         if others.len() + 1 < OPTIONS {
@@ -115,7 +115,7 @@ pub(super) fn choice(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benc
             reading: None,
         };
         all.push(item, question, &shown, "What happens between <time:0> and <time:1>?");
-        let offer = all.items.last_mut().and_then(|item| item.offer.as_mut());
+        let offer = all.about.items.last_mut().and_then(|item| item.offer.as_mut());
         if let Some(offer) = offer {
             offer.texts.iter_mut().for_each(sentence);
         }
@@ -129,7 +129,7 @@ pub(super) fn yes_no(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benc
     let words = options.prompt.clone().map_or_else(Words::moment_yes_no, Words::of);
     let reading = options.reading.unwrap_or(choice::Reading::YesNo);
     let mut all = Choices::new("QVHighlights, timestamp yes/no", reading, words);
-    all.probes = View::OF_TIMES.to_vec();
+    all.about.probes = View::OF_TIMES.to_vec();
     for (at, annotation) in annotations.iter().enumerate() {
         let own = own_window(annotation);
         let empty = empty_window(annotation, own);
@@ -157,6 +157,7 @@ pub(super) fn yes_no(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benc
         };
         all.push(item, question, &texts, &bare);
     }
+    all.about.headline = "balanced accuracy";
     Ok(Box::new(YesNo(all)))
 }
 
@@ -164,28 +165,16 @@ pub(super) fn yes_no(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benc
 struct YesNo(Choices);
 
 impl Benchmark for YesNo {
-    fn title(&self) -> &'static str {
-        self.0.title
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.0.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "balanced accuracy"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        self.0.probes()
+    fn about(&self) -> &About {
+        &self.0.about
     }
 
     fn read(&self, item: usize, text: &str) -> Reading {
         self.0.read(item, text)
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, rater: Rater<'_>) -> Result<Sheet> {
-        let mut sheet = self.0.sheet(replies, unmatched, rater)?;
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, verdicts: Option<&Verdicts>) -> Result<Sheet> {
+        let mut sheet = self.0.sheet(replies, unmatched, verdicts)?;
         let paired = pair(&self.0.questions, replies, unmatched)?.pairs;
         let chosen: Vec<(usize, Option<usize>)> = paired
             .iter()
@@ -203,10 +192,6 @@ impl Benchmark for YesNo {
         sheet.lines.insert(1, Line::of("balanced accuracy", "%", 1, balanced));
         sheet.lines.insert(2, Line::of("answered yes", "%", 1, yes));
         Ok(sheet)
-    }
-
-    fn facts(&self) -> Value {
-        self.0.facts()
     }
 }
 

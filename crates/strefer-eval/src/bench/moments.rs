@@ -6,9 +6,9 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::item::{Item, video};
 use super::layout::Layout;
@@ -23,9 +23,8 @@ use crate::records::{BenchRecord, Reply, read_lines};
 use crate::sheet::Sheet;
 
 struct Moments {
-    items: Vec<Item>,
+    about: About,
     annotations: Vec<Annotation>,
-    words: Words,
 }
 
 /// The annotations of a split, and where each one's video lies.
@@ -56,7 +55,14 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         Ok(item)
     };
     let items = annotations.iter().map(item).collect::<Result<_>>()?;
-    Ok(Box::new(Moments { items, annotations, words }))
+    let about = About {
+        title: "QVHighlights",
+        headline: "MR-mIoU",
+        items,
+        probes: View::OF_TIMES.to_vec(),
+        facts: json!({ "prompt": words.to_json(), "saliency": "of the windows" }),
+    };
+    Ok(Box::new(Moments { about, annotations }))
 }
 
 /// What a text names: windows inside the video, each with a score that falls with its place in the text.
@@ -81,20 +87,8 @@ fn prediction(annotation: &Annotation, text: &str) -> Prediction {
 }
 
 impl Benchmark for Moments {
-    fn title(&self) -> &'static str {
-        "QVHighlights"
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "MR-mIoU"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_TIMES.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, item: usize, text: &str) -> Reading {
@@ -111,17 +105,13 @@ impl Benchmark for Moments {
         }
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let paired = pair(&self.annotations, replies, unmatched)?;
         let said: Vec<Prediction> =
             paired.pairs.iter().map(|(annotation, reply)| prediction(annotation, &reply.text)).collect();
         let mut scores = score(&self.annotations, &said, unmatched)?;
         scores.coverage = paired.coverage;
         Ok(scores.sheet())
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": self.words.to_json(), "saliency": "of the windows" })
     }
 }
 

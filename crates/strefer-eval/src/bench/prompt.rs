@@ -38,6 +38,14 @@ impl Words {
         own!("choice-inside")
     }
 
+    pub(super) fn question() -> Self {
+        own!("question")
+    }
+
+    pub(super) fn few_words() -> Self {
+        own!("few-words")
+    }
+
     pub(super) fn describe() -> Self {
         own!("describe")
     }

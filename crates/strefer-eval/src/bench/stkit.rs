@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use strefer_core::jsonl::read_records;
 use strefer_core::sample::Role;
 use strefer_core::{Sample, StkitAnswer, StkitFacts, StkitTask};
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
 use super::item::{Item, Offer};
 use super::layout::Layout;
@@ -25,7 +25,7 @@ use crate::stkit::{Judged, Question, judge, parse, score};
 const ALL_QUESTIONS: &str = "all_questions.accuracy_pct";
 
 struct StkitBench {
-    items: Vec<Item>,
+    about: About,
     questions: Vec<Question>,
 }
 
@@ -63,25 +63,20 @@ pub(super) fn open(root: &Path, _: &BenchOptions) -> Result<Box<dyn Benchmark>> 
         items.push(item);
     }
     let questions = checked(&file, questions.into_iter().map(|question| (question, None)))?;
-    Ok(Box::new(StkitBench { items, questions }))
+    let asked: BTreeSet<StkitTask> = questions.iter().map(|question: &Question| question.task).collect();
+    let about = About {
+        title: "STKit-Bench",
+        headline: if asked.len() == StkitTask::ALL.len() { "average_accuracy_pct" } else { ALL_QUESTIONS },
+        items,
+        probes: View::OF_TIMES.to_vec(),
+        facts: json!({ "prompt": "of the samples" }),
+    };
+    Ok(Box::new(StkitBench { about, questions }))
 }
 
 impl Benchmark for StkitBench {
-    fn title(&self) -> &'static str {
-        "STKit-Bench"
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        let asked: BTreeSet<StkitTask> = self.questions.iter().map(|question| question.task).collect();
-        if asked.len() == StkitTask::ALL.len() { "average_accuracy_pct" } else { ALL_QUESTIONS }
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_TIMES.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, item: usize, text: &str) -> Reading {
@@ -92,16 +87,12 @@ impl Benchmark for StkitBench {
         Reading { parsed: json!(said), score: Some(f64::from(u8::from(correct))), chosen: None }
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let scores = score(&self.questions, replies, unmatched)?;
         let correct = |it: &Judged| Some(if it.verdict.correct { 100.0 } else { 0.0 });
         let statistic = Statistic::mean(scores.judged.iter().map(correct).collect());
         let mut sheet = scores.sheet();
         sheet.lines.push(Line::of(ALL_QUESTIONS, "%", 1, statistic));
         Ok(sheet)
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": "of the samples" })
     }
 }

@@ -2,7 +2,7 @@
 //! TempCompass.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use strefer_core::sample::{Media, Segment};
@@ -87,8 +87,7 @@ pub(super) fn mv_bench(root: &Path, options: &BenchOptions) -> Result<Box<dyn Be
     let layout = Layout::new("mvbench", root, "mvbench");
     let [json] = layout.files(["json"])?;
     let media = |asked: &Asked| {
-        let id = &asked.question.id;
-        let task = id.split('/').next().unwrap_or_default();
+        let (id, task) = (&asked.question.id, task(asked));
         let folder = FOLDERS.iter().find(|(name, _)| *name == task).map(|(_, folder)| *folder);
         let folder = folder.ok_or_else(|| Error::Record {
             path: json.clone(),
@@ -108,16 +107,28 @@ pub(super) fn mv_bench(root: &Path, options: &BenchOptions) -> Result<Box<dyn Be
     Ok(Box::new(table.read(&json, options)?))
 }
 
-/// `mlvu/json/<task>.json`, `mlvu/video/<task>/…`.
+/// The file of a question, in benchmarks that have a file a task.
+fn task(asked: &Asked) -> &str {
+    asked.question.id.split('/').next().unwrap_or_default()
+}
+
+/// `mlvu/json/<number>_<task>.json`, `mlvu/video/<number>_<task>/…`, or both in `mlvu/MLVU/`, as they are downloaded. Its own
+/// scripts have folders of videos without numbers.
 pub(super) fn mlvu(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
-    let layout = Layout::new("mlvu", root, "mlvu");
+    let downloaded = root.join("mlvu/MLVU/json").exists();
+    let layout = Layout::new("mlvu", root, if downloaded { "mlvu/MLVU" } else { "mlvu" });
     let [json] = layout.files(["json"])?;
+    let media = |asked: &Asked| {
+        let (task, name) = (task(asked), &asked.video);
+        let bare = task.split_once('_').map_or(task, |(_, bare)| bare);
+        Ok(video(layout.first_uri([task, bare].map(|folder| format!("video/{folder}/{name}")))))
+    };
     let table = Table {
         title: "MLVU",
         file: QuestionFile::Mlvu,
         words: Words::choice(),
         letters: bracketed,
-        media: &|asked| Ok(video(layout.uri(&format!("video/{}", asked.video)))),
+        media: &media,
     };
     Ok(Box::new(table.read(&json, options)?))
 }
@@ -150,7 +161,7 @@ pub(super) fn temp_compass(root: &Path, options: &BenchOptions) -> Result<Box<dy
         media: &|asked| Ok(video(layout.uri(&format!("videos/{}.mp4", asked.video)))),
     };
     let mut all = table.read(&folder, options)?;
-    for item in &mut all.items {
+    for item in &mut all.about.items {
         item.max_new_tokens = 64;
         if let Some(offer) = &mut item.offer {
             // The options' lines are not part of the bare question.
@@ -158,7 +169,7 @@ pub(super) fn temp_compass(root: &Path, options: &BenchOptions) -> Result<Box<dy
             offer.question = bare;
         }
     }
-    all.probes = vec![super::View::NoVideo, super::View::Reversed, super::View::ShuffledTimes];
+    all.about.probes = super::View::OF_ORDER.to_vec();
     Ok(Box::new(all))
 }
 
@@ -167,15 +178,8 @@ pub(super) fn next_qa(root: &Path, options: &BenchOptions) -> Result<Box<dyn Ben
     let layout = Layout::new("nextqa", root, "nextqa");
     let split = options.split.as_deref().unwrap_or("val");
     let [csv, map] = layout.files([&format!("{split}.csv"), "map_vid_vidorID.json"])?;
-    let paths: HashMap<String, String> = read_json(&map)?;
-    let media = |asked: &Asked| {
-        let path = paths.get(&asked.video).ok_or_else(|| Error::Record {
-            path: map.clone(),
-            record: asked.video.clone(),
-            reason: format!("question {} is about it, and it has no path", asked.question.id),
-        })?;
-        Ok(video(layout.uri(&format!("NExTVideo/{path}.mp4"))))
-    };
+    let videos = NextQaVideos::open(&layout, map)?;
+    let media = |asked: &Asked| videos.of(&asked.video, &asked.question.id);
     let table = Table {
         title: "NExT-QA",
         file: QuestionFile::NextQa,
@@ -184,4 +188,28 @@ pub(super) fn next_qa(root: &Path, options: &BenchOptions) -> Result<Box<dyn Ben
         media: &media,
     };
     Ok(Box::new(table.read(&csv, options)?))
+}
+
+/// Where NExT-QA's videos lie: `nextqa/map_vid_vidorID.json` has the path of each below `NExTVideo/`.
+pub(super) struct NextQaVideos<'a> {
+    layout: &'a Layout,
+    map: PathBuf,
+    paths: HashMap<String, String>,
+}
+
+impl<'a> NextQaVideos<'a> {
+    pub fn open(layout: &'a Layout, map: PathBuf) -> Result<Self> {
+        let paths = read_json(&map)?;
+        Ok(Self { layout, map, paths })
+    }
+
+    /// The video of a question.
+    pub fn of(&self, name: &str, question: &str) -> Result<Media> {
+        let path = self.paths.get(name).ok_or_else(|| Error::Record {
+            path: self.map.clone(),
+            record: name.to_owned(),
+            reason: format!("question {question} is about it, and it has no path"),
+        })?;
+        Ok(video(self.layout.uri(&format!("NExTVideo/{path}.mp4"))))
+    }
 }

@@ -1,5 +1,6 @@
-//! Video-MME, with subtitles where they are wanted: `videomme/videomme.json` (its table as one JSON array of rows),
-//! `videomme/videos/<videoID>.mp4`, `videomme/subtitles/<videoID>.srt`.
+//! Video-MME, with subtitles where they are wanted: `videomme/videomme.json` (its table as one JSON array of rows) or
+//! `videomme/videomme/test-00000-of-00001.parquet` as it is downloaded, `videomme/videos/<videoID>.mp4` (or `data/`, as the
+//! archives are packed), `videomme/subtitles/<videoID>.srt` (or `subtitle/`).
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use super::item::{LateTurn, video};
 use super::layout::Layout;
 use super::prompt::Words;
 use super::tables::Table;
-use crate::choice::QuestionFile;
+use crate::choice::{Asked, QuestionFile};
 use crate::error::{Error, Result};
 
 /// What is said where a video has no subtitles.
@@ -21,20 +22,29 @@ const NONE: &str = "(there are none)";
 
 pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
     let layout = Layout::new("videomme", root, "videomme");
-    let [json] = layout.files(["videomme.json"])?;
+    let rows = layout.first_file([
+        "videomme.json",
+        "test-00000-of-00001.parquet",
+        "videomme/test-00000-of-00001.parquet",
+    ])?;
+    let media = |asked: &Asked| {
+        let name = &asked.video;
+        Ok(video(layout.first_uri(["videos", "data"].map(|folder| format!("{folder}/{name}.mp4")))))
+    };
     let table = Table {
         title: "Video-MME",
         file: QuestionFile::VideoMme,
         words: Words::choice(),
         letters: <[String]>::to_vec,
-        media: &|asked| Ok(video(layout.uri(&format!("videos/{}.mp4", asked.video)))),
+        media: &media,
     };
-    let mut all = table.read(&json, options)?;
+    let mut all = table.read(&rows, options)?;
     if let Some(n_frames) = options.subtitles {
         all.words = options.prompt.clone().map_or_else(Words::choice_subtitles, Words::of);
-        all.facts = json!({ "subtitles_of_frames": n_frames });
-        let [folder] = layout.files(["subtitles"])?;
-        for (item, question) in all.items.iter_mut().zip(&all.questions) {
+        all.about.facts["prompt"] = all.words.to_json();
+        all.about.facts["subtitles_of_frames"] = json!(n_frames);
+        let folder = layout.first_file(["subtitles", "subtitle"])?;
+        for (item, question) in all.about.items.iter_mut().zip(&all.questions) {
             let video = root.join(&item.sample.media[0].uri);
             let name = video.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let file = folder.join(format!("{name}.srt"));

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strefer_core::import::ForeignObject;
 
-use super::benchmark::{Benchmark, Rater, Reading};
-use super::catalogue::{BenchOptions, Masks, ObjectForm};
+use super::benchmark::{About, Benchmark, Rating, Reading, Verdicts, unjudged};
+use super::catalogue::BenchOptions;
 use super::item::Item;
 use super::layout::Layout;
 use super::prompt::Words;
@@ -16,9 +16,10 @@ use super::view::View;
 use crate::coverage::{Unmatched, pair};
 use crate::error::{Error, Result};
 use crate::records::{BenchRecord, Reply, read_array};
-use crate::sheet::{Note, Sheet};
-use crate::videorefer::bench_d::{self, Question};
-use crate::videorefer::judge::Description;
+use crate::sheet::Sheet;
+use crate::statistics::mean;
+use crate::videorefer::bench_d::{self, Axis, Judgement, Question};
+use crate::videorefer::judge::comparison;
 
 /// A record as the benchmark has it.
 #[derive(Debug, Deserialize)]
@@ -42,11 +43,8 @@ impl BenchRecord for Record {
 }
 
 struct BenchD {
-    items: Vec<Item>,
+    about: About,
     questions: Vec<Question>,
-    words: Words,
-    masks: Masks,
-    objects: ObjectForm,
 }
 
 pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
@@ -67,52 +65,51 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         items.push(item);
         questions.push(question);
     }
-    Ok(Box::new(BenchD { items, questions, words, masks, objects }))
+    let about = About {
+        title: "VideoRefer-Bench-D",
+        headline: "mean",
+        items,
+        probes: View::OF_MASKS.to_vec(),
+        facts: json!({ "prompt": words.to_json(), "masks": masks, "objects": objects }),
+    };
+    Ok(Box::new(BenchD { about, questions }))
 }
 
 impl Benchmark for BenchD {
-    fn title(&self) -> &'static str {
-        "VideoRefer-Bench-D"
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "mean"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_MASKS.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, _: usize, text: &str) -> Reading {
-        Reading { parsed: json!(text.trim()), ..Reading::default() }
+        Reading::words(text)
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, rater: Rater<'_>) -> Result<Sheet> {
+    fn judged(&self, item: usize, text: &str) -> Option<String> {
+        Some(comparison(&self.questions[item], text))
+    }
+
+    fn rating(&self, _: usize, reply: &str) -> Rating {
+        let ratings = bench_d::parse(reply);
+        let all: Option<Vec<f64>> = ratings.into_iter().collect();
+        let named = Axis::ALL.into_iter().zip(ratings);
+        let points = named.filter_map(|(axis, rating)| Some((axis.name().to_owned(), rating?))).collect();
+        Rating { score: all.map(mean), points }
+    }
+
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, verdicts: Option<&Verdicts>) -> Result<Sheet> {
         let paired = pair(&self.questions, replies, unmatched)?;
-        let Some((judge, each)) = rater else {
+        let Some(verdicts) = verdicts else {
             let what =
                 "not judged: name a judge, or give answers and its replies to `strefer score videorefer-d`";
-            return Ok(Sheet {
-                benchmark: self.title(),
-                coverage: paired.coverage,
-                lines: Vec::new(),
-                notes: vec![Note { what: what.to_owned(), ids: Vec::new() }],
-                metrics: json!({}),
-            });
+            return Ok(unjudged(self.title(), paired.coverage, what));
         };
-        let said: Vec<Description> =
-            paired.pairs.iter().map(|(question, reply)| Description::of(question.id, &reply.text)).collect();
-        let (judgements, _) = judge.rate(&self.questions, &said, unmatched, each)?;
+        let judgement = |(question, _): &(&Question, &Reply)| Judgement {
+            id: question.id,
+            reply: verdicts.replies.get(&question.key()).cloned(),
+        };
+        let judgements: Vec<Judgement> = paired.pairs.iter().map(judgement).collect();
         let mut scores = bench_d::score(&self.questions, &judgements, unmatched)?;
-        scores.judge = Some(judge.to_json());
+        scores.judge = Some(verdicts.judge.clone());
         Ok(scores.sheet())
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": self.words.to_json(), "masks": self.masks, "objects": self.objects })
     }
 }

@@ -10,7 +10,7 @@ use strefer_core::masklet::IndexSpace;
 use strefer_core::placeholder::{Piece, render};
 use strefer_core::sample::Region;
 
-use super::benchmark::{Benchmark, Rater, Reading};
+use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::{BenchOptions, Masks, ObjectForm};
 use super::item::{Item, Offer, Other, frames, unlettered, video};
 use super::layout::Layout;
@@ -46,11 +46,8 @@ impl BenchRecord for Record {
 }
 
 struct BenchQ {
-    items: Vec<Item>,
+    about: About,
     questions: Vec<Question>,
-    words: Words,
-    masks: Masks,
-    objects: ObjectForm,
 }
 
 /// The frame that a record names, as a number or as a string.
@@ -129,7 +126,14 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         let answer = questions[at].options.iter().position(|option| Some(option) == other.answer.as_ref());
         items[at].other = Some(Other { regions: Some(regions), times_s: None, answer });
     }
-    Ok(Box::new(BenchQ { items, questions, words, masks, objects }))
+    let about = About {
+        title: "VideoRefer-Bench-Q",
+        headline: "average",
+        items,
+        probes: View::OF_MASKS.to_vec(),
+        facts: json!({ "prompt": words.to_json(), "masks": masks, "objects": objects }),
+    };
+    Ok(Box::new(BenchQ { about, questions }))
 }
 
 /// The question with its objects as they stand in `form`; the names that mark them go where objects stand alone.
@@ -150,20 +154,8 @@ fn in_words(text: &str, form: ObjectForm) -> String {
 }
 
 impl Benchmark for BenchQ {
-    fn title(&self) -> &'static str {
-        "VideoRefer-Bench-Q"
-    }
-
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    fn headline(&self) -> &'static str {
-        "average"
-    }
-
-    fn probes(&self) -> Vec<View> {
-        View::OF_MASKS.to_vec()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn read(&self, item: usize, text: &str) -> Reading {
@@ -180,15 +172,11 @@ impl Benchmark for BenchQ {
         Reading { parsed: json!(letter), ..Reading::choice(chosen, answer) }
     }
 
-    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Rater<'_>) -> Result<Sheet> {
+    fn sheet(&self, replies: &[Reply], unmatched: Unmatched, _: Option<&Verdicts>) -> Result<Sheet> {
         let paired = pair(&self.questions, replies, unmatched)?;
         let predictions: Vec<Prediction> =
             paired.pairs.iter().map(|(question, reply)| question.predict(&reply.text)).collect();
         let pairs = paired.pairs.iter().map(|(question, _)| *question).zip(&predictions).collect();
         Ok(bench_q::sheet(&crate::coverage::Paired { pairs, coverage: paired.coverage.clone() }))
-    }
-
-    fn facts(&self) -> Value {
-        json!({ "prompt": self.words.to_json(), "masks": self.masks, "objects": self.objects })
     }
 }

@@ -67,6 +67,9 @@ impl View {
     /// Probes of questions about moments.
     pub(super) const OF_TIMES: [Self; 3] = [Self::NoVideo, Self::ShuffledTimes, Self::Reversed];
 
+    /// Probes of questions about what happens, and in which order.
+    pub(super) const OF_ORDER: [Self; 3] = [Self::NoVideo, Self::Reversed, Self::ShuffledTimes];
+
     /// As it is called in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -23,6 +23,7 @@ mod video_mme;
 mod video_refer;
 
 pub use files::{Asked, QuestionFile};
+pub(crate) use files::{next_qa_groups, read_captions};
 pub use reading::Reading;
 pub use record::Question;
 pub use score::{GroupScores, Scores, Verdict, score};

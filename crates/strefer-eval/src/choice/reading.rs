@@ -32,6 +32,8 @@ pub enum Reading {
     YesNo,
     /// TempCompass, caption matching: an option, its sentence, its head (`Option 1`) or its index.
     TempCompassCaption,
+    /// TempCompass, captioning: what a judge chooses who knows the caption alone.
+    TempCompassJudge,
 }
 
 impl Reading {
@@ -52,6 +54,7 @@ impl Reading {
             Self::TempCompassYesNo => temp_compass::yes_or_no(text),
             Self::YesNo => letter::yes_or_no(text),
             Self::TempCompassCaption => temp_compass::caption_matching(text, options),
+            Self::TempCompassJudge => temp_compass::judged(text, options),
         };
         chosen.filter(|&at| at < options.len())
     }

@@ -1,19 +1,19 @@
 //! When all is answered: items in order, scores with intervals, and what every probe costs.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use strefer_core::jsonl::{Reader, write_all};
+use strefer_core::jsonl::write_all;
 
 use super::Run;
+use super::judged::Rater;
 use super::log::{AnswerLine, read_all};
 use super::plan::Plan;
 use super::record::ItemRecord;
-use crate::bench::{Benchmark, Rater, View};
+use crate::bench::{Benchmark, Verdicts, View};
 use crate::coverage::Unmatched;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::quiz::{Interval, Share};
 use crate::records::Reply;
 use crate::sheet::{Line, Sheet, Summary, aligned};
@@ -60,7 +60,8 @@ impl Report<'_> {
         let mut unanswered = Vec::new();
         let mut said: BTreeMap<View, Vec<ItemRecord>> = BTreeMap::new();
         for &view in &self.run.record.views {
-            let records = self.items(view, &lines)?;
+            let mut records = self.items(view, &lines)?;
+            self.judge(&mut records);
             let silent = records.iter().filter(|record| record.prediction_text.is_none());
             unanswered.extend(silent.map(|record| match view {
                 View::Real => record.id.clone(),
@@ -78,29 +79,6 @@ impl Report<'_> {
         self.run.folder.write("summary.json", &format!("{text}\n"))?;
         self.run.folder.write("table.md", &outcome.table)?;
         Ok(outcome)
-    }
-
-    /// This run beside another one of the same questions: what it is better by, and how sure that is.
-    ///
-    /// # Errors
-    /// A folder without items, or a run that answers other questions.
-    pub fn compare(&self, other: &Path) -> Result<String> {
-        let answers = |dir: &Path| -> Result<Vec<Reply>> {
-            let items: strefer_core::Result<Vec<ItemRecord>> =
-                Reader::open(dir.join("items.jsonl"))?.collect();
-            Ok(replies(&items?))
-        };
-        let (own, other) = (answers(&self.run.folder.path(""))?, answers(other)?);
-        let only = |these: &[Reply], those: &[Reply]| -> Vec<String> {
-            let known: HashSet<&str> = those.iter().map(|it| it.id.as_str()).collect();
-            these.iter().filter(|it| !known.contains(it.id.as_str())).map(|it| it.id.clone()).collect()
-        };
-        let (own_only, other_only) = (only(&own, &other), only(&other, &own));
-        if !own_only.is_empty() || !other_only.is_empty() {
-            return Err(Error::OtherQuestions { own_only, other_only });
-        }
-        let (own, other) = (self.sheet(&own)?, self.sheet(&other)?);
-        Ok(Summary::new(&own, Some(&other), self.bootstrap)?.to_table())
     }
 
     /// Items in the benchmark's order; one that nobody came to has no answer.
@@ -124,7 +102,7 @@ impl Report<'_> {
 
     fn outcome(&self, said: &BTreeMap<View, Vec<ItemRecord>>, unanswered: Vec<String>) -> Result<Outcome> {
         let real = said.get(&View::Real).map_or(&[][..], Vec::as_slice);
-        let replies = replies(real);
+        let judge = self.rater.map(|(judge, _)| judge.to_json());
         let record = self.run.record;
         let mut summary = json!({
             "benchmark": self.run.record.benchmark,
@@ -141,10 +119,10 @@ impl Report<'_> {
         });
         let mut table = String::new();
         let all = summary.as_object_mut().expect("it was made an object");
-        if replies.is_empty() {
+        if real.iter().all(|it| it.prediction_text.is_none()) {
             table.push_str("No question was answered.\n");
         } else {
-            let sheet = self.sheet(&replies)?;
+            let sheet = self.sheet(real, judge.as_ref())?;
             let scored = Summary::new(&sheet, None, self.bootstrap)?;
             table += &scored.to_table();
             if let Value::Object(scores) = scored.to_json() {
@@ -153,8 +131,9 @@ impl Report<'_> {
             }
             all.insert("baselines".to_owned(), baselines(self.run.benchmark, self.run.plan));
             let beside = self.run.record.views.iter().filter(|view| **view != View::Real);
-            let beside =
-                beside.map(|&view| self.beside(view, real, &said[&view])).collect::<Result<Vec<_>>>()?;
+            let beside = beside
+                .map(|&view| self.beside(view, real, &said[&view], judge.as_ref()))
+                .collect::<Result<Vec<_>>>()?;
             if !beside.is_empty() {
                 table += &views_table(&beside, &sheet, self.run.benchmark.headline());
                 let entry = |one: &Beside| (one.view.name().to_owned(), one.to_json());
@@ -172,21 +151,35 @@ impl Report<'_> {
             json!({
                 "questions": self.run.record.questions,
                 "answers": self.run.record.answers,
-                "judge": self.rater.map(|(judge, _)| judge.to_json()),
+                "judge": judge,
                 "seed": self.run.record.seed,
             }),
         );
         Ok(Outcome { table, summary, unanswered: unanswered.len() })
     }
 
-    fn sheet(&self, replies: &[Reply]) -> Result<Sheet> {
-        let mut sheet = self.run.benchmark.sheet(replies, Unmatched::LEAVE_OUT, self.rater)?;
+    /// Scores records, by what a judge said of them where one is named.
+    pub(super) fn sheet(&self, records: &[ItemRecord], judge: Option<&Value>) -> Result<Sheet> {
+        let reply = |it: &ItemRecord| Some(Reply { id: it.id.clone(), text: it.prediction_text.clone()? });
+        let replies: Vec<Reply> = records.iter().filter_map(reply).collect();
+        let verdict = |it: &ItemRecord| Some((it.id.clone(), it.verdict.clone()?));
+        let verdicts = judge.map(|judge| Verdicts {
+            judge: judge.clone(),
+            replies: records.iter().filter_map(verdict).collect(),
+        });
+        let mut sheet = self.run.benchmark.sheet(&replies, Unmatched::LEAVE_OUT, verdicts.as_ref())?;
         // What was never asked is told by the number of items; what has no answer is listed on its own.
         sheet.coverage.missing.clear();
         Ok(sheet)
     }
 
-    fn beside(&self, view: View, real: &[ItemRecord], own: &[ItemRecord]) -> Result<Beside> {
+    fn beside(
+        &self,
+        view: View,
+        real: &[ItemRecord],
+        own: &[ItemRecord],
+        judge: Option<&Value>,
+    ) -> Result<Beside> {
         let by_id: HashMap<&str, &ItemRecord> = real.iter().map(|it| (it.id.as_str(), it)).collect();
         let answered = |it: &&ItemRecord| {
             it.prediction_text.is_some()
@@ -210,7 +203,7 @@ impl Report<'_> {
         if own.is_empty() {
             return Ok(beside);
         }
-        let (own, same) = (self.sheet(&replies(&own))?, self.sheet(&replies(&same))?);
+        let (own, same) = (self.sheet(&own, judge)?, self.sheet(&same, judge)?);
         let headline =
             |sheet: &'_ Sheet| sheet.lines.iter().position(|line| line.name == self.run.benchmark.headline());
         if let (Some(own_at), Some(same_at)) = (headline(&own), headline(&same)) {
@@ -232,11 +225,6 @@ impl Beside {
         }
         entry
     }
-}
-
-fn replies(records: &[ItemRecord]) -> Vec<Reply> {
-    let reply = |it: &ItemRecord| Some(Reply { id: it.id.clone(), text: it.prediction_text.clone()? });
-    records.iter().filter_map(reply).collect()
 }
 
 /// By how much the score falls with another mask, and with other times: what answers rest on.

@@ -14,6 +14,7 @@
 mod claims;
 mod folder;
 mod gather;
+mod judged;
 mod log;
 mod plan;
 mod record;
@@ -23,6 +24,7 @@ use crate::bench::{Benchmark, Views};
 
 pub use folder::{RunFolder, RunFormat, RunRecord};
 pub use gather::{Outcome, Report};
+pub use judged::Rater;
 pub use plan::Plan;
 pub use record::ItemRecord;
 pub use work::{Pace, Progress, Worked, work};

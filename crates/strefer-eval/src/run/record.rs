@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::log::AnswerLine;
 use super::sha256;
-use crate::bench::{Benchmark, Views};
+use crate::bench::{Benchmark, Rating, Views};
 use crate::error::Result;
 
 /// What became of one item in one view.
@@ -32,9 +32,15 @@ pub struct ItemRecord {
     pub parsed: Value,
     /// What is true.
     pub label: Value,
-    /// What it counts, 0 to 1; absent where an answer alone has no score.
+    /// What it counts, 0 to 1, or a judge's mean rating; absent where nobody said it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// The points that a judge rated, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub points: BTreeMap<String, f64>,
+    /// The judge's reply, where one was asked and gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
     /// What it is counted under.
     pub group: BTreeMap<String, String>,
     /// What is true of what was put in instead, where that is known.
@@ -75,10 +81,17 @@ impl ItemRecord {
             parsed: reading.parsed,
             label: item.label.clone(),
             score: reading.score.filter(|_| line.text.is_some()),
+            points: BTreeMap::new(),
+            verdict: None,
             group: item.groups.clone(),
             other_label,
             follows,
             error: line.error.clone(),
         })
+    }
+    /// Adds what a judge says of the answer to the item at a position.
+    pub(super) fn judge(&mut self, benchmark: &dyn Benchmark, at: usize, reply: String) {
+        let Rating { score, points } = benchmark.rating(at, &reply);
+        (self.score, self.points, self.verdict) = (score, points, Some(reply));
     }
 }

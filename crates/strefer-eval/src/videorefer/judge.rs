@@ -1,39 +1,14 @@
-//! A judge of VideoRefer-Bench-D: another model reads the reference and the description, and rates.
+//! VideoRefer-Bench-D's questions to a judge: it reads the reference and the description, and rates.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
-use strefer_teacher::{Budget, EndpointConfig, Fault, Prompt, Sampling, Teacher};
 
 use super::bench_d::{Judgement, Question};
 use crate::coverage::{Unmatched, pair};
 use crate::error::Result;
+use crate::judge::Judge;
 use crate::records::BenchRecord;
-
-/// Who judges, and how it is asked: a file of the user's.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JudgeConfig {
-    /// The judge's instructions, relative to this file; given to it as they are, before each question.
-    pub prompt: PathBuf,
-    /// How its replies are drawn. The benchmark's own script uses temperature 0.7, top_p 0.95 and 800 tokens.
-    #[serde(default = "usual")]
-    pub sampling: Sampling,
-    /// The most that may be spent.
-    #[serde(default)]
-    pub budget: Budget,
-    /// Servers with the judge's model.
-    pub endpoints: Vec<EndpointConfig>,
-}
-
-fn usual() -> Sampling {
-    Sampling { max_tokens: 800, temperature: 0.7, top_p: 0.95, seed: 0 }
-}
 
 /// A model's description of an object: as the benchmark's script writes it (`video`, `caption`, `pred`), or with the `id`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -48,13 +23,6 @@ pub struct Description {
     /// What the model says.
     #[serde(alias = "answer", alias = "text")]
     pred: String,
-}
-
-impl Description {
-    /// Of the object with that id.
-    pub fn of(id: u64, text: &str) -> Self {
-        Self { id: Some(id), video: String::new(), caption: String::new(), pred: text.to_owned() }
-    }
 }
 
 impl BenchRecord for Description {
@@ -79,32 +47,15 @@ pub fn with_ids(mut descriptions: Vec<Description>, questions: &[Question]) -> V
     descriptions
 }
 
-/// Asks a judge.
-#[derive(Debug, Clone, Copy)]
-pub struct Judge<'a> {
-    /// Who judges.
-    pub teacher: &'a dyn Teacher,
-    /// Its instructions.
-    pub prompt: &'a Prompt,
-    /// How its replies are drawn.
-    pub sampling: Sampling,
-    /// Questions at a time.
-    pub threads: usize,
-}
-
 /// Descriptions without a reply of the judge: the kind of fault, and of each the id and the reason.
 pub type Silent = BTreeMap<&'static str, Vec<(u64, String)>>;
 
-impl Judge<'_> {
-    fn question(&self, truth: &Question, description: &Description) -> strefer_teacher::Question {
-        let text = format!("Correct answer: {}\nPredicted answer: {}", truth.caption, description.pred);
-        let mut question = strefer_teacher::Question::new("", text);
-        question.prompt = self.prompt.id().clone();
-        question.system = Some(self.prompt.text().trim().to_owned());
-        question.sampling = self.sampling;
-        question
-    }
+/// What a judge has to compare: the reference, and what a model says.
+pub(crate) fn comparison(truth: &Question, said: &str) -> String {
+    format!("Correct answer: {}\nPredicted answer: {said}", truth.caption)
+}
 
+impl Judge<'_> {
     /// Has all descriptions rated; `each` is called after each of them. A description that the judge gives no reply to has
     /// none: nothing is guessed.
     ///
@@ -118,52 +69,25 @@ impl Judge<'_> {
         each: &(dyn Fn() + Sync),
     ) -> Result<(Vec<Judgement>, Silent)> {
         let paired = pair(questions, descriptions, unmatched)?.pairs;
-        let replies: Mutex<Vec<Option<std::result::Result<String, Fault>>>> =
-            Mutex::new(vec![None; paired.len()]);
-        let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..self.threads.clamp(1, paired.len().max(1)) {
-                scope.spawn(|| {
-                    loop {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some((truth, description)) = paired.get(at) else { return };
-                        let reply =
-                            self.teacher.ask(&self.question(truth, description)).map(|answer| answer.text);
-                        replies.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(reply);
-                        each();
-                    }
-                });
-            }
-        });
-        let replies = replies.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let asked: Vec<String> = paired.iter().map(|(truth, said)| comparison(truth, &said.pred)).collect();
         let (mut judgements, mut silent) = (Vec::with_capacity(paired.len()), Silent::new());
-        for ((truth, _), reply) in paired.iter().zip(replies) {
-            let reply = match reply {
-                Some(Ok(reply)) => Some(reply),
-                Some(Err(fault)) => {
+        for ((truth, _), reply) in paired.iter().zip(self.ask(&asked, each)) {
+            let reply = reply
+                .map_err(|fault| {
                     silent.entry(fault.kind()).or_default().push((truth.id, fault.to_string()));
-                    None
-                }
-                None => None,
-            };
+                })
+                .ok();
             judgements.push(Judgement { id: truth.id, reply });
         }
         Ok((judgements, silent))
-    }
-
-    /// What a score says about its judge: model, instructions, how replies were drawn.
-    pub fn to_json(&self) -> Value {
-        json!({
-            "model": self.teacher.model(),
-            "prompt": { "name": self.prompt.id().name, "version": self.prompt.id().version, "text": self.prompt.text() },
-            "sampling": self.sampling,
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use strefer_teacher::{Answer, Rules};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use strefer_teacher::{Answer, Fault, Prompt, Rules, Sampling};
 
     use super::*;
     use crate::videorefer::bench_d::score;
@@ -201,7 +125,8 @@ mod tests {
         ]);
         let said = with_ids(said, &questions);
         let prompt = Prompt::new("judge", "Rate {{ it }}.\n");
-        let judge = Judge { teacher: &judge, prompt: &prompt, sampling: usual(), threads: 3 };
+        let sampling = Sampling { max_tokens: 800, ..Sampling::default() };
+        let judge = Judge { teacher: &judge, prompt: &prompt, sampling, threads: 3 };
         let count = AtomicUsize::new(0);
         let each = || {
             count.fetch_add(1, Ordering::Relaxed);

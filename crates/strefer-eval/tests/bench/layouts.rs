@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 use strefer_core::sample::{MediaKind, RegionMode};
 use strefer_eval::Unmatched;
-use strefer_eval::bench::{BenchId, BenchOptions, Masks, ObjectForm, missing_media};
+use strefer_eval::bench::{BenchId, BenchOptions, Masks, ObjectForm, Verdicts, missing_media};
+use strefer_eval::choice::QuestionFile;
 use strefer_eval::records::Reply;
-use strefer_eval::videorefer::judge::Judge;
-use strefer_teacher::{Answer, Prompt, Rules, Sampling};
 
 use crate::stand_in::{Root, mask};
 
@@ -98,11 +97,10 @@ fn videorefer_d_describes_and_is_judged_elsewhere() {
     let sheet = bench.sheet(&[reply], Unmatched::REFUSE, None).unwrap();
     assert!(sheet.lines.is_empty() && sheet.notes[0].what.contains("not judged"));
     // A judge that returns prose rates nothing, and that is said.
-    let prose = Rules::new("prose", |_: &strefer_teacher::Question| Ok(Answer::of("A fine description.")));
-    let (prompt, sampling) = (Prompt::new("judge", "Rate."), Sampling::default());
-    let judge = Judge { teacher: &prose, prompt: &prompt, sampling, threads: 1 };
+    let prose = [("3".to_owned(), "A fine description.".to_owned())];
+    let verdicts = Verdicts { judge: json!({}), replies: prose.into_iter().collect() };
     let reply = Reply { id: "3".into(), text: "A bird.".into() };
-    let sheet = bench.sheet(&[reply], Unmatched::REFUSE, Some((&judge, &|| ()))).unwrap();
+    let sheet = bench.sheet(&[reply], Unmatched::REFUSE, Some(&verdicts)).unwrap();
     assert!(sheet.lines.iter().all(|line| line.value.is_none()) && sheet.metrics["mean"].is_null());
     assert!(sheet.notes[0].what.starts_with("without a rating of Subject Correspondence"));
     assert_eq!((sheet.notes.len(), &sheet.notes[0].ids[..]), (4, &["3".to_owned()][..]));
@@ -141,9 +139,24 @@ fn tables_of_choices_by_hand() {
     assert!(root.refused(BenchId::Mvbench).contains("juggling"));
 
     let mlvu = json!([{"video": "e.mp4", "duration": 480.0, "question": "How many?", "candidates": ["1", "2", "3", "4"], "answer": "3", "question_type": "count"}]);
-    root.json("mlvu/json/4_count.json", mlvu);
-    assert_eq!(root.open(BenchId::Mlvu).items()[0].sample.media[0].uri, "mlvu/video/4_count/e.mp4");
+    root.json("mlvu/json/4_count.json", mlvu.clone());
+    let place = |root: &Root| root.open(BenchId::Mlvu).items()[0].sample.media[0].uri.clone();
+    assert_eq!(place(&root), "mlvu/video/4_count/e.mp4");
+    assert_eq!(root.open(BenchId::Mlvu).items()[0].groups["task"], "count");
     assert_eq!(headline(&root, BenchId::Mlvu, &["(C)"]), 100.0);
+    root.write("mlvu/video/count/e.mp4", "");
+    assert_eq!(place(&root), "mlvu/video/count/e.mp4");
+    // The folder as it is downloaded, with tasks whose answers are free text.
+    let free =
+        json!([{"video": "s.mp4", "question": "Tell.", "answer": "A story.", "question_type": "summary"}]);
+    let downloaded = Root::new();
+    downloaded.json("mlvu/MLVU/json/4_count.json", mlvu);
+    downloaded.json("mlvu/MLVU/json/9_summary.json", free);
+    assert_eq!(place(&downloaded), "mlvu/MLVU/video/4_count/e.mp4");
+    assert_eq!(downloaded.open(BenchId::Mlvu).items().len(), 1);
+    let alone = downloaded.path().join("mlvu/MLVU/json/9_summary.json");
+    let refused = QuestionFile::Mlvu.read(&alone).unwrap_err().to_string();
+    assert!(refused.contains("9_summary: its answers are free text"), "{refused}");
 
     let question = json!({"id": 0, "question": "Is it?", "options": ["yes", "no", "perhaps"], "answer_id": 1, "area": "physics", "reasoning": "descriptive", "tag": []});
     root.json(
@@ -214,6 +227,28 @@ fn grounding_by_hand() {
 }
 
 #[test]
+fn video_mme_is_read_from_the_table_that_is_downloaded() {
+    let root = Root::new();
+    let name = "test-00000-of-00001.parquet";
+    let [golden] = &strefer_core::golden::dirs("videomme_table")[..] else { panic!("one table is recorded") };
+    root.write(&format!("videomme/videomme/{name}"), std::fs::read(golden.join(name)).unwrap());
+    if !cfg!(feature = "parquet") {
+        assert!(root.refused(BenchId::Videomme).contains("without parquet"));
+        return;
+    }
+    let bench = root.open(BenchId::Videomme);
+    let ids: Vec<&str> = bench.items().iter().map(|item| item.id()).collect();
+    assert_eq!(ids, ["001-1", "001-2"]);
+    let item = &bench.items()[0];
+    assert_eq!((item.label.as_str(), item.groups["duration"].as_str()), (Some("C. option 1"), "short"));
+    assert_eq!(item.sample.media[0].uri, "videomme/videos/abc.mp4");
+    assert!(turn(&root, BenchId::Videomme, 0).contains("Wie heißt sie?\nA. option 1\nB. option 1\n"));
+    assert_eq!(headline(&root, BenchId::Videomme, &["C", "B"]), 50.0);
+    root.write(&format!("videomme/{name}"), "no table");
+    assert!(root.refused(BenchId::Videomme).contains(name));
+}
+
+#[test]
 fn video_mme_and_captions_of_people_by_hand() {
     let root = Root::new();
     let row = json!({"video_id": "001", "duration": "short", "domain": "Knowledge", "sub_category": "x", "url": "", "videoID": "abc",
@@ -228,6 +263,12 @@ fn video_mme_and_captions_of_people_by_hand() {
     let bench = BenchId::Videomme.open(root.path(), &subtitles).unwrap();
     let asked = bench.items()[0].late.as_ref().unwrap().turn().unwrap();
     assert!(asked.contains("(there are none)") && asked.ends_with("D. d\nThe letter is:"), "{asked}");
+
+    // Folders as the archives are packed.
+    root.write("videomme/data/abc.mp4", "");
+    std::fs::rename(root.path().join("videomme/subtitles"), root.path().join("videomme/subtitle")).unwrap();
+    let bench = BenchId::Videomme.open(root.path(), &subtitles).unwrap();
+    assert_eq!(bench.items()[0].sample.media[0].uri, "videomme/data/abc.mp4");
 
     let mask = json!({"size": [8, 8], "counts": [0, 8, 56]});
     let record =

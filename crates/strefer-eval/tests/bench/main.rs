@@ -1,5 +1,6 @@
 //! Benchmarks in their official files, and runs on them.
 
+mod judged;
 mod layouts;
 mod questions;
 mod runs;

@@ -1,6 +1,5 @@
 //! Questions as the benchmarks publish them.
 
-mod mlvu;
 mod mv_bench;
 mod next_qa;
 mod perception_test;
@@ -10,6 +9,9 @@ mod video_mme;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use next_qa::groups as next_qa_groups;
+pub(crate) use temp_compass::read_captions;
 
 use super::reading::Reading;
 use super::record::Question;
@@ -24,11 +26,12 @@ pub enum QuestionFile {
     Lines,
     /// MVBench: one of its files `<task>.json`, or the folder of them. Ids are `<task>/<position from 0>`.
     MvBench,
-    /// Video-MME: its table as one JSON array of rows. Ids are its `question_id`.
+    /// Video-MME: its table, as parquet (feature `parquet`) or as one JSON array of rows. Ids are its `question_id`.
     VideoMme,
     /// Perception Test: `mc_question_valid.json`. Ids are `<video>/<id>`.
     PerceptionTest,
-    /// MLVU: one of its files `<task>.json`, or the folder of them. Ids are `<task>/<position from 0>`.
+    /// MLVU: one of its files `<task>.json`, or the folder of them, whose questions with free answers are left out. Ids are
+    /// `<task>/<position from 0>`.
     Mlvu,
     /// NExT-QA, multiple choice: `val.csv` or `test.csv`. Ids are `<video>/<qid>`.
     NextQa,
@@ -81,10 +84,9 @@ impl QuestionFile {
     pub fn read_asked(self, path: &Path) -> Result<Vec<Asked>> {
         match self {
             Self::Lines => Ok(Vec::new()),
-            Self::MvBench => mv_bench::read(path),
+            Self::MvBench | Self::Mlvu => mv_bench::read(path),
             Self::VideoMme => video_mme::read(path),
             Self::PerceptionTest => perception_test::read(path),
-            Self::Mlvu => mlvu::read(path),
             Self::NextQa => next_qa::read(path),
             Self::TempCompass => temp_compass::read(path),
         }

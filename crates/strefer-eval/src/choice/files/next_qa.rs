@@ -22,7 +22,12 @@ struct Row {
     a4: String,
 }
 
-/// What the first letter of a type stands for.
+/// What a type is counted under: its family, which its first letter stands for, and itself.
+pub(crate) fn groups(kind: &str) -> Option<[(&'static str, &str); 2]> {
+    // What is asked before something is one kind with what is asked after it.
+    Some([("family", family(kind)?), ("type", if kind == "TP" { "TN" } else { kind })])
+}
+
 fn family(kind: &str) -> Option<&'static str> {
     match kind.chars().next()? {
         'C' => Some("causal"),
@@ -41,15 +46,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<Asked>> {
         // The first line names the columns.
         let row = row.map_err(|error| refuse(format!("row {}", at + 2), error.to_string()))?;
         let id = format!("{}/{}", row.video, row.qid);
-        let Some(family) = family(&row.kind) else {
+        let Some(groups) = groups(&row.kind) else {
             return Err(refuse(id, format!("its type {:?} is none of NExT-QA's", row.kind)));
         };
-        // What is asked before something is one kind with what is asked after it.
-        let kind = if row.kind == "TP" { "TN" } else { row.kind.as_str() };
         let options = vec![row.a0, row.a1, row.a2, row.a3, row.a4];
         let answer = Some(row.answer).filter(|answer| *answer < options.len());
         asked.push(Asked {
-            question: question(path, id, options, answer, &[("family", family), ("type", kind)])?,
+            question: question(path, id, options, answer, &groups)?,
             text: row.question,
             video: row.video,
             span_s: None,

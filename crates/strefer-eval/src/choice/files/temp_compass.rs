@@ -16,7 +16,17 @@ struct Row {
     answer: String,
 }
 
-type Videos = IndexMap<String, IndexMap<String, Vec<Row>>>;
+type Videos<R> = IndexMap<String, IndexMap<String, Vec<R>>>;
+
+/// A caption to write, in some copies with the question that a judge is asked about it.
+#[derive(Deserialize)]
+struct CaptionRow {
+    question: String,
+    #[serde(default)]
+    mc_question: Option<String>,
+    #[serde(default)]
+    mc_answer: Option<String>,
+}
 
 /// The types of questions that rules can score, by the names of their files.
 fn reading(kind: &str) -> Option<Reading> {
@@ -53,7 +63,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Asked>> {
             let reason = "only multi-choice, yes_no and caption_matching are scored by rules".to_owned();
             return Err(Error::Record { path: file, record: kind, reason });
         };
-        for (video, dimensions) in read_json::<Videos>(&file)? {
+        for (video, dimensions) in read_json::<Videos<Row>>(&file)? {
             for (dimension, rows) in dimensions {
                 for (at, row) in rows.into_iter().enumerate() {
                     let id = format!("{kind}/{video}/{dimension}/{at}");
@@ -67,4 +77,31 @@ pub(super) fn read(path: &Path) -> Result<Vec<Asked>> {
         }
     }
     Ok(asked)
+}
+
+/// Captions to write, each with the question with options that a judge is asked about it: its own, or else the first one of
+/// the same video and dimension in `choices`.
+pub(crate) fn read_captions(file: &Path, choices: &Path) -> Result<Vec<(Asked, String)>> {
+    let choices = read_json::<Videos<Row>>(choices)?;
+    let mut captions = Vec::new();
+    for (video, dimensions) in read_json::<Videos<CaptionRow>>(file)? {
+        for (dimension, rows) in dimensions {
+            let first = choices.get(&video).and_then(|own| own.get(&dimension)?.first());
+            for (at, row) in rows.into_iter().enumerate() {
+                let id = format!("captioning/{video}/{dimension}/{at}");
+                let own = row.mc_question.zip(row.mc_answer);
+                let asked = own.map(|(question, answer)| Row { question, answer });
+                let Some(asked) = asked.as_ref().or(first) else {
+                    let reason = "no question with options is about the same video and dimension".to_owned();
+                    return Err(Error::Record { path: file.to_owned(), record: id, reason });
+                };
+                let (options, answer) = options(Reading::TempCompassJudge, asked);
+                let groups = [("type", "captioning"), ("dimension", dimension.as_str())];
+                let question = question(file, id, options, answer, &groups)?;
+                let caption = Asked { question, text: row.question, video: video.clone(), span_s: None };
+                captions.push((caption, asked.question.clone()));
+            }
+        }
+    }
+    Ok(captions)
 }

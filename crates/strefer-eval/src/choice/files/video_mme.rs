@@ -1,4 +1,4 @@
-//! Video-MME: one table of rows.
+//! Video-MME: one table of rows, as JSON or as parquet.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::letter::position;
 use super::{Asked, question};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::records::read_json;
 
 #[derive(Deserialize)]
@@ -37,5 +37,25 @@ pub(super) fn read(path: &Path) -> Result<Vec<Asked>> {
         let question = question(path, row.question_id, row.options, answer, &groups)?;
         Ok(Asked { question, text: row.question, video: row.video, span_s: None })
     };
-    read_json::<Vec<Row>>(path)?.into_iter().map(one).collect()
+    rows(path)?.into_iter().map(one).collect()
+}
+
+/// The table, in either of its forms.
+fn rows(path: &Path) -> Result<Vec<Row>> {
+    if path.extension().is_none_or(|ending| ending != "parquet") {
+        return read_json(path);
+    }
+    #[cfg(feature = "parquet")]
+    {
+        let of = |(at, row)| {
+            serde_json::from_value(row).map_err(|error| Error::Record {
+                path: path.to_owned(),
+                record: format!("row {at}"),
+                reason: error.to_string(),
+            })
+        };
+        strefer_store::read_table(path)?.into_iter().enumerate().map(of).collect()
+    }
+    #[cfg(not(feature = "parquet"))]
+    Err(Error::NoParquet { path: path.to_owned() })
 }
