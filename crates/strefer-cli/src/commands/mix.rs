@@ -11,7 +11,7 @@ use strefer_llm::Tokenizer;
 use strefer_store::mix::weights::{Trial, fit};
 use strefer_store::mix::{Aids, MixConfig, Pass, Progress, Unwanted, mix, video_key};
 
-use crate::args::{key_value, named};
+use crate::args::key_value;
 use crate::interrupt::stop_flag;
 use crate::progress::bar;
 
@@ -117,8 +117,8 @@ fn unwanted(unwanted: &Unwanted) -> Result<HashSet<String>> {
     }
     let root = unwanted.root.as_deref().unwrap_or(Path::new("."));
     for name in &unwanted.benchmarks {
-        let bench: BenchId =
-            named(name).map_err(|reason| anyhow::anyhow!("unwanted.benchmarks: {reason}"))?;
+        let bench: BenchId = serde_json::from_value(serde_json::Value::String(name.clone()))
+            .map_err(|reason| anyhow::anyhow!("unwanted.benchmarks: {reason}"))?;
         let opened = bench.open(root, &BenchOptions::default())?;
         let media = opened.items().iter().flat_map(|item| &item.sample.media);
         keys.extend(media.map(|media| video_key(&media.uri).to_owned()));

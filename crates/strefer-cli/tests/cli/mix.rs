@@ -256,6 +256,13 @@ fn wrong_input_is_named_and_leaves_nothing() {
     let root =
         desk.refused(&["--set", "unwanted.benchmarks=[\"qvhighlights\"]", "--set", "unwanted.root=bench"]);
     assert!(root.contains("highlight_val_release.jsonl"), "{root}");
+    // The recipes of the repository name benchmarks that there are.
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/mixture/strefer-final.toml");
+    let recipe = std::fs::read_to_string(recipe).unwrap();
+    let list = recipe.split("benchmarks = ").nth(1).unwrap().lines().next().unwrap();
+    let set = format!("unwanted.benchmarks={list}");
+    let files = desk.refused(&["--set", &set, "--set", "unwanted.root=bench"]);
+    assert!(files.contains("VideoRefer-Bench-Q.json"), "{files}");
     let unknown =
         desk.refused(&["--set", "unwanted.benchmarks=[\"mmbench\"]", "--set", "unwanted.root=bench"]);
     assert!(unknown.contains("mmbench"), "{unknown}");
