@@ -23,6 +23,8 @@ use super::Prepared;
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Generator {
     videos: usize,
+    /// How often they are gone through.
+    rounds: usize,
     /// Samples that come of them.
     samples: usize,
 }
@@ -46,17 +48,21 @@ impl Generator {
         let stages: Vec<Stages> = (0..self.videos).map(|number| video(number).stages()).collect();
         let cfg = InstructConfig {
             form: Form::SingleTurn,
-            tasks: TaskKind::ALL.into_iter().map(|task| (task, 8)).collect(),
+            tasks: TaskKind::ALL
+                .into_iter()
+                .filter(|task| !task.is_about_a_frame())
+                .map(|task| (task, 8))
+                .collect(),
             attributes: Default::default(),
             ..InstructConfig::default()
         };
-        let (path, expected) = (data.join("generated.jsonl"), self.samples);
+        let (path, expected, rounds) = (data.join("generated.jsonl"), self.samples, self.rounds);
         std::fs::create_dir_all(data)?;
         let work = move || {
             let mut writer = Writer::create(&path)?;
             let mut count = 0;
             // As many videos at a time as keep all cores busy; what is made of them waits in memory.
-            for some in stages.chunks(64) {
+            for some in (0..rounds).flat_map(|_| stages.chunks(64)) {
                 let made: Vec<Vec<Sample>> = some
                     .par_iter()
                     .map(|stages| generate(&Facts::new(stages)?, &cfg))
@@ -121,5 +127,30 @@ fn video(number: usize) -> TruthVideo {
         entities: entities.collect(),
         cuts_s: Vec::new(),
         scene: Some("A table in a room.".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_case_makes_as_many_samples_as_it_says() -> Result<()> {
+        let cases: serde_json::Value = serde_json::from_str(include_str!("../../cases.json"))?;
+        let work = &cases["generator"]["work"];
+        let case: Generator = serde_json::from_value(serde_json::json!({
+            "videos": work["videos"], "rounds": work["rounds"], "samples": work["samples"]
+        }))?;
+        let data = tempfile::tempdir()?;
+        let mut prepared = case.prepare(data.path())?;
+        let began = std::time::Instant::now();
+        (prepared.work)()?;
+        let seconds = began.elapsed().as_secs_f64();
+        eprintln!(
+            "{} samples in {seconds:.2} s: {:.0} a second",
+            case.samples,
+            case.samples as f64 / seconds
+        );
+        Ok(())
     }
 }
