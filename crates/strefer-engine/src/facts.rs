@@ -186,6 +186,12 @@ impl Facts {
     }
 }
 
+/// Places of at most `wanted` of `count` things, spread evenly from the first to the last; of one that in the middle.
+pub fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
+    let wanted = wanted.min(count);
+    (0..wanted).map(move |nth| if wanted < 2 { count / 2 } else { nth * (count - 1) / (wanted - 1) })
+}
+
 /// A frame with its time; `None` when its mask is empty.
 fn sighting(stages: &Stages, eid: &str, key: FrameKey, frame: &MaskletFrame) -> Result<Option<Sighting>> {
     let video = &stages.video;

@@ -10,8 +10,9 @@ use strefer_core::Sample;
 use strefer_core::jsonl::{self, Writer, read_records};
 use strefer_core::records::LineRecord;
 use strefer_engine::filter::measure::{Confusion, Labelled, Score};
+use strefer_engine::filter::scores::read as read_scores;
 use strefer_engine::filter::spoil::{Label, Spoilt, spoil, spoil_records};
-use strefer_engine::filter::{Against, Evidence, FilterSettings, Likelihood, Limits, Scores, run};
+use strefer_engine::filter::{Against, Evidence, FilterSettings, Likelihood, Limits, run};
 use strefer_engine::pipeline::digest;
 use strefer_engine::stages;
 use strefer_model::{FrameCache, ProcessorOptions};
@@ -246,7 +247,7 @@ pub fn run_limits(args: &LimitsArgs) -> Result<()> {
 }
 
 fn labelled(scores: &Path, labels: &Path) -> Result<Labelled> {
-    let read: Vec<Scores> = jsonl::Reader::open(scores)?.collect::<Result<_, _>>()?;
+    let read = read_scores(scores)?;
     let truth: Vec<Label> = jsonl::Reader::open(labels)?.collect::<Result<_, _>>()?;
     Labelled::new(read, &truth).map_err(|id| {
         anyhow::anyhow!("{}: sample {id} has no line in {}", scores.display(), labels.display())

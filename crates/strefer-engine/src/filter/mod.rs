@@ -17,7 +17,7 @@ pub mod measure;
 mod pairs;
 mod records;
 mod run;
-mod scores;
+pub mod scores;
 pub mod spoil;
 mod words;
 

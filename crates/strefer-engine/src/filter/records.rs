@@ -5,6 +5,7 @@ use strefer_core::{IndexSpace, Rle, Sample, Span};
 
 use crate::facts::{EntityFacts, Facts};
 use crate::language::nouns::bare;
+use crate::language::said;
 use crate::language::verbs::{Form, conjugate};
 
 /// Mean overlap (IoU) with the recorded masks below which masks show something else.
@@ -85,16 +86,10 @@ fn says(pair: &Sample, facts: &Facts, asked: Option<Span>) -> Option<String> {
 
 /// The entity that a question names; of several the one with the longest name.
 fn named<'a>(facts: &'a Facts, question: &str) -> Option<&'a EntityFacts> {
-    let words = |text: &str| -> Vec<String> {
-        text.split(|c: char| !c.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .map(str::to_lowercase)
-            .collect()
-    };
-    let asked = words(question);
+    let asked = said(question);
     let is_named =
         |name: &Vec<String>| !name.is_empty() && asked.windows(name.len()).any(|part| part == name);
-    let names = facts.entities.iter().map(|known| (words(bare(&known.entity.expression)), known));
+    let names = facts.entities.iter().map(|known| (said(bare(&known.entity.expression)), known));
     names.filter(|(name, _)| is_named(name)).max_by_key(|(name, _)| name.len()).map(|(_, known)| known)
 }
 

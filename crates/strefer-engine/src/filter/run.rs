@@ -15,10 +15,11 @@ use strefer_core::{Error as CoreError, FrameMask, Sample};
 use super::evidence::Evidence;
 use super::likelihood::Likelihood;
 use super::pairs::{only, pairs};
-use super::scores::{Limits, Scores};
-use super::{records, words};
+use super::scores::{Limits, Scores, whole_lines};
+use super::{records, scores, words};
 use crate::error::{Error, Result};
-use crate::facts::{EntityFacts, Facts};
+use crate::facts::{EntityFacts, Facts, spread};
+use crate::language::said;
 
 /// What samples are checked by.
 pub struct FilterSettings<'a> {
@@ -84,7 +85,7 @@ pub fn run(
     let (mut left, mut refused) =
         (Writer::create(folder.join("samples.jsonl"))?, Writer::create(folder.join("refused.jsonl"))?);
     let mut filtered = Filtered::default();
-    let mut said: HashSet<[u8; 16]> = HashSet::new();
+    let mut known_contents: HashSet<[u8; 16]> = HashSet::new();
     for sample in samples {
         let sample = match sample {
             Ok(sample) => sample,
@@ -112,10 +113,10 @@ pub fn run(
         for (at, pair) in pairs.iter().enumerate() {
             let scores = match known.take(&sample.id, at) {
                 Some(scores) => {
-                    said.insert(content(pair));
+                    known_contents.insert(content(pair));
                     scores
                 }
-                None => known.add(score(pair, at, settings, !said.insert(content(pair))))?,
+                None => known.add(score(pair, at, settings, !known_contents.insert(content(pair))))?,
             };
             match settings.limits.refusal(&scores) {
                 None => keep.push(at),
@@ -190,13 +191,7 @@ fn content(pair: &Sample) -> [u8; 16] {
     };
     add(&pair.video_id);
     for turn in &pair.conversations {
-        let words: Vec<String> = turn
-            .text
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .map(str::to_lowercase)
-            .collect();
-        add(&words.join(" "));
+        add(&said(&turn.text).join(" "));
     }
     // The same masks are the same object; which entity they are said to be is another matter.
     for region in &pair.regions {
@@ -237,14 +232,12 @@ fn ask(
 /// Another entity in the place of a region, with as many masks; `None` where nothing shows it.
 pub(super) fn as_region(entity: &EntityFacts, facts: &Facts, like: &Region) -> Option<Region> {
     let seen = &entity.sightings;
-    let wanted = like.masks.len().min(seen.len());
-    let spread = |nth: usize| if wanted < 2 { seen.len() / 2 } else { nth * (seen.len() - 1) / (wanted - 1) };
     let masks: Vec<_> = if like.mode == RegionMode::SingleFixed {
         let largest = seen.iter().max_by_key(|seen| seen.frame.area)?;
         vec![(largest.key, FrameMask::Rle(largest.frame.rle.clone()))]
     } else {
-        (0..wanted)
-            .map(|nth| &seen[spread(nth)])
+        spread(seen.len(), like.masks.len())
+            .map(|at| &seen[at])
             .map(|seen| (seen.key, FrameMask::Rle(seen.frame.rle.clone())))
             .collect()
     };
@@ -305,29 +298,14 @@ impl Known {
         Ok(known)
     }
 
-    /// Scores that stand. What a kill cut off at the end is asked again, and so is what a model that is there now could not be asked.
+    /// Scores that stand. What a kill cut off at the end is asked again, and so is what a model that is there now could not be asked: its new
+    /// line comes behind the old one.
     fn read(&mut self, asks: bool) -> Result<()> {
         let io = |source| Error::Io { path: self.path.clone(), source };
         let text = std::fs::read(&self.path).map_err(io)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let mut stands = Vec::new();
-        for (number, line) in
-            text[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
-        {
-            let one: Scores = serde_json::from_slice(line).map_err(|error| Error::BadFile {
-                path: self.path.clone(),
-                reason: format!("line {}: {error}", number + 1),
-            })?;
-            if !(asks && one.failed.is_some()) {
-                stands.extend_from_slice(line);
-                stands.push(b'\n');
-                self.scores.insert((one.id.clone(), one.pair), one);
-            }
-        }
-        if stands != text {
-            // In place: the lock is the file's.
-            self.file.set_len(0).and_then(|()| self.file.write_all(&stands)).map_err(io)?;
-        }
+        self.file.set_len(whole_lines(&text).len() as u64).map_err(io)?;
+        let stands = scores::read(&self.path)?.into_iter().filter(|one| !(asks && one.failed.is_some()));
+        self.scores = stands.map(|one| ((one.id.clone(), one.pair), one)).collect();
         Ok(())
     }
 

@@ -1,6 +1,12 @@
 //! What the checks say about one question with its answer, and what is refused for it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
 
 /// What the checks say about one question with its answer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -31,6 +37,37 @@ pub struct Scores {
     /// Why the model could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+/// The scores of a file, the last of each question; a line that a kill cut off at the end is none.
+///
+/// # Errors
+/// The file cannot be read, or holds a line that is no score.
+pub fn read(path: &Path) -> Result<Vec<Scores>> {
+    let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let (mut all, mut places): (Vec<Scores>, HashMap<(String, usize), usize>) = Default::default();
+    for (number, line) in whole_lines(&text).split(|byte| *byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let one: Scores = serde_json::from_slice(line).map_err(|error| Error::BadFile {
+            path: path.to_owned(),
+            reason: format!("line {}: {error}", number + 1),
+        })?;
+        match places.entry((one.id.clone(), one.pair)) {
+            Entry::Occupied(known) => all[*known.get()] = one,
+            Entry::Vacant(place) => {
+                place.insert(all.len());
+                all.push(one);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Lines with their end.
+pub(super) fn whole_lines(text: &[u8]) -> &[u8] {
+    &text[..text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)]
 }
 
 /// What becomes of a question that records speak against.

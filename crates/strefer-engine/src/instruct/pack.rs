@@ -10,6 +10,7 @@ use strefer_core::sample::{
 };
 use strefer_core::{FrameMask, OtherObject, QuizFacts, Rle, Sample};
 
+use crate::facts::spread;
 use crate::instruct::context::Context;
 use crate::instruct::draft::{Draft, Fact};
 
@@ -206,11 +207,8 @@ fn place_region(cx: &Context<'_>, sample: &mut Sample, at: usize) -> usize {
 /// Masks of an entity that are large enough to point at it, spread evenly over the video.
 fn region(cx: &Context<'_>, rid: usize, at: usize) -> Region {
     let pointers = cx.pointers(at);
-    let wanted = cx.cfg.masks_per_region.min(pointers.len());
-    let spread =
-        |nth: usize| if wanted < 2 { pointers.len() / 2 } else { nth * (pointers.len() - 1) / (wanted - 1) };
-    let masks: FrameMap<FrameMask> = (0..wanted)
-        .map(|nth| pointers[spread(nth)])
+    let masks: FrameMap<FrameMask> = spread(pointers.len(), cx.cfg.masks_per_region)
+        .map(|at| pointers[at])
         .map(|seen| (seen.key, FrameMask::Rle(seen.frame.rle.clone())))
         .collect();
     Region {

@@ -4,6 +4,7 @@ use strefer_core::placeholder::{Piece, pieces};
 use strefer_core::records::Entity;
 
 use crate::language::nouns::bare;
+use crate::language::said as words;
 use crate::pipeline::parse::is_nothing;
 
 /// Words of whoever looks at a marked picture, wherever they stand.
@@ -107,11 +108,6 @@ fn named(text: &str, entity: &Entity) -> Option<String> {
 /// Whether words stand in a text one after the other.
 fn holds(text: &[String], phrase: &[String]) -> bool {
     text.windows(phrase.len()).any(|window| window == phrase)
-}
-
-fn words(text: &str) -> Vec<String> {
-    let split = text.split(|letter: char| !letter.is_alphanumeric() && letter != '\'');
-    split.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
 /// A word of whoever looks at a marked picture and not at what it shows, if a text has one. `names`, in lower case, are words that mean
