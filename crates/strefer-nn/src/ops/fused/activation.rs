@@ -80,18 +80,7 @@ impl<F: Function> CustomOp1 for Pointwise<F> {
 
     fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let xs = slice(xs, layout)?;
-        let mut ys = vec![0.0; xs.len()];
-        simd::fill_rows(&mut ys, ROW, |row, ys| {
-            let xs = &xs[row * ROW..][..ys.len()];
-            simd::run(
-                #[inline(always)]
-                || {
-                    for (y, x) in ys.iter_mut().zip(xs) {
-                        *y = F::value(*x);
-                    }
-                },
-            );
-        });
+        let ys = simd::map(xs, F::value);
         Ok(stored(ys, layout.shape()))
     }
 

@@ -94,11 +94,9 @@ fn next_tile(
             sums[row] += simd::sum(scores, |x| x);
             continue;
         }
-        for score in scores.iter_mut() {
-            *score = exp(*score - top);
-        }
+        let sum = simd::replace_and_sum(scores, |score| exp(score - top));
         let shrink = exp(tops[row] - top);
-        sums[row] = sums[row].mul_add(shrink, simd::sum(scores, |x| x));
+        sums[row] = sums[row].mul_add(shrink, sum);
         if top > tops[row]
             && let Some(outs) = &mut outs
         {
@@ -200,7 +198,9 @@ impl Problem<'_> {
         } else {
             (k_head, k.row)
         };
-        let block = match self.mask.sees_all() {
+        // Where nothing is hidden the queries are scaled, which are fewer than scores.
+        let sees_all = self.mask.sees_all();
+        let block = match sees_all {
             true if t > TILE => TALL_BLOCK,
             true => WIDE_BLOCK,
             false => BLOCK,
@@ -224,12 +224,17 @@ impl Problem<'_> {
                 }
                 let queries = &mut queries[..n * hd];
                 self.gather(b, q.of(b, kv * self.group + head), q.row, from, to, queries);
+                if sees_all {
+                    queries.iter_mut().for_each(|x| *x *= self.scale);
+                }
                 let queries = Matrix::new(queries, n, hd, hd);
                 if width <= TILE {
                     let scores = &mut scores[..n * width];
                     let seen = Matrix::new(&keys[lo * key_stride..], width, hd, key_stride);
                     product(scores, queries, seen.t(), false, false)?;
-                    self.hide(&columns, scores, from, (lo, hi));
+                    if !sees_all {
+                        self.hide(&columns, scores, from, (lo, hi));
+                    }
                     simd::run(
                         #[inline(always)]
                         || {
@@ -250,7 +255,9 @@ impl Problem<'_> {
                         let scores = &mut scores[..n * (end - at)];
                         let seen = Matrix::new(&keys[at * key_stride..], end - at, hd, key_stride);
                         product(scores, queries, seen.t(), false, false)?;
-                        self.hide(&columns, scores, from, (at, end));
+                        if !sees_all {
+                            self.hide(&columns, scores, from, (at, end));
+                        }
                         let keep = at > lo;
                         simd::run(
                             #[inline(always)]

@@ -1,5 +1,7 @@
 //! Runs inner loops compiled for the widest vectors the processor has, and spreads rows over threads.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 /// Work of fewer values than this stays on one thread.
@@ -29,6 +31,30 @@ pub(crate) fn fill_rows(out: &mut [f32], width: usize, kernel: impl Fn(usize, &m
     } else {
         out.par_chunks_mut(piece).enumerate().for_each(|(at, out)| kernel(at * rows, out));
     }
+}
+
+/// `f` of every value, in memory that nobody cleared first.
+pub(crate) fn map(xs: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
+    let mut ys = Vec::with_capacity(xs.len());
+    let room = &mut ys.spare_capacity_mut()[..xs.len()];
+    let piece = |(ys, xs): (&mut [MaybeUninit<f32>], &[f32])| {
+        run(
+            #[inline(always)]
+            || {
+                for (y, x) in ys.iter_mut().zip(xs) {
+                    y.write(f(*x));
+                }
+            },
+        );
+    };
+    if xs.len() < WORTH_THREADS {
+        room.chunks_mut(PIECE).zip(xs.chunks(PIECE)).for_each(piece);
+    } else {
+        room.par_chunks_mut(PIECE).zip(xs.par_chunks(PIECE)).for_each(piece);
+    }
+    // SAFETY: every place has been written.
+    unsafe { ys.set_len(xs.len()) };
+    ys
 }
 
 /// As [`fill_rows`] for two results at a time.
@@ -92,6 +118,23 @@ pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
         }
     }
     rest.iter().fold(total(lanes), |sum, x| sum + f(*x))
+}
+
+/// Puts `f` of every entry in its place and adds them up as [`sum`] does.
+#[inline(always)]
+pub(crate) fn replace_and_sum(xs: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (whole, rest) = xs.as_chunks_mut::<LANES>();
+    for xs in whole {
+        for (sum, x) in lanes.iter_mut().zip(xs) {
+            *x = f(*x);
+            *sum += *x;
+        }
+    }
+    rest.iter_mut().fold(total(lanes), |sum, x| {
+        *x = f(*x);
+        sum + *x
+    })
 }
 
 /// As [`sum`], over entries of two slices.

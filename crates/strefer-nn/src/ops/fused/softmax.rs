@@ -32,10 +32,7 @@ pub(super) fn softmax_row(row: &mut [f32]) -> f32 {
         row.fill(0.0);
         return f32::INFINITY;
     }
-    for x in row.iter_mut() {
-        *x = exp(*x - top);
-    }
-    let sum = simd::sum(row, |x| x);
+    let sum = simd::replace_and_sum(row, |x| exp(x - top));
     let scale = 1.0 / sum;
     for x in row.iter_mut() {
         *x *= scale;
