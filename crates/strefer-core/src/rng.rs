@@ -90,6 +90,14 @@ impl Rng {
         self.shuffle(&mut order);
         order
     }
+
+    /// Ascending positions of `count` of `n` things, one drawn from each of as many stretches: spread over all of them, and
+    /// in step with no order that they come in. All of them where `count` is no smaller.
+    pub fn spread(&mut self, n: usize, count: usize) -> Vec<usize> {
+        let count = count.min(n);
+        let edge = |at: usize| at * n / count;
+        (0..count).map(|at| edge(at) + self.below(edge(at + 1) - edge(at))).collect()
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +124,19 @@ mod tests {
         let mean = draws.iter().sum::<f64>() / n as f64;
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    }
+
+    #[test]
+    fn what_is_spread_is_in_step_with_nothing() {
+        let mut rng = Rng::new(2, "spread");
+        let chosen = rng.spread(1000, 250);
+        assert_eq!(chosen.len(), 250);
+        assert!(chosen.iter().enumerate().all(|(at, one)| (4 * at..4 * at + 4).contains(one)));
+        // Of things that come in turn, yes and no, there are about as many of either.
+        let odd = chosen.iter().filter(|one| *one % 2 == 1).count();
+        assert!((100..=150).contains(&odd), "{odd}");
+        assert_eq!(rng.spread(5, 9), [0, 1, 2, 3, 4]);
+        assert!(rng.spread(0, 3).is_empty() && rng.spread(3, 0).is_empty());
     }
 
     #[test]

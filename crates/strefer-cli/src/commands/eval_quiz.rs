@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use strefer_core::Sample;
 use strefer_core::jsonl::{read_records, write_all};
+use strefer_core::{Rng, Sample};
 use strefer_eval::quiz::{Answer, Look, QuizTable, answer_all};
 use strefer_model::{FrameCache, ProcessorOptions};
 
@@ -21,8 +21,8 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
         .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     let all: strefer_core::Result<Vec<Sample>> = read_records(samples_file)?.collect();
     let all = all?;
-    let count = args.limit.unwrap_or(all.len()).min(all.len());
-    let samples: Vec<Sample> = (0..count).map(|index| all[index * all.len() / count].clone()).collect();
+    let chosen = Rng::new(0, "limit").spread(all.len(), args.limit.unwrap_or(all.len()));
+    let samples: Vec<Sample> = chosen.into_iter().map(|index| all[index].clone()).collect();
     let own_folder = || samples_file.parent().map(PathBuf::from).unwrap_or_default();
     let media_root = args.media_root.clone().unwrap_or_else(own_folder);
     let options = ProcessorOptions {

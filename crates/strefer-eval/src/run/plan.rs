@@ -1,6 +1,7 @@
 //! What there is to do: items in every view, in portions of neighbours that show the same video.
 
 use serde_json::json;
+use strefer_core::Rng;
 
 use super::sha256;
 use crate::bench::{Benchmark, View, Views};
@@ -28,8 +29,7 @@ impl Plan {
     /// Every item in every view that it fits, or `limit` items spread over the benchmark.
     pub fn new(benchmark: &dyn Benchmark, views: &Views<'_>, wanted: &[View], limit: Option<usize>) -> Self {
         let n = benchmark.items().len();
-        let count = limit.unwrap_or(n).min(n);
-        let items: Vec<usize> = (0..count).map(|at| at * n / count).collect();
+        let items = Rng::new(0, "limit").spread(n, limit.unwrap_or(n));
         // Questions about one video stand together, so that it is decoded once.
         let video = |at: usize| &benchmark.items()[at].sample.video_id;
         let mut order = items.clone();

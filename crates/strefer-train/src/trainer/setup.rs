@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use candle_core::{Device, Var};
-use strefer_core::Sample;
+use strefer_core::{Rng, Sample};
 use strefer_llm::gguf::Gguf;
 use strefer_model::{Checkpoint, Processor, ProcessorOptions, VideoLlm, prefix};
 use strefer_nn::optim::Group;
@@ -150,10 +150,9 @@ impl Quiz {
         let (media_root, draw) = (set.media_root().to_owned(), data.draw);
         let processor =
             processor.with_options(ProcessorOptions { media_root, draw, ..ProcessorOptions::default() });
-        let count = eval.limit.min(set.len());
-        let (mut samples, mut copies) = (Vec::with_capacity(count), Vec::new());
-        for at in 0..count {
-            let index = at * set.len() / count;
+        let chosen = Rng::new(0, "limit").spread(set.len(), eval.limit);
+        let (mut samples, mut copies) = (Vec::with_capacity(chosen.len()), Vec::new());
+        for index in chosen {
             let mut sample = set.get(index)?;
             copies.extend(set.bring(index, &mut sample)?);
             samples.push(sample);
