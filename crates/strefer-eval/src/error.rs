@@ -32,6 +32,12 @@ pub enum Error {
         /// Why.
         source: Box<strefer_model::Error>,
     },
+    /// Masks of what is asked about are wanted for a benchmark that has no place for them.
+    #[error("{benchmark} has no masks of what its queries name; QVHighlights may")]
+    NotGrounded {
+        /// The benchmark.
+        benchmark: &'static str,
+    },
     /// A record of a benchmark's file cannot be used.
     #[error("{path}, record {record}: {reason}")]
     Record {

@@ -40,6 +40,9 @@ pub struct BenchArgs {
     /// Videos of MVBench are cut to what is asked about already
     #[arg(long)]
     cut_already: bool,
+    /// Ask QVHighlights' queries about the masks of what they name, which stand in NAME.objects.jsonl beside the annotations
+    #[arg(long)]
+    grounded: bool,
 }
 
 /// Which masks.
@@ -78,6 +81,7 @@ impl BenchArgs {
             reading: self.reading,
             prompt,
             cut_already: self.cut_already,
+            grounded: self.grounded,
         })
     }
 

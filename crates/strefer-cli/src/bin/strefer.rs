@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use strefer_cli::commands::{
-    assemble, convert, counterpart, doctor, engine, eval, export, import, infer, init, leaderboard, mix,
-    pack, report, schema, score, synth, train, verify,
+    assemble, convert, counterpart, doctor, engine, eval, export, import, infer, init, leaderboard, lessons,
+    mix, pack, report, schema, score, synth, train, verify,
 };
 
 /// A Video LLM that understands this object, at this moment
@@ -32,6 +32,7 @@ enum Job {
     Eval(Box<eval::EvalArgs>),
     Infer(Box<infer::InferArgs>),
     Leaderboard(leaderboard::LeaderboardArgs),
+    Lessons(lessons::LessonsArgs),
     Report(report::ReportArgs),
     Score(score::ScoreArgs),
     Schema(schema::SchemaArgs),
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Job::Eval(args) => eval::run(args),
         Job::Infer(args) => infer::run(args),
         Job::Leaderboard(args) => leaderboard::run(args),
+        Job::Lessons(args) => lessons::run(args),
         Job::Report(args) => report::run(args),
         Job::Score(args) => score::run(args),
         Job::Schema(args) => schema::run(args),

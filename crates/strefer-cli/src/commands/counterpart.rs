@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use strefer_core::records::VideoKind;
 use strefer_core::{IndexSpace, Record, Sample, jsonl};
 use strefer_engine::config::{Form, InstructConfig};
-use strefer_engine::counterpart::{descriptions, highlights, questions};
+use strefer_engine::counterpart::{Highlights, descriptions, highlights, questions};
 use strefer_engine::facts::Facts;
 use strefer_engine::instruct::generate;
 use strefer_engine::instruct::task::TaskKind;
 use strefer_engine::stkit::{self, StkitConfig};
 use strefer_engine::truth::TruthVideo;
-use strefer_synth::{ClipTruth, read_truth};
+use strefer_synth::{ClipTruth, Split, read_truth};
 use strefer_video::{Limits, VideoSource};
 
 use super::world::{to_engine, to_stkit};
@@ -145,7 +145,7 @@ fn bench_d(world: &World<'_>, folder: &Path) -> Result<Value> {
 }
 
 fn moments(world: &World<'_>, folder: &Path) -> Result<Value> {
-    let records = highlights(&world.truths().collect::<Vec<_>>());
+    let Highlights { queries, objects } = highlights(&world.truths().collect::<Vec<_>>())?;
     for clip in &world.clips {
         let video = world.video(&clip.id);
         let even_s = 2.0 * (clip.duration_s / 2.0).floor();
@@ -156,8 +156,12 @@ fn moments(world: &World<'_>, folder: &Path) -> Result<Value> {
         name.push_str(".mp4");
         place(&video, &folder.join("videos").join(name))?;
     }
-    jsonl::write_all(folder.join("highlight_val_release.jsonl"), &records)?;
-    Ok(json!({ "queries": records.len() }))
+    // A world to learn from is the training split.
+    let split = if world.clips.iter().all(|clip| clip.split == Split::Train) { "train" } else { "val" };
+    let file = |ending: &str| folder.join(format!("highlight_{split}_release.{ending}"));
+    jsonl::write_all(file("objects.jsonl"), &objects)?;
+    jsonl::write_all(file("jsonl"), &queries)?;
+    Ok(json!({ "queries": queries.len() }))
 }
 
 fn motion(world: &World<'_>, folder: &Path) -> Result<Value> {

@@ -22,6 +22,7 @@ mod infer_file;
 pub mod init;
 mod judged;
 pub mod leaderboard;
+pub mod lessons;
 mod masklets_overlay;
 pub mod mix;
 mod overlay;

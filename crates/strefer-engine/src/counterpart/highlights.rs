@@ -1,15 +1,32 @@
 //! QVHighlights from worlds whose actions are known.
 
 use serde_json::{Value, json};
-use strefer_core::Span;
+use strefer_core::sample::{Region, RegionMode};
+use strefer_core::{FrameMask, Span};
 
-use crate::truth::TruthVideo;
+use super::regions::object;
+use crate::error::Result;
+use crate::facts::spread;
+use crate::language::verbs::{Form, conjugate};
+use crate::truth::{TruthEntity, TruthVideo};
 
 /// Length of the clips that saliency is given for.
 const CLIP_S: f64 = 2.0;
 
 /// A clip that shows something for longer than this and for less than half of its time is neither here nor there.
 const HARDLY_S: f64 = 0.4;
+
+/// The most masks of an object that are written down.
+const MASKS: usize = 8;
+
+/// A benchmark of queries.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Highlights {
+    /// Lines of `highlight_val_release.jsonl`.
+    pub queries: Vec<Value>,
+    /// Lines of `highlight_val_release.objects.jsonl`, which the benchmark does not have: the masks of what each query names.
+    pub objects: Vec<Value>,
+}
 
 /// What an entity does through the clips of a video: seconds of each clip in which it does so.
 fn shares_s(spans: &[Span], n_clips: usize) -> Vec<f64> {
@@ -25,8 +42,11 @@ fn shares_s(spans: &[Span], n_clips: usize) -> Vec<f64> {
 /// expression does not tell from others, actions that no clip shows for so long, and those that some clip shows for a part of its
 /// time only, are left out. Videos last an even number
 /// of seconds.
-pub fn highlights(videos: &[TruthVideo]) -> Vec<Value> {
-    let mut records = Vec::new();
+///
+/// # Errors
+/// Masks that do not count frames of the source.
+pub fn highlights(videos: &[TruthVideo]) -> Result<Highlights> {
+    let mut all = Highlights::default();
     for truth in videos {
         let n_clips = (truth.video.duration_s / CLIP_S).floor() as usize;
         let duration_s = CLIP_S as usize * n_clips;
@@ -55,9 +75,16 @@ pub fn highlights(videos: &[TruthVideo]) -> Vec<Value> {
                 if relevant.is_empty() || shares_s.iter().any(is_unclear) {
                     continue;
                 }
+                let qid = all.queries.len();
                 let level = |clip: &usize| ((4.0 * shares_s[*clip] / CLIP_S).round() as u8).min(4);
-                records.push(json!({
-                    "qid": records.len(),
+                let id = format!("query {qid}");
+                all.objects.push(json!({
+                    "qid": qid,
+                    "query": format!("<region> is {}", conjugate(text, Form::Progressive)),
+                    "annotation": [object(&id, &region(truth, entity))?],
+                }));
+                all.queries.push(json!({
+                    "qid": qid,
                     "query": format!("the {} {text}", entity.expression),
                     "duration": duration_s,
                     "vid": vid,
@@ -68,7 +95,21 @@ pub fn highlights(videos: &[TruthVideo]) -> Vec<Value> {
             }
         }
     }
-    records
+    Ok(all)
+}
+
+/// An entity with masks spread over the video.
+fn region(truth: &TruthVideo, entity: &TruthEntity) -> Region {
+    let seen: Vec<_> = entity.masks.iter().collect();
+    let masks = spread(seen.len(), MASKS).map(|at| (*seen[at].0, FrameMask::Rle(seen[at].1.clone().into())));
+    Region {
+        rid: 0,
+        eid: None,
+        masks: masks.collect(),
+        index_space: truth.index_space,
+        mode: RegionMode::Multi,
+        fixed_key: None,
+    }
 }
 
 /// Neighbouring clips as windows of seconds.

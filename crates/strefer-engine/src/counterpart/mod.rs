@@ -8,5 +8,5 @@ mod highlights;
 mod questions;
 mod regions;
 
-pub use highlights::highlights;
+pub use highlights::{Highlights, highlights};
 pub use questions::{DescriptionRecord, QuestionRecord, Questions, descriptions, questions};

@@ -11,11 +11,11 @@ use strefer_teacher::Prompt;
 
 use super::benchmark::Benchmark;
 use super::{
-    captions, grounding, hc_stvg, moment_questions, moments, next_qa_open, stkit, tables, video_mme,
-    videorefer_d, videorefer_q,
+    captions, grounding, hc_stvg, moment_choice, moment_questions, moments, next_qa_open, stkit, tables,
+    video_mme, videorefer_d, videorefer_q,
 };
 use crate::choice::Reading;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A benchmark by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +74,8 @@ pub struct BenchOptions {
     pub prompt: Option<Prompt>,
     /// Videos are cut to the part that is asked about already.
     pub cut_already: bool,
+    /// Queries of QVHighlights come with the masks of what they name.
+    pub grounded: bool,
 }
 
 /// Which masks of an object a model gets.
@@ -196,11 +198,16 @@ impl BenchId {
     /// # Errors
     /// All files that are missing, or a record that cannot be used.
     pub fn open(self, root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
+        let may_be_grounded =
+            matches!(self, Self::Qvhighlights | Self::QvhighlightsChoice | Self::QvhighlightsYesNo);
+        if options.grounded && !may_be_grounded {
+            return Err(Error::NotGrounded { benchmark: self.name() });
+        }
         match self {
             Self::VideoreferQ => videorefer_q::open(root, options),
             Self::VideoreferD => videorefer_d::open(root, options),
             Self::Qvhighlights => moments::open(root, options),
-            Self::QvhighlightsChoice => moment_questions::choice(root, options),
+            Self::QvhighlightsChoice => moment_choice::open(root, options),
             Self::QvhighlightsYesNo => moment_questions::yes_no(root, options),
             Self::Stkit => stkit::open(root, options),
             Self::Mvbench => tables::mv_bench(root, options),

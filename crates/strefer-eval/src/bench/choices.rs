@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::benchmark::{About, Benchmark, Reading, Verdicts};
-use super::item::{Item, Offer, unlettered};
+use super::item::{Item, Offer, letter, unlettered};
 use super::prompt::Words;
 use super::view::View;
 use crate::choice::{self, Question};
@@ -34,10 +34,12 @@ impl Choices {
     pub fn push(&mut self, mut item: Item, question: Question, shown: &[String], bare: &str) {
         item.groups = question.groups.clone();
         item.label = json!(shown.get(question.answer));
+        item.right = shown.get(question.answer).map(|option| letter(option).to_owned());
         item.offer = Some(Offer {
             question: format!("<video>\n{bare}"),
             texts: shown.iter().map(|option| unlettered(option).to_owned()).collect(),
             replies: shown.to_vec(),
+            right: Some(question.answer),
         });
         self.about.items.push(item);
         self.questions.push(question);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
-use super::item::{Item, video};
+use super::item::{Item, in_words, video};
 use super::layout::Layout;
 use super::prompt::Words;
 use super::view::View;
@@ -47,6 +47,7 @@ impl Grounding {
             let mut item = Item::new(query.id.clone(), video(uri), turn);
             item.max_new_tokens = 50;
             item.label = json!(query.window_s);
+            item.right = Some(in_words(&[query.window_s]));
             items.push(item);
             queries.push(query);
         }

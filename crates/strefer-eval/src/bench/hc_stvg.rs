@@ -60,6 +60,7 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         });
         item.max_new_tokens = 128;
         item.label = json!(record.caption);
+        item.right = Some(record.caption.clone());
         items.push(item);
         captions.push(CaptionRecord { id, references: vec![record.caption] });
     }

@@ -21,6 +21,8 @@ pub struct Item {
     pub groups: BTreeMap<String, String>,
     /// What is true, as it is logged.
     pub label: Value,
+    /// What a right answer says, in the form that the question asks for.
+    pub right: Option<String>,
     /// The answers it offers, where it offers some.
     pub offer: Option<Offer>,
     /// What the same question is about when another object or another moment is put in.
@@ -63,6 +65,8 @@ pub struct Offer {
     pub texts: Vec<String>,
     /// How a model says that it chooses each of them.
     pub replies: Vec<String>,
+    /// The position of the right one.
+    pub right: Option<usize>,
 }
 
 /// Another object or moment for the same question.
@@ -87,6 +91,7 @@ impl Item {
             max_new_tokens: 16,
             groups: BTreeMap::new(),
             label: Value::Null,
+            right: None,
             offer: None,
             other: None,
             late: None,
@@ -118,6 +123,12 @@ pub(super) fn frames(uri: String) -> Media {
     Media { kind: MediaKind::Frames, uri, segment: None, size: None }
 }
 
+/// Stretches of seconds: `3.0 - 7.5, 12.0 - 20.0`, each end with as many digits as it needs, one at least.
+pub(super) fn in_words(windows_s: &[[f64; 2]]) -> String {
+    let window = |[start_s, end_s]: &[f64; 2]| format!("{start_s:?} - {end_s:?}");
+    windows_s.iter().map(window).collect::<Vec<_>>().join(", ")
+}
+
 /// `(A) red`: how options are written that have no letters of their own.
 pub(super) fn bracketed(texts: &[String]) -> Vec<String> {
     lettered(texts, |letter, text| format!("({letter}) {text}"))
@@ -134,11 +145,25 @@ fn lettered(texts: &[String], form: impl Fn(char, &str) -> String) -> Vec<String
 
 /// An option's words without its letter: `(A) red`, `A. red` and `A) red` all say "red".
 pub(super) fn unlettered(option: &str) -> &str {
+    letter_and_words(option).1
+}
+
+/// An option's letter as it is written there, `(A)` or `A`; all of an option that has none.
+pub(super) fn letter(option: &str) -> &str {
+    let (letter, words) = letter_and_words(option);
+    if letter.is_empty() { words } else { letter }
+}
+
+fn letter_and_words(option: &str) -> (&str, &str) {
     let option = option.trim();
-    let mut chars = option.strip_prefix('(').unwrap_or(option).chars();
-    match (chars.next(), chars.next()) {
-        (Some('A'..='Z'), Some(')' | '.')) => chars.as_str().trim(),
-        _ => option,
+    let bracket = usize::from(option.starts_with('('));
+    match option.as_bytes()[bracket..] {
+        [b'A'..=b'Z', sign @ (b')' | b'.'), ..] => {
+            let (before, words) = option.split_at(bracket + 2);
+            let letter = if bracket == 1 && sign == b')' { before } else { &before[bracket..=bracket] };
+            (letter, words.trim())
+        }
+        _ => ("", option),
     }
 }
 
@@ -152,6 +177,8 @@ mod tests {
             assert_eq!(unlettered(option), "It's red");
         }
         assert_eq!(unlettered("A man"), "A man");
+        let letters = ["(A) It's red", "A. It's red", "B) It's red ", "Yes.", "(A man)"].map(letter);
+        assert_eq!(letters, ["(A)", "A", "B", "Yes.", "(A man)"]);
         assert_eq!(bracketed(&["red".to_owned(), "blue".to_owned()]), ["(A) red", "(B) blue"]);
     }
 }

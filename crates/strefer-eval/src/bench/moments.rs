@@ -2,15 +2,16 @@
 //! `highlight_test_with_gt.jsonl`), `qvhighlights/videos/<vid>.mp4`.
 //!
 //! A Video LLM names windows and no scores: windows count in the order in which they are named. Saliency is made of them:
-//! clips inside the first window count most, those outside all of them nothing.
+//! clips inside the first window count most, those outside all of them nothing. With masks of what queries name: `grounded.rs`.
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::BenchOptions;
-use super::item::{Item, video};
+use super::grounded::{self, Grounded};
+use super::item::{Item, in_words, video};
 use super::layout::Layout;
 use super::prompt::Words;
 use super::view::View;
@@ -27,42 +28,75 @@ struct Moments {
     annotations: Vec<Annotation>,
 }
 
-/// The annotations of a split, and where each one's video lies.
-pub(super) fn annotations(
-    benchmark: &'static str,
-    root: &Path,
-    options: &BenchOptions,
-) -> Result<(Vec<Annotation>, impl Fn(&Annotation) -> String + use<>)> {
-    let layout = Layout::new(benchmark, root, "qvhighlights");
-    let name = match options.split.as_deref().unwrap_or("val") {
-        "test" => "highlight_test_with_gt.jsonl".to_owned(),
-        split => format!("highlight_{split}_release.jsonl"),
-    };
-    let [file] = layout.files([name.as_str()])?;
-    Ok((read_lines(&file)?, move |annotation: &Annotation| {
-        layout.first_uri(["mp4", "mkv", "webm"].map(|ending| format!("videos/{}.{ending}", annotation.vid)))
-    }))
+/// The annotations of a split, with what is known of where their videos lie and what their queries name.
+pub(super) struct Queries {
+    layout: Layout,
+    pub annotations: Vec<Annotation>,
+    pub grounded: Grounded,
+}
+
+impl Queries {
+    pub fn open(benchmark: &'static str, root: &Path, options: &BenchOptions) -> Result<Self> {
+        let layout = Layout::new(benchmark, root, "qvhighlights");
+        let name = match options.split.as_deref().unwrap_or("val") {
+            "test" => "highlight_test_with_gt.jsonl".to_owned(),
+            split => format!("highlight_{split}_release.jsonl"),
+        };
+        let [file] = layout.files([name.as_str()])?;
+        let annotations: Vec<Annotation> = read_lines(&file)?;
+        let mut grounded = Grounded::default();
+        if options.grounded {
+            let objects = grounded::file_of(&file);
+            let name = objects.file_name().unwrap_or_default().to_string_lossy();
+            let [objects] = layout.files([&name])?;
+            grounded = Grounded::read(&objects, options.objects, &annotations)?;
+        }
+        Ok(Self { layout, annotations, grounded })
+    }
+
+    /// An item about an annotation's video, with the objects that its query names.
+    pub fn item(&self, annotation: &Annotation, turn: String) -> Item {
+        let names = ["mp4", "mkv", "webm"].map(|ending| format!("videos/{}.{ending}", annotation.vid));
+        let mut item = Item::new(annotation.key(), video(self.layout.first_uri(names)), turn);
+        item.sample.regions = self.grounded.of(annotation).1.to_vec();
+        item
+    }
+
+    /// What shows whether a model looked.
+    pub fn probes(&self) -> Vec<View> {
+        if self.grounded.len() > 0 { View::OF_MASKS_AND_TIMES.to_vec() } else { View::OF_TIMES.to_vec() }
+    }
+
+    /// What a run says of how questions are put, beside `facts`.
+    pub fn facts(&self, mut facts: Value) -> Value {
+        if self.grounded.len() > 0 {
+            facts["grounded"] = self.grounded.len().into();
+        }
+        facts
+    }
 }
 
 pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchmark>> {
-    let (annotations, uri) = annotations("qvhighlights", root, options)?;
+    let queries = Queries::open("qvhighlights", root, options)?;
     let words = options.prompt.clone().map_or_else(Words::moments, Words::of);
     let item = |annotation: &Annotation| {
-        let turn = words.turn(json!({ "query": annotation.query, "duration": annotation.duration_s }))?;
-        let mut item = Item::new(annotation.key(), video(uri(annotation)), turn);
+        let query = queries.grounded.of(annotation).0;
+        let turn = words.turn(json!({ "query": query, "duration": annotation.duration_s }))?;
+        let mut item = queries.item(annotation, turn);
         item.max_new_tokens = 128;
         item.label = json!(annotation.relevant_windows);
+        item.right = Some(in_words(&annotation.relevant_windows));
         Ok(item)
     };
-    let items = annotations.iter().map(item).collect::<Result<_>>()?;
+    let items = queries.annotations.iter().map(item).collect::<Result<_>>()?;
     let about = About {
         title: "QVHighlights",
         headline: "MR-mIoU",
         items,
-        probes: View::OF_TIMES.to_vec(),
-        facts: json!({ "prompt": words.to_json(), "saliency": "of the windows" }),
+        probes: queries.probes(),
+        facts: queries.facts(json!({ "prompt": words.to_json(), "saliency": "of the windows" })),
     };
-    Ok(Box::new(Moments { about, annotations }))
+    Ok(Box::new(Moments { about, annotations: queries.annotations }))
 }
 
 /// What a text names: windows inside the video, each with a score that falls with its place in the text.

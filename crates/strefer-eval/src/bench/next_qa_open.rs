@@ -96,6 +96,7 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         item.max_new_tokens = 32;
         item.groups = groups.clone().into();
         item.label = json!(answers);
+        item.right = answers.first().cloned();
         items.push(item);
         truths.push(Truth {
             id,

@@ -36,9 +36,10 @@ pub(super) fn open(root: &Path, _: &BenchOptions) -> Result<Box<dyn Benchmark>> 
     for sample in read_records::<Sample>(&file)? {
         let mut sample = sample?;
         let facts = StkitFacts::of(&sample).ok_or_else(|| Error::NoFacts { id: sample.id.clone() })?;
-        let user = sample.conversations.iter().find(|turn| turn.role == Role::User);
-        let (Some(user), Some(media)) = (user, sample.media.first_mut()) else {
-            let reason = "it asks nothing, or shows nothing".to_owned();
+        let said = |role: Role| sample.conversations.iter().find(|turn| turn.role == role);
+        let (user, answer) = (said(Role::User), said(Role::Assistant));
+        let (Some(user), Some(answer), Some(media)) = (user, answer, sample.media.first_mut()) else {
+            let reason = "it asks or answers nothing, or shows nothing".to_owned();
             return Err(Error::Record { path: file.clone(), record: sample.id, reason });
         };
         media.uri = layout.uri(&media.uri);
@@ -46,13 +47,15 @@ pub(super) fn open(root: &Path, _: &BenchOptions) -> Result<Box<dyn Benchmark>> 
         item.max_new_tokens = 64;
         item.groups.insert("task".to_owned(), facts.task.name().to_owned());
         item.label = json!(facts.label);
-        if let StkitAnswer::Word(_) = facts.label {
+        item.right = Some(answer.text.clone());
+        if let StkitAnswer::Word(word) = &facts.label {
             let texts = if facts.options.is_empty() {
                 vec!["yes".into(), "no".into()]
             } else {
                 facts.options.clone()
             };
-            item.offer = Some(Offer { question: user.text.clone(), replies: texts.clone(), texts });
+            let right = texts.iter().position(|text| text.eq_ignore_ascii_case(word));
+            item.offer = Some(Offer { question: user.text.clone(), replies: texts.clone(), texts, right });
         }
         questions.push(Question {
             id: sample.id,

@@ -62,6 +62,7 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         item.sample.regions = regions(&question.key(), annotation, masks, frame).map_err(refuse)?;
         item.max_new_tokens = 512;
         item.label = json!(question.caption);
+        item.right = Some(question.caption.clone());
         items.push(item);
         questions.push(question);
     }

@@ -12,7 +12,7 @@ use strefer_core::sample::Region;
 
 use super::benchmark::{About, Benchmark, Reading, Verdicts};
 use super::catalogue::{BenchOptions, Masks, ObjectForm};
-use super::item::{Item, Offer, Other, frames, unlettered, video};
+use super::item::{Item, Offer, Other, frames, letter, unlettered, video};
 use super::layout::Layout;
 use super::others::read_others;
 use super::prompt::Words;
@@ -106,10 +106,12 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
         item.sample.regions = regions;
         item.groups.insert("type".to_owned(), question.kind.name().to_owned());
         item.label = json!(question.answer);
+        item.right = Some(letter(&question.answer).to_owned());
         item.offer = Some(Offer {
             question: format!("<video>\n{text}"),
             texts: question.options.iter().map(|option| unlettered(option).to_owned()).collect(),
             replies: question.options.clone(),
+            right: question.options.iter().position(|option| *option == question.answer),
         });
         items.push(item);
         questions.push(question);
@@ -137,7 +139,7 @@ pub(super) fn open(root: &Path, options: &BenchOptions) -> Result<Box<dyn Benchm
 }
 
 /// The question with its objects as they stand in `form`; the names that mark them go where objects stand alone.
-fn in_words(text: &str, form: ObjectForm) -> String {
+pub(super) fn in_words(text: &str, form: ObjectForm) -> String {
     let mut text = text.to_owned();
     number_regions(std::iter::once(&mut text));
     let mut text = render(&text, |piece| match piece {

@@ -67,6 +67,10 @@ impl View {
     /// Probes of questions about moments.
     pub(super) const OF_TIMES: [Self; 3] = [Self::NoVideo, Self::ShuffledTimes, Self::Reversed];
 
+    /// Probes of questions about masked objects at moments.
+    pub(super) const OF_MASKS_AND_TIMES: [Self; 5] =
+        [Self::NoVideo, Self::OtherMask, Self::ShiftedMask, Self::ShuffledTimes, Self::Reversed];
+
     /// Probes of questions about what happens, and in which order.
     pub(super) const OF_ORDER: [Self; 3] = [Self::NoVideo, Self::Reversed, Self::ShuffledTimes];
 

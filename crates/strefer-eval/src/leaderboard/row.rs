@@ -99,6 +99,9 @@ impl Row {
         if answers["answers"] == "the likeliest of those offered" {
             notes.push("the likeliest of the offered answers was taken".to_owned());
         }
+        if let Some(count) = summary.config.pointer("/questions/grounded").and_then(Value::as_u64) {
+            notes.push(format!("{count} queries came with the masks of what they name"));
+        }
         if let Some(judge) = summary.config.pointer("/judge/model").and_then(Value::as_str) {
             notes.push(format!("judged by {judge}"));
         }

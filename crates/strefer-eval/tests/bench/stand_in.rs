@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strefer_eval::Error;
 use strefer_eval::answer::{Answerer, Ask, Said};
-use strefer_eval::bench::{BenchId, BenchOptions, Benchmark, View};
+use strefer_eval::bench::{BenchId, BenchOptions, Benchmark, LessonForm, View, lesson};
 use strefer_eval::run::{Outcome, Pace, Plan, Report, Run, RunFolder, RunFormat, RunRecord};
 use strefer_eval::{Bootstrap, bench::Views};
 
@@ -36,8 +36,17 @@ impl Root {
         self.write(name, values.iter().map(|value| format!("{value}\n")).collect::<String>());
     }
 
+    /// Opens a benchmark, of which every right answer must be read as right.
     pub fn open(&self, id: BenchId) -> Box<dyn Benchmark> {
-        id.open(self.path(), &BenchOptions::default()).unwrap()
+        let bench = id.open(self.path(), &BenchOptions::default()).unwrap();
+        for (at, item) in bench.items().iter().enumerate() {
+            let Some(right) = &item.right else { continue };
+            let score = bench.read(at, right).score;
+            assert!(score.is_none_or(|score| score == 1.0), "{id}: {right:?} scores {score:?}");
+            let lesson = lesson(id, item, LessonForm::Asked).unwrap().unwrap();
+            assert_eq!(lesson.conversations[1].text, *right);
+        }
+        bench
     }
 
     pub fn refused(&self, id: BenchId) -> String {
