@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strefer_core::golden;
 use strefer_eval::captioning::{
-    Caption, CaptionRecord, Meteor, PredictionRecord, Scores, score, tokenize, tokenize_records,
+    Caption, CaptionRecord, Meteor, PredictionRecord, Scores, score, spice_of, tokenize, tokenize_records,
 };
 use strefer_eval::{Unmatched, records};
 
@@ -197,6 +197,37 @@ fn meteor_is_asked_in_its_own_words() {
         // Two separators, and the texts' words.
         assert_eq!((scores.items, scores.corpus), (vec![0.5, 0.7], 0.5));
     }
+}
+
+/// A stand-in for SPICE: it scores what it was told to, and keeps what it was asked.
+fn spice_stand_in(scores: &str) -> Command {
+    let mut command = shell(
+        "case \"$1 $2 $4 $6\" in *captions.json\\ -cache\\ -out\\ -silent) ;; *) exit 9;; esac\n[ -d \"$3\" ] || exit 8\ngrep -q '\"test\":\"b c\"' \"$1\" && grep -q '\"refs\":\\[\"d e\"\\]' \"$1\" || exit 7\nprintf '%s' \"$SCORES\" > \"$5\"",
+    );
+    command.arg("sh").env("SCORES", scores);
+    command
+}
+
+#[test]
+fn spice_is_asked_in_its_own_files() {
+    let captions = [caption("a b", "c"), caption("b c", "d e")];
+    let ask = |scores: &str| spice_of(spice_stand_in(scores), &captions);
+    let all = |id: usize, f: &str| {
+        format!(
+            "{{\"image_id\":{id},\"scores\":{{\"All\":{{\"pr\":1.0,\"f\":{f}}},\"Object\":{{\"f\":0.5}}}}}}"
+        )
+    };
+    // In any order; what has no number has none.
+    let scores = ask(&format!("[{},{}]", all(1, "0.25"), all(0, "null"))).unwrap();
+    assert_eq!(scores.items, [None, Some(0.25)]);
+    let complaint = |scores: &str| ask(scores).unwrap_err().to_string();
+    assert!(complaint(&format!("[{}]", all(1, "0.25"))).contains("no score for caption 0"));
+    assert!(complaint("well done").contains("its scores: "));
+    assert!(complaint("[{\"image_id\":0,\"scores\":{}}]").contains("no part \"All\""));
+    let gone = spice_of(Command::new("no-such-program"), &captions).unwrap_err().to_string();
+    assert!(gone.contains("no-such-program"), "{gone}");
+    let stopped = spice_of(shell("echo no memory >&2; exit 3"), &captions).unwrap_err().to_string();
+    assert!(stopped.contains("no memory"), "{stopped}");
 }
 
 #[test]

@@ -44,6 +44,9 @@ struct CaptionsArgs {
     /// meteor-1.5.jar with its tables beside it; needs Java
     #[arg(long, value_name = "JAR")]
     meteor: Option<PathBuf>,
+    /// spice-1.0.jar with its libraries beside it; needs Java and 8 GB of memory
+    #[arg(long, value_name = "JAR")]
+    spice: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -125,10 +128,18 @@ fn captions_sheet(
 ) -> Result<Sheet> {
     let said = captioning::read_predictions(predictions)?;
     let tokenized = captioning::tokenize_records(captions, &said, unmatched)?;
+    let found = |jar: &Path| {
+        std::fs::metadata(jar).map(|_| ()).with_context(|| format!("cannot read {}", jar.display()))
+    };
+    [&args.meteor, &args.spice].into_iter().flatten().try_for_each(|jar| found(jar))?;
     let meteor = args.meteor.as_deref().map(|jar| {
-        std::fs::metadata(jar).with_context(|| format!("cannot read {}", jar.display()))?;
         let scores = captioning::Meteor::java(jar)?.score(&tokenized.captions);
         scores.with_context(|| format!("no METEOR from {}", jar.display()))
     });
-    Ok(captioning::sheet(&tokenized, meteor.transpose()?.as_ref()))
+    let spice = args.spice.as_deref().map(|jar| {
+        let scores = captioning::spice(jar, &tokenized.captions);
+        scores.with_context(|| format!("no SPICE from {}", jar.display()))
+    });
+    let external = captioning::External { meteor: meteor.transpose()?, spice: spice.transpose()? };
+    Ok(captioning::sheet(&tokenized, &external))
 }

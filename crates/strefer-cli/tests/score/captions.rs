@@ -49,25 +49,35 @@ fn captions_print_the_recorded_scores_in_both_layouts() {
 
 #[test]
 #[cfg(unix)]
-fn meteor_is_asked_of_its_jar() {
+fn meteor_and_spice_are_asked_of_their_jars() {
     use std::os::unix::fs::PermissionsExt;
     let desk = Desk::new();
     let truth = desk.write("truth.jsonl", "{\"id\":1,\"references\":[\"a dog\"]}\n");
     let said = desk.write("said.jsonl", "{\"id\":1,\"prediction\":\"a cat\"}\n");
     let none = desk.run("captions", &said, &truth, &["--meteor", "nowhere.jar"]);
     assert!(String::from_utf8_lossy(&none.stderr).contains("cannot read nowhere.jar"));
-    // A stand-in for Java that answers everything with a number.
+    let none = desk.run("captions", &said, &truth, &["--spice", "nowhere.jar"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("cannot read nowhere.jar"));
+    // A stand-in for Java that answers everything with a number, or writes one where it is told to.
     let java = desk.write(
         "java",
-        "#!/bin/sh\nwhile read -r line; do echo 0.25; case $line in EVAL*) echo 0.5;; esac; done\n",
+        r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  [ "$1" = -out ] && { echo '[{"image_id":0,"scores":{"All":{"f":0.125}}}]' > "$2"; exit; }
+  shift
+done
+while read -r line; do echo 0.25; case $line in EVAL*) echo 0.5;; esac; done
+"#,
     );
     std::fs::set_permissions(&java, std::fs::Permissions::from_mode(0o755)).unwrap();
     let jar = desk.write("meteor.jar", "");
     let mut command = Command::new(env!("CARGO_BIN_EXE_strefer"));
     let path = format!("{}:{}", desk.0.path().display(), std::env::var("PATH").unwrap());
-    command.env("PATH", path).args(["score", "captions", &said, "--annotations", &truth, "--meteor", &jar]);
+    command.env("PATH", path).args(["score", "captions", &said, "--annotations", &truth]);
+    command.args(["--meteor", &jar, "--spice", &jar]);
     let output = command.output().unwrap();
     let table = String::from_utf8_lossy(&output.stdout);
     assert_eq!(cell(&table, "METEOR", 1), "0.500", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(cell(&table, "SPICE", 1), "0.125");
     assert!(!table.contains("left out"), "{table}");
 }

@@ -16,7 +16,7 @@ use super::layout::Layout;
 use super::prompt::Words;
 use super::videorefer_q::frame_key;
 use super::view::View;
-use crate::captioning::{CaptionRecord, PredictionRecord, sheet, tokenize_records};
+use crate::captioning::{CaptionRecord, External, PredictionRecord, sheet, tokenize_records};
 use crate::coverage::Unmatched;
 use crate::error::{Error, Result};
 use crate::records::{Reply, checked, read_json};
@@ -90,6 +90,6 @@ impl Benchmark for HcStvg {
             .map(|reply| PredictionRecord { id: reply.id.clone(), prediction: reply.text.clone() })
             .collect();
         let tokenized = tokenize_records(&self.captions, &said, unmatched)?;
-        Ok(Sheet { benchmark: self.title(), ..sheet(&tokenized, None) })
+        Ok(Sheet { benchmark: self.title(), ..sheet(&tokenized, &External::default()) })
     }
 }

@@ -1,8 +1,8 @@
-//! Captions beside references: BLEU, ROUGE-L, CIDEr and METEOR as the COCO caption toolkit
+//! Captions beside references: BLEU, ROUGE-L, CIDEr, METEOR and SPICE as the COCO caption toolkit
 //! (github.com/tylin/coco-caption, `pycocoevalcap`) counts them.
 //!
-//! [`tokenize`] splits captions as its tokenizer does, [`score`] makes all numbers of tokenised captions. METEOR needs
-//! tables of tens of megabytes and is asked of its own program, see [`Meteor`].
+//! [`tokenize`] splits captions as its tokenizer does, [`score`] makes all numbers of tokenised captions. METEOR
+//! and SPICE need tables and models of tens of megabytes and are asked of their own programs, see [`Meteor`] and [`spice`].
 //!
 //! ```
 //! use strefer_eval::captioning::{Caption, score, tokenize};
@@ -24,6 +24,7 @@ mod record;
 mod rouge;
 mod score;
 mod sheet;
+mod spice;
 mod token;
 mod tokenize;
 
@@ -31,5 +32,6 @@ pub use files::{read_predictions, read_references};
 pub use meteor::{Meteor, MeteorError, MeteorScores};
 pub use record::{CaptionRecord, PredictionRecord};
 pub use score::{Caption, CaptionScores, Scores, Tokenized, score, tokenize_records};
-pub use sheet::sheet;
+pub use sheet::{External, sheet};
+pub use spice::{SpiceError, SpiceScores, spice, spice_of};
 pub use tokenize::tokenize;
