@@ -37,32 +37,17 @@ impl Windows {
         xs.pad_with_zeros(1, 0, h - self.h)?.pad_with_zeros(2, 0, w - self.w)
     }
 
-    /// Whether the map fills them.
-    pub(crate) fn are_full(self) -> bool {
-        let Self { h, w, .. } = self.filled();
-        (h, w) == (self.h, self.w)
-    }
-
     /// `(b, h, w, c)` → `(b*windows, side, side, c)`
     pub(crate) fn cut(self, xs: &Tensor) -> Result<Tensor> {
-        self.cut_full(&self.pad(xs)?)
-    }
-
-    /// As [`Windows::cut`] with `filling`, `(c)`, in the place of zeros.
-    pub(crate) fn cut_with(self, xs: &Tensor, filling: &Tensor) -> Result<Tensor> {
-        let (b, h, w, c) = xs.dims4()?;
-        let full = self.filled();
-        let filled = |b, h, w| filling.reshape((1, 1, 1, c))?.broadcast_as((b, h, w, c));
-        let xs = Tensor::cat(&[xs, &filled(b, full.h - h, w)?], 1)?;
-        self.cut_full(&Tensor::cat(&[&xs, &filled(b, full.h, full.w - w)?], 2)?)
-    }
-
-    fn cut_full(self, xs: &Tensor) -> Result<Tensor> {
         let (b, _h, _w, c) = xs.dims4()?;
         let (rows, columns) = self.grid();
         let side = self.side;
-        let xs = xs.reshape((b, rows, side, columns, side, c))?.permute((0, 1, 3, 2, 4, 5))?;
-        xs.reshape((b * rows * columns, side, side, c))
+        self.pad(xs)?.reshape((b, rows, side, columns, side, c))?.permute((0, 1, 3, 2, 4, 5))?.reshape((
+            b * rows * columns,
+            side,
+            side,
+            c,
+        ))
     }
 
     /// `(b*windows, side, side, c)` → `(b, h, w, c)`
@@ -94,15 +79,6 @@ mod tests {
             let (rows, columns) = windows.grid();
             assert_eq!(cut.dims(), [2 * rows * columns, side, side, 3]);
             assert_eq!(max_abs_diff(&windows.join(&cut).unwrap(), &xs), 0.0);
-            assert_eq!(windows.are_full(), side == 1);
-            // Zeros may be given, and what fills windows is in none of the map's places.
-            let zeros = randn(2, &[3]).zeros_like().unwrap();
-            assert_eq!(max_abs_diff(&windows.cut_with(&xs, &zeros).unwrap(), &cut), 0.0);
-            let ones = windows.cut_with(&xs, &zeros.ones_like().unwrap()).unwrap();
-            assert_eq!(max_abs_diff(&windows.join(&ones).unwrap(), &xs), 0.0);
-            let filled = (ones - &cut).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
-            let places = 2 * (rows * columns * side * side - 5 * 7) * 3;
-            assert!((filled - places as f32).abs() < 1e-3, "{filled} {places}");
         }
     }
 }

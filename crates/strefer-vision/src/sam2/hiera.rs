@@ -38,25 +38,13 @@ impl Attention {
             pooled,
         })
     }
+}
 
-    /// Inside windows of `window` cells a side, or over the whole map: `(b, h, w, c)` → `(b, h, w, o)`, or half as high and
-    /// wide
-    fn forward(&self, xs: &Tensor, window: Option<usize>) -> Result<Tensor> {
-        let (_b, h, w, _c) = xs.dims4()?;
-        let Some(side) = window else { return self.attend(&xs.apply(&self.qkv)?)?.apply(&self.proj) };
-        let windows = Windows::new(side, h, w);
-        let qkv = match self.qkv.bias() {
-            // The zeros that fill windows become the layer's bias: they need not go through it.
-            Some(bias) if !windows.are_full() => windows.cut_with(&xs.apply(&self.qkv)?, bias)?,
-            _ => windows.cut(xs)?.apply(&self.qkv)?,
-        };
-        let windows = if self.pooled { windows.halved() } else { windows };
-        windows.join(&self.attend(&qkv)?)?.apply(&self.proj)
-    }
-
-    /// `(b, h, w, 3 * d)` → `(b, h, w, d)`, or half as high and wide
-    fn attend(&self, qkv: &Tensor) -> Result<Tensor> {
-        let (b, h, w, _) = qkv.dims4()?;
+impl Module for Attention {
+    /// `(b, h, w, c)` → `(b, h, w, o)`, or half as high and wide
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let (b, h, w, _c) = xs.dims4()?;
+        let qkv = xs.apply(&self.qkv)?;
         let d = qkv.dim(3)? / 3;
         // Views: heads are read where the layer left them.
         let part = |at: usize| qkv.flatten(1, 2)?.narrow(2, at * d, d);
@@ -66,7 +54,7 @@ impl Attention {
         } else {
             (part(0)?, h, w)
         };
-        attend(&q, &k, &v, self.heads)?.reshape((b, h, w, d))
+        attend(&q, &k, &v, self.heads)?.reshape((b, h, w, d))?.apply(&self.proj)
     }
 }
 
@@ -106,12 +94,21 @@ impl Block {
 
 impl Module for Block {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let (_b, h, w, _c) = xs.dims4()?;
         let normed = xs.apply(&self.layer_norm1)?;
         let shortcut = match &self.proj {
             Some(proj) => max_pool(&normed.apply(proj)?)?,
             None => xs.clone(),
         };
-        let xs = (shortcut + self.attn.forward(&normed, self.window)?)?;
+        let ys = match self.window {
+            None => normed.apply(&self.attn)?,
+            Some(side) => {
+                let windows = Windows::new(side, h, w);
+                let ys = windows.cut(&normed)?.apply(&self.attn)?;
+                if self.proj.is_some() { windows.halved().join(&ys)? } else { windows.join(&ys)? }
+            }
+        };
+        let xs = (shortcut + ys)?;
         &xs + xs.apply(&self.layer_norm2)?.apply(&self.mlp)?
     }
 }
