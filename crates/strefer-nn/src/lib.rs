@@ -16,6 +16,8 @@
 mod dropout;
 mod embedding;
 mod error;
+#[cfg(any(feature = "cuda", feature = "testing"))]
+pub mod kernels;
 mod known;
 mod linear;
 mod norm;
