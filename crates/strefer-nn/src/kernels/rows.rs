@@ -27,9 +27,9 @@ impl Rows {
         let rows = count / width;
         // A thread reads a few times 16 bytes.
         let lanes = match if packed { width / pack(values) } else { width } {
-            ..=128 => WARP,
-            ..=512 => 128,
-            ..=2048 => 256,
+            0..=128 => WARP,
+            129..=512 => 128,
+            513..=2048 => 256,
             _ => 512,
         };
         let (blocks, block) =

@@ -55,10 +55,13 @@ fn rotations_and_their_gradients_equal_those_on_the_processor_in_both_layouts() 
     }
 }
 
+/// Height and width of maps.
+type Sizes = [(usize, usize)];
+
 /// What each query reads, number by number.
 fn read(
     values: &Tensor,
-    sizes: &[(usize, usize)],
+    sizes: &Sizes,
     places: &Tensor,
     weights: &Tensor,
     shape: Deformable,
@@ -99,7 +102,7 @@ fn read(
 
 #[test]
 fn deformable_attention_reads_what_its_formula_says_outside_of_maps_too() {
-    let cases: [(&[(usize, usize)], [usize; 5]); 4] = [
+    let cases: [(&Sizes, [usize; 5]); 4] = [
         (&[(1, 1)], [1, 1, 1, 1, 1]),
         (&[(3, 4), (2, 2)], [2, 7, 3, 5, 4]),
         (&[(5, 3), (1, 6), (2, 1)], [1, 9, 2, 32, 2]),

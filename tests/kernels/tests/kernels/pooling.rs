@@ -10,8 +10,9 @@ use super::compare::{FLOATS, assert_kernels, numbers, reference};
 fn masks(frames: usize, patches: usize, count: usize) -> Pooled {
     let mut pooled = Pooled::over(patches);
     for nth in 0..count {
-        let share =
-            |patch: usize| if (patch + nth) % 3 == 0 { 0.0 } else { ((patch * 7 + nth) % 5) as f32 / 4.0 };
+        let share = |patch: usize| {
+            if (patch + nth).is_multiple_of(3) { 0.0 } else { ((patch * 7 + nth) % 5) as f32 / 4.0 }
+        };
         let mask: Vec<f32> = (0..patches).map(|patch| if nth == 1 { 0.0 } else { share(patch) }).collect();
         pooled.push((nth * nth % frames) as u32, &mask);
     }
