@@ -23,7 +23,7 @@ pub(in crate::ops) fn mask_pool(feats: &Tensor, pooled: &Pooled) -> Result<Tenso
     let back_shares = shares.clone();
     let op = Fused::new(
         "mask-pool",
-        (masks, d).into(),
+        (masks, d),
         move |card, values| {
             with_tensors(&[&rows, &shares], |_, masks| {
                 kernels::mask_pool(card, values[0], masks[0], masks[1], patches, d)
