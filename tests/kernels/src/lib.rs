@@ -9,6 +9,7 @@ use strefer_nn::kernels::{Arg, Launch, Runner, Values};
 
 unsafe extern "C" {
     fn strefer_launch(
+        module: *const c_char,
         name: *const c_char,
         grid_x: u32,
         grid_y: u32,
@@ -113,12 +114,13 @@ impl Runner for Processor {
             })
             .collect();
         let text = |text: &str| CString::new(text).map_err(candle_core::Error::wrap);
-        let (name, kinds) = (text(&launch.kernel)?, text(&kinds)?);
+        let (module, name, kinds) = (text(launch.module)?, text(&launch.kernel)?, text(&kinds)?);
         let (grid_x, grid_y) = launch.grid;
         // SAFETY: the arguments are of the kinds that the kernel takes, which is checked there; what their pointers name
         // lives in this test.
         let fault = unsafe {
             strefer_launch(
+                module.as_ptr(),
                 name.as_ptr(),
                 grid_x,
                 grid_y,

@@ -111,14 +111,15 @@ template <typename T> constexpr char kind() {
 }
 
 struct Entry {
+    const char* file;
     const char* name;
     const char* kinds;
     void (*call)(void* const* args);
     const Entry* next;
     static const Entry* first;
 
-    Entry(const char* name, const char* kinds, void (*call)(void* const*))
-        : name(name), kinds(kinds), call(call), next(first) {
+    Entry(const char* file, const char* name, const char* kinds, void (*call)(void* const*))
+        : file(file), name(name), kinds(kinds), call(call), next(first) {
         first = this;
     }
 };
@@ -140,5 +141,6 @@ template <typename... Args, void (*kernel)(Args...)> struct Caller<kernel> {
 #define SHARED(type, name, count)                                                                                      \
     static const char name##_site = 0;                                                                                 \
     const host::Shared<type> name(&name##_site, count, #name)
-#define REGISTER(name) static const host::Entry entry_##name(#name, host::Caller<name>::kinds, host::Caller<name>::call);
+#define REGISTER(name)                                                                                                 \
+    static const host::Entry entry_##name(__FILE__, #name, host::Caller<name>::kinds, host::Caller<name>::call);
 #define CHECK_ALIGNED(pointer) host::check_aligned(pointer)

@@ -238,16 +238,19 @@ void on_write(Mark& mark, const char* name, long at) {
 
 } // namespace host
 
-// Runs a kernel by name. `order` is 0 for threads in their order, 1 for the reverse, else the seed of a shuffle. Returns null,
+// Runs a kernel of the file `module`.cu by name. `order` is 0 for threads in their order, 1 for the reverse, else the seed of a shuffle. Returns null,
 // or what went wrong, until the next launch of this thread.
-extern "C" const char* strefer_launch(const char* name, unsigned grid_x, unsigned grid_y, unsigned block,
+extern "C" const char* strefer_launch(const char* module, const char* name, unsigned grid_x, unsigned grid_y, unsigned block,
                                       const char* kinds, void* const* args, unsigned order) {
     using namespace host;
     const Entry* entry = Entry::first;
     while (entry && strcmp(entry->name, name) != 0) entry = entry->next;
     machine.fault.clear();
+    const std::string file = entry ? entry->file : "", ending = std::string(module) + ".cu";
     if (!entry) {
         machine.fault = std::string("no kernel is named ") + name;
+    } else if (file.size() < ending.size() || file.substr(file.size() - ending.size()) != ending) {
+        machine.fault = std::string(name) + " is in " + file + ", not in " + ending;
     } else if (strcmp(entry->kinds, kinds) != 0) {
         machine.fault = std::string(name) + " takes " + entry->kinds + ", not " + kinds;
     } else if (block == 0 || block > 1024 || block % LANES != 0 || grid_x == 0 || grid_y == 0 || grid_y > 65535) {

@@ -45,4 +45,6 @@ fn arguments_that_a_kernel_does_not_take_are_refused() {
     assert!(other.contains("takes pp, not pl"), "{other}");
     let unknown = said("no_such_kernel", 0, |pointers| pointers.to_vec());
     assert!(unknown.contains("no kernel is named"), "{unknown}");
+    let elsewhere = said("softmax_f32", 0, |pointers| pointers.to_vec());
+    assert!(elsewhere.contains("not in faults.cu"), "{elsewhere}");
 }
