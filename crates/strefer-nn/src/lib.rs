@@ -16,7 +16,6 @@
 mod dropout;
 mod embedding;
 mod error;
-#[cfg(any(feature = "cuda", feature = "testing"))]
 pub mod kernels;
 mod known;
 mod linear;
