@@ -16,6 +16,7 @@
 mod dropout;
 mod embedding;
 mod error;
+pub mod kernels;
 mod known;
 mod linear;
 mod norm;

@@ -2,15 +2,22 @@
 //!
 //! Each function has a version composed of candle's differentiable operations, for any device and float type
 //! ([`composed`]), and a fused one for f32 on the CPU, which is taken where it applies. Half types on the CPU are widened
-//! for it, and the result narrowed.
+//! for it, and the result narrowed. With the feature `cuda`, most have kernels for cards, of inputs that are all bf16, f16 or
+//! f32, which no card has run yet.
 
 pub mod composed;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod fused;
 mod mask;
 mod pooled;
 mod quantised;
 
 use composed::wide;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::adamw as adamw_on_card;
+#[cfg(feature = "cuda")]
+pub use cuda::use_kernels;
 pub(crate) use fused::simd;
 pub use mask::AttentionMask;
 pub use pooled::Pooled;
@@ -64,6 +71,10 @@ fn narrow<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<DType> {
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight`: `(d)` → `(.., d)`
 pub fn rms_norm(xs: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs, weight]) {
+        return cuda::rms_norm(xs, weight, eps);
+    }
     if let Some(dtype) = narrow([xs, weight]) {
         return rms_norm(&wide(xs)?, &wide(weight)?, eps)?.to_dtype(dtype);
     }
@@ -79,6 +90,10 @@ pub fn rms_norm(xs: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight` and `bias`: `(d)` → `(.., d)`
 pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs, weight].into_iter().chain(bias)) {
+        return cuda::layer_norm(xs, weight, bias, eps);
+    }
     if let Some(dtype) = narrow([xs, weight].into_iter().chain(bias)) {
         return layer_norm(&wide(xs)?, &wide(weight)?, bias.map(wide).transpose()?.as_ref(), eps)?
             .to_dtype(dtype);
@@ -92,6 +107,10 @@ pub fn layer_norm(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64)
 
 /// Softmax over the last dimension.
 pub fn softmax_last(xs: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs]) {
+        return cuda::softmax_last(xs);
+    }
     if let Some(dtype) = narrow([xs]) {
         return softmax_last(&wide(xs)?)?.to_dtype(dtype);
     }
@@ -100,6 +119,10 @@ pub fn softmax_last(xs: &Tensor) -> Result<Tensor> {
 
 /// `x Φ(x)` with the exact normal distribution.
 pub fn gelu_erf(xs: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs]) {
+        return cuda::gelu_erf(xs);
+    }
     if let Some(dtype) = narrow([xs]) {
         return gelu_erf(&wide(xs)?)?.to_dtype(dtype);
     }
@@ -108,6 +131,10 @@ pub fn gelu_erf(xs: &Tensor) -> Result<Tensor> {
 
 /// The approximation of GELU by a hyperbolic tangent.
 pub fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs]) {
+        return cuda::gelu_tanh(xs);
+    }
     if let Some(dtype) = narrow([xs]) {
         return gelu_tanh(&wide(xs)?)?.to_dtype(dtype);
     }
@@ -116,6 +143,10 @@ pub fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
 
 /// `x σ(x)`.
 pub fn silu(xs: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs]) {
+        return cuda::silu(xs);
+    }
     if let Some(dtype) = narrow([xs]) {
         return silu(&wide(xs)?)?.to_dtype(dtype);
     }
@@ -124,6 +155,10 @@ pub fn silu(xs: &Tensor) -> Result<Tensor> {
 
 /// `silu(gate) * up`.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([gate, up]) {
+        return cuda::swiglu(gate, up);
+    }
     if let Some(dtype) = narrow([gate, up]) {
         return swiglu(&wide(gate)?, &wide(up)?)?.to_dtype(dtype);
     }
@@ -137,6 +172,10 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 /// - `cos`, `sin`: `(b|1, s, hd/2)` or `(b|1, s, hd)` with equal halves
 /// - returns: `(b, nh, s, hd)`
 pub fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::turns(xs, [cos, sin]) {
+        return cuda::rotary(xs, cos, sin);
+    }
     if let Some(dtype) = narrow([xs, cos, sin]) {
         return rotary(&wide(xs)?, &wide(cos)?, &wide(sin)?)?.to_dtype(dtype);
     }
@@ -182,6 +221,16 @@ pub fn multi_head_attention(
     rotary: Option<&Rotary>,
     mask: &AttentionMask,
 ) -> Result<Tensor> {
+    // Heads turn where they lie side by side; the rest is composed.
+    #[cfg(feature = "cuda")]
+    if let Some(tables) = rotary
+        && cuda::turns(q, [&tables.cos, &tables.sin])
+        && cuda::applies([q, k])
+    {
+        let q = cuda::rotary_side_by_side(q, heads.query, tables)?;
+        let k = cuda::rotary_side_by_side(k, heads.key, tables)?;
+        return composed::multi_head_attention(&q, &k, v, heads, None, mask);
+    }
     let tables = rotary.map_or(&[][..], |rotary| std::slice::from_ref(rotary));
     let tables: Vec<&Tensor> = tables.iter().flat_map(|rotary| [&rotary.cos, &rotary.sin]).collect();
     if let Some(dtype) = narrow([q, k, v].into_iter().chain(tables.iter().copied())) {
@@ -275,6 +324,11 @@ pub fn linear_cross_entropy(
         fused::linear_cross_entropy(&wide(&hidden)?, &wide(weight)?, bias.as_ref(), kept, chunk)?
     } else {
         let labels = Tensor::from_vec(kept, count, hidden.device())?;
+        #[cfg(feature = "cuda")]
+        if cuda::applies(inputs()) {
+            let (sum, each) = cuda::linear_cross_entropy(&hidden, weight, bias, &labels, chunk)?;
+            return Ok(CrossEntropy { sum, count, each });
+        }
         composed::linear_cross_entropy(&hidden, weight, bias, &labels, chunk)?
     };
     Ok(CrossEntropy { sum, count, each })
@@ -292,6 +346,10 @@ pub fn mask_pool(feats: &Tensor, pooled: Pooled) -> Result<Tensor> {
     pooled.check(f, n)?;
     if pooled.rows.is_empty() {
         return Tensor::zeros((0, d), feats.dtype(), feats.device());
+    }
+    #[cfg(feature = "cuda")]
+    if cuda::applies([feats]) {
+        return cuda::mask_pool(feats, &pooled);
     }
     if let Some(dtype) = narrow([feats]) {
         return mask_pool(&wide(feats)?, pooled)?.to_dtype(dtype);
@@ -322,4 +380,35 @@ pub fn depthwise(xs: &Tensor, weight: &Tensor) -> Result<Tensor> {
     } else {
         composed::depthwise(xs, weight, k)
     }
+}
+
+/// `xs * factor` as `dtype`, rounded once.
+pub fn scaled(xs: &Tensor, dtype: DType, factor: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs]) && matches!(dtype, DType::F32 | DType::BF16 | DType::F16) {
+        return cuda::scaled(xs, dtype, factor);
+    }
+    composed::scaled(xs, dtype, factor)
+}
+
+/// Deformable attention (arXiv 2010.04159) by its kernel: without a history, and nothing where the kernel does not apply. Places
+/// outside of a map are zero.
+///
+/// # Shapes
+/// - `values`: `(b, n, nh, hd)`, the cells of all maps, whose sizes are `levels`, one map after the other
+/// - `places`: `(b, q, nh, levels, points, 2)`, column and row, where 0 to 1 spans the map
+/// - `weights`: `(b, q, nh, levels, points)`
+/// - returns: `(b, q, nh*hd)`
+pub fn deformable_on_card(
+    values: &Tensor,
+    levels: &[(usize, usize)],
+    places: &Tensor,
+    weights: &Tensor,
+) -> Result<Option<Tensor>> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([values]) && ![values, places, weights].iter().any(|xs| xs.track_op()) {
+        return cuda::deformable(values, levels, places, weights).map(Some);
+    }
+    let _ = (values, levels, places, weights);
+    Ok(None)
 }

@@ -37,8 +37,22 @@ impl Pooled {
         }
     }
 
-    /// The masks, each divided by its sum and 1e-8.
-    pub(crate) fn shares(&self) -> Vec<f32> {
+    /// The masks of each of so many frames: those of frame `f` are `order[starts[f]..starts[f + 1]]`, as `(starts, order)`.
+    pub fn of_frames(&self, frames: usize) -> (Vec<u32>, Vec<u32>) {
+        let mut starts = vec![0; frames + 1];
+        for row in &self.rows {
+            starts[*row as usize + 1] += 1;
+        }
+        for frame in 0..frames {
+            starts[frame + 1] += starts[frame];
+        }
+        let mut order: Vec<u32> = (0..self.rows.len() as u32).collect();
+        order.sort_by_key(|nth| self.rows[*nth as usize]);
+        (starts, order)
+    }
+
+    /// The masks, each divided by its sum and 1e-8, one after the other.
+    pub fn shares(&self) -> Vec<f32> {
         let of_mask = |mask: &[f32]| {
             let sum = mask.iter().sum::<f32>() + 1e-8;
             mask.iter().map(|value| value / sum).collect::<Vec<_>>()

@@ -111,10 +111,11 @@ impl AdamW {
                 let master = if direct { None } else { Some(on_host(var)?) };
                 Moments::Host { first: moment(true), second: moment(false), master }
             } else {
-                let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
+                // Of their own: on a card moments change where they lie.
+                let zeros = || Tensor::zeros(var.shape(), DType::F32, var.device());
                 let narrow = var.dtype() != DType::F32;
                 let master = if narrow { Some(var.as_detached_tensor().to_dtype(DType::F32)?) } else { None };
-                Moments::Device { first: zeros.clone(), second: zeros, master }
+                Moments::Device { first: zeros()?, second: zeros()?, master }
             };
             let slot = Slot {
                 var: var.clone(),
@@ -129,10 +130,11 @@ impl AdamW {
     }
 
     /// One update with learning rate `lr`: a pass over each parameter, its gradient and its moments, all parameters side
-    /// by side.
+    /// by side. Parameters on a card come one after the other: each thread has a stream there, and gradients are in the
+    /// caller's.
     pub fn step(&mut self, grads: &Gradients, lr: f64) -> candle_core::Result<()> {
         let cfg = self.cfg;
-        self.slots.par_iter_mut().try_for_each(|(name, slot)| {
+        let step = |(name, slot): (&String, &mut Slot)| -> candle_core::Result<()> {
             let Some(grad) = grads.get(name) else { return Ok(()) };
             if grad.shape() != slot.var.shape() {
                 bail!("gradient of {name:?} has shape {:?}, not {:?}", grad.shape(), slot.var.shape());
@@ -149,12 +151,18 @@ impl AdamW {
                 second_scale: (1.0 / (1.0 - cfg.beta2.powi(exponent)).sqrt()) as f32,
             };
             slot.update(&grad.detach(), update)
-        })
+        };
+        if self.slots.values().all(|slot| slot.var.device().is_cpu()) {
+            self.slots.par_iter_mut().try_for_each(step)
+        } else {
+            self.slots.iter_mut().try_for_each(step)
+        }
     }
 
     /// Moments and step counts by name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`, and `NAME.master` for
     /// parameters narrower than f32 or elsewhere. Moments in 8 bits are the names of values, with
-    /// `NAME.exp_avg_scale` and `NAME.exp_avg_sq_scale` of their blocks.
+    /// `NAME.exp_avg_scale` and `NAME.exp_avg_sq_scale` of their blocks. Tensors on a card are the optimiser's own, which
+    /// its next step changes.
     pub fn state_dict(&self) -> candle_core::Result<BTreeMap<String, Tensor>> {
         let mut state = BTreeMap::new();
         for (name, slot) in &self.slots {
@@ -230,10 +238,11 @@ impl AdamW {
                     }
                 }
                 Moments::Device { first, second, master } => {
-                    let new_first = find("exp_avg", shape.dims(), DType::F32)?;
-                    let new_second = find("exp_avg_sq", shape.dims(), DType::F32)?;
+                    // Copies, since steps change them and the caller's may lie on the same card.
+                    let new_first = find("exp_avg", shape.dims(), DType::F32)?.copy()?;
+                    let new_second = find("exp_avg_sq", shape.dims(), DType::F32)?.copy()?;
                     if let Some(master) = master {
-                        *master = find("master", shape.dims(), DType::F32)?;
+                        *master = find("master", shape.dims(), DType::F32)?.copy()?;
                     }
                     (*first, *second) = (new_first, new_second);
                 }
@@ -261,6 +270,16 @@ impl Slot {
                 }
             }
             Moments::Device { first, second, master } => {
+                #[cfg(feature = "cuda")]
+                if crate::ops::adamw_on_card(
+                    self.var.as_tensor(),
+                    master.as_ref(),
+                    [&*first, &*second],
+                    grad,
+                    update.into(),
+                )? {
+                    return Ok(());
+                }
                 let grad = grad.to_dtype(DType::F32)?;
                 let u = update;
                 let next_first = ((&*first * f64::from(u.beta1))? + (&grad * f64::from(1.0 - u.beta1))?)?;
@@ -317,6 +336,14 @@ impl InplaceOp2 for HostPass<'_> {
         let (first, second) = &mut *moments;
         self.update.run(&mut values[v0..v1], &grads[g0..g1], first, second);
         Ok(())
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl From<Update> for crate::kernels::AdamUpdate {
+    fn from(update: Update) -> Self {
+        let Update { beta1, beta2, eps, keep, rate, second_scale } = update;
+        Self { beta1, beta2, eps, keep, rate, second_scale }
     }
 }
 

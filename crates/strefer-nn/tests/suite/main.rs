@@ -1,6 +1,8 @@
 //! Tests of the crate through its public functions.
 
 mod attention;
+#[cfg(feature = "cuda")]
+mod card;
 mod cross_entropy;
 mod fused;
 mod layers;

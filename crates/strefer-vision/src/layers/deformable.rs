@@ -1,5 +1,6 @@
 //! Deformable attention (arXiv 2010.04159) over maps of several sizes: each query reads a few places between cells, which
-//! it chose itself. One pass on the CPU; elsewhere it is composed of candle's operations.
+//! it chose itself. One pass on the CPU and on cards with kernels; elsewhere it is composed of
+//! candle's operations.
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -127,6 +128,9 @@ pub(crate) fn deformable(
         let dtype = values.dtype();
         let wide = |xs: &Tensor| xs.to_dtype(DType::F32)?.contiguous();
         return wide(values)?.apply_op3_no_bwd(&wide(places)?, &wide(weights)?, &op)?.to_dtype(dtype);
+    }
+    if let Some(found) = strefer_nn::ops::deformable_on_card(values, levels, places, weights)? {
+        return Ok(found);
     }
     composed(&op, values, places, weights)
 }

@@ -17,6 +17,34 @@ pub fn linear_cross_entropy(
     labels: &Tensor,
     chunk: usize,
 ) -> Result<(Tensor, Tensor)> {
+    by_chunks(hidden, weight, bias, labels, chunk, score)
+}
+
+/// Losses of rows of scores, and where wanted the scores' gradients, in their type.
+fn score(scores: Tensor, labels: &Tensor, track: bool) -> Result<(Tensor, Option<Tensor>)> {
+    let labels = labels.unsqueeze(1)?;
+    let wide = scores.to_dtype(DType::F32)?;
+    let shifted = wide.broadcast_sub(&wide.max_keepdim(D::Minus1)?)?;
+    let exps = shifted.exp()?;
+    let sums = exps.sum_keepdim(D::Minus1)?;
+    let losses = (sums.log()? - shifted.gather(&labels, 1)?)?.squeeze(1)?;
+    if !track {
+        return Ok((losses, None));
+    }
+    let ones = Tensor::ones(labels.shape(), DType::F32, labels.device())?;
+    let target = exps.zeros_like()?.scatter_add(&labels, &ones, 1)?;
+    Ok((losses, Some((exps.broadcast_div(&sums)? - target)?.to_dtype(scores.dtype())?)))
+}
+
+/// [`linear_cross_entropy`] with `score` for each chunk's scores and labels.
+pub(in crate::ops) fn by_chunks(
+    hidden: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    labels: &Tensor,
+    chunk: usize,
+    score: impl Fn(Tensor, &Tensor, bool) -> Result<(Tensor, Option<Tensor>)>,
+) -> Result<(Tensor, Tensor)> {
     let (n, _d) = hidden.dims2()?;
     let track = hidden.track_op() || weight.track_op() || bias.is_some_and(Tensor::track_op);
     let (h, w, b) = (hidden.detach(), weight.detach(), bias.map(Tensor::detach));
@@ -29,23 +57,15 @@ pub fn linear_cross_entropy(
     for start in (0..n).step_by(chunk.max(1)) {
         let rows = chunk.max(1).min(n - start);
         let h = h.narrow(0, start, rows)?;
-        let labels = labels.narrow(0, start, rows)?.unsqueeze(1)?;
+        let labels = labels.narrow(0, start, rows)?;
         let mut logits = h.matmul(&w.t()?)?;
         if let Some(b) = &b {
             logits = logits.broadcast_add(b)?;
         }
-        let logits = logits.to_dtype(DType::F32)?;
-        let exps = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?.exp()?;
-        let sums = exps.sum_keepdim(D::Minus1)?;
-        let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
-        let of_label = shifted.gather(&labels, 1)?;
-        let losses = (sums.log()? - of_label)?.squeeze(1)?;
+        let (losses, d_logits) = score(logits, &labels, track)?;
         loss = (loss + losses.sum_all()?)?;
         each.push(losses);
-        if track {
-            let ones = Tensor::ones((rows, 1), DType::F32, h.device())?;
-            let target = exps.zeros_like()?.scatter_add(&labels, &ones, 1)?;
-            let d_logits = (exps.broadcast_div(&sums)? - target)?.to_dtype(h.dtype())?;
+        if let Some(d_logits) = d_logits {
             d_hidden.push(d_logits.matmul(&w)?);
             d_weight = Some(add(d_weight, d_logits.t()?.contiguous()?.matmul(&h.contiguous()?)?)?);
             d_bias = Some(add(d_bias, d_logits.sum(0)?)?);

@@ -6,6 +6,8 @@ mod cross_entropy;
 mod depthwise;
 
 pub use attention::{attention, multi_head_attention};
+#[cfg(feature = "cuda")]
+pub(super) use cross_entropy::by_chunks as cross_entropy_by_chunks;
 pub use cross_entropy::linear_cross_entropy;
 pub use depthwise::depthwise;
 
@@ -102,4 +104,9 @@ pub fn mask_pool(feats: &Tensor, pooled: &Pooled) -> Result<Tensor> {
     let frames = feats.contiguous()?.index_select(&Tensor::from_slice(&pooled.rows, k, device)?, 0)?;
     let shares = Tensor::from_vec(pooled.shares(), (k, 1, pooled.patches), device)?;
     shares.to_dtype(feats.dtype())?.matmul(&frames)?.squeeze(1)
+}
+
+/// See [`crate::ops::scaled`].
+pub fn scaled(xs: &Tensor, dtype: DType, factor: f64) -> Result<Tensor> {
+    (wide(xs)? * factor)?.to_dtype(dtype)
 }

@@ -1,0 +1,132 @@
+//! Which kernels of `kernels/*.cu` make an operation, on which grids and with which arguments. What runs them is a
+//! [`Runner`]: a card, or in tests a compiler's rendering of the same sources on the processor.
+
+mod activation;
+mod adamw;
+mod cast;
+mod cross_entropy;
+mod deformable;
+mod mask_pool;
+mod norm;
+mod rotary;
+mod rows;
+mod softmax;
+
+pub use activation::{Activation, activation, activation_back, swiglu, swiglu_back};
+pub use adamw::{AdamUpdate, adamw};
+pub use cast::scale;
+pub use cross_entropy::cross_entropy;
+pub use deformable::{Deformable, deformable};
+pub use mask_pool::{mask_pool, mask_pool_back};
+pub use norm::{Norm, NormGrads, norm, norm_back};
+pub use rotary::{Turn, rotary};
+pub use softmax::{softmax, softmax_back};
+
+use candle_core::{DType, Result, bail};
+
+/// One argument of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Arg {
+    /// Where values lie; 0 where there are none.
+    Pointer(u64),
+    /// A count that may pass 2^31.
+    Long(i64),
+    /// A count or a choice.
+    Int(i32),
+    /// A number.
+    Float(f32),
+}
+
+/// One kernel on one grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    /// The source file it is from, without its ending.
+    pub module: &'static str,
+    /// Its name.
+    pub kernel: String,
+    /// Blocks across and down.
+    pub grid: (u32, u32),
+    /// Threads of a block.
+    pub block: u32,
+    /// What it is called with.
+    pub args: Vec<Arg>,
+}
+
+/// Contiguous values in a runner's memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Values {
+    /// Where the first one lies.
+    pub address: u64,
+    /// Their type.
+    pub dtype: DType,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// What kernels run on.
+pub trait Runner {
+    /// Memory for results.
+    type Buffer;
+    /// Memory for so many values, which hold anything.
+    fn reserve(&self, dtype: DType, count: usize) -> Result<Self::Buffer>;
+    /// Where a buffer lies.
+    fn values(&self, buffer: &mut Self::Buffer) -> Values;
+    /// Puts a kernel behind those before it.
+    fn launch(&self, launch: &Launch) -> Result<()>;
+}
+
+/// Threads of a block whose threads do not speak to each other.
+const THREADS: usize = 256;
+
+/// Columns of a warp and warps of a block that sums over rows, as in `kernels/common.cuh`.
+const WARP: usize = 32;
+const TILE_WARPS: usize = 8;
+
+fn pointer(values: Option<Values>) -> Arg {
+    Arg::Pointer(values.map_or(0, |values| values.address))
+}
+
+/// How kernels name a float type.
+fn suffix(dtype: DType) -> Result<&'static str> {
+    match dtype {
+        DType::F32 => Ok("f32"),
+        DType::BF16 => Ok("bf16"),
+        DType::F16 => Ok("f16"),
+        other => bail!("no kernel takes {other:?}"),
+    }
+}
+
+fn int(what: &str, number: usize) -> Result<Arg> {
+    match i32::try_from(number) {
+        Ok(number) => Ok(Arg::Int(number)),
+        Err(_) => bail!("{number} {what} are more than a kernel counts"),
+    }
+}
+
+/// Refuses values that are not as many, or not of that type.
+fn check(what: &str, values: Values, dtype: DType, count: usize) -> Result<()> {
+    if values.dtype == dtype && values.count == count {
+        Ok(())
+    } else {
+        bail!("{what}: {count} values of {dtype:?} are needed, not {} of {:?}", values.count, values.dtype)
+    }
+}
+
+/// So many threads in blocks of [`THREADS`].
+fn spread(threads: usize) -> Result<(u32, u32)> {
+    match i32::try_from(threads.div_ceil(THREADS)) {
+        Ok(blocks) => Ok((blocks as u32, 1)),
+        Err(_) => bail!("{threads} threads are more than a grid has"),
+    }
+}
+
+/// Values of 16 bytes of the narrowest of these.
+fn pack(values: &[Values]) -> usize {
+    16 / values.iter().map(|values| values.dtype.size_in_bytes()).min().unwrap_or(4)
+}
+
+/// Whether every `step`-th value of all of these begins on 16 bytes, with whole packs between.
+fn packed(step: usize, values: &[Values]) -> bool {
+    let pack = pack(values);
+    step.is_multiple_of(pack) && values.iter().all(|values| values.address % 16 == 0)
+}

@@ -1,0 +1,229 @@
+//! Launches kernels on candle's card, in the stream of the calling thread.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaStream, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg, SyncOnDrop,
+};
+use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
+use candle_core::op::BackpropOp;
+use candle_core::{
+    CpuStorage, CudaDevice, CudaStorage, DType, InplaceOp1, Layout, Result, Shape, Storage, Tensor, bail,
+};
+
+use crate::kernels::{Arg, Launch, Runner, Values};
+
+/// A module's program, for the driver to compile.
+fn program(module: &str) -> Result<&'static str> {
+    macro_rules! programs {
+        ($($name:literal),*) => {
+            match module {
+                $($name => Ok(include_str!(concat!(env!("OUT_DIR"), "/", $name, ".ptx"))),)*
+                other => bail!("no kernels are named {other}"),
+            }
+        };
+    }
+    programs!(
+        "activation",
+        "adamw",
+        "cast",
+        "cross_entropy",
+        "deformable",
+        "mask_pool",
+        "norm",
+        "rotary",
+        "softmax"
+    )
+}
+
+/// A card that runs kernels.
+pub(super) struct Card {
+    device: CudaDevice,
+    stream: Arc<CudaStream>,
+}
+
+/// Memory for what kernels write.
+pub(super) struct Reserved {
+    storage: CudaStorage,
+    values: Values,
+}
+
+impl Card {
+    pub(super) fn new(device: &CudaDevice) -> Self {
+        Self { device: device.clone(), stream: device.cuda_stream() }
+    }
+
+    /// Lends the values of storages to kernels. Other streams wait until these have read them.
+    pub(super) fn lend<R>(
+        &self,
+        inputs: &[(&CudaStorage, &Layout)],
+        work: impl FnOnce(&Self, &[Values]) -> Result<R>,
+    ) -> Result<R> {
+        let mut held = Vec::with_capacity(inputs.len());
+        let mut values = Vec::with_capacity(inputs.len());
+        for (storage, layout) in inputs {
+            let (address, guard) = place(storage, &self.stream)?;
+            values.push(within(address, storage, layout)?);
+            held.push(guard);
+        }
+        work(self, &values)
+    }
+
+    /// Values that kernels change in place.
+    pub(super) fn lend_mut(&self, storage: &mut CudaStorage, layout: &Layout) -> Result<Values> {
+        let address = place_mut(storage, &self.stream)?;
+        within(address, storage, layout)
+    }
+
+    /// What kernels wrote. Other streams wait for them.
+    pub(super) fn written(&self, storage: &mut CudaStorage) -> Result<()> {
+        place_mut(storage, &self.stream).map(|_| ())
+    }
+}
+
+impl Runner for Card {
+    type Buffer = Reserved;
+
+    fn reserve(&self, dtype: DType, count: usize) -> Result<Reserved> {
+        // No card gives out no bytes.
+        let size = count.max(1);
+        // SAFETY: kernels write all of it before anything reads it.
+        let slice = unsafe {
+            match dtype {
+                DType::F32 => CudaStorageSlice::F32(self.device.alloc(size)?),
+                DType::BF16 => CudaStorageSlice::BF16(self.device.alloc(size)?),
+                DType::F16 => CudaStorageSlice::F16(self.device.alloc(size)?),
+                other => bail!("no kernel writes {other:?}"),
+            }
+        };
+        let mut storage = CudaStorage { slice, device: self.device.clone() };
+        let address = place_mut(&mut storage, &self.stream)?;
+        Ok(Reserved { storage, values: Values { address, dtype, count } })
+    }
+
+    fn values(&self, buffer: &mut Reserved) -> Values {
+        buffer.values
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<()> {
+        let name = format!("strefer-{}", launch.module);
+        let function = self.device.get_or_load_custom_func(&launch.kernel, &name, program(launch.module)?)?;
+        let mut builder = self.stream.launch_builder(&function);
+        for arg in &launch.args {
+            match arg {
+                Arg::Pointer(value) => builder.arg(value),
+                Arg::Long(value) => builder.arg(value),
+                Arg::Int(value) => builder.arg(value),
+                Arg::Float(value) => builder.arg(value),
+            };
+        }
+        let (across, down) = launch.grid;
+        let cfg = LaunchConfig {
+            grid_dim: (across, down, 1),
+            block_dim: (launch.block, 1, 1),
+            shared_mem_bytes: 0,
+        };
+        // SAFETY: `crate::kernels` says which arguments each kernel takes and how far it reads and writes; its tests run
+        // the same launches over guarded memory.
+        unsafe { builder.launch(cfg) }.w()?;
+        Ok(())
+    }
+}
+
+/// Runs a method that storages of every type of kernels have.
+macro_rules! of_slice {
+    ($slice:expr, $values:ident => $found:expr) => {
+        match $slice {
+            CudaStorageSlice::F32($values) => $found,
+            CudaStorageSlice::BF16($values) => $found,
+            CudaStorageSlice::F16($values) => $found,
+            CudaStorageSlice::U32($values) => $found,
+            _ => bail!("no kernel takes this type of storage"),
+        }
+    };
+}
+
+fn place<'a>(storage: &'a CudaStorage, stream: &'a CudaStream) -> Result<(u64, SyncOnDrop<'a>)> {
+    of_slice!(&storage.slice, values => Ok(values.device_ptr(stream)))
+}
+
+fn place_mut(storage: &mut CudaStorage, stream: &CudaStream) -> Result<u64> {
+    of_slice!(&mut storage.slice, values => Ok(values.device_ptr_mut(stream).0))
+}
+
+/// The part of a storage that a layout names.
+fn within(address: u64, storage: &CudaStorage, layout: &Layout) -> Result<Values> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("kernels need contiguous values, got {layout:?}");
+    };
+    let dtype = candle_core::backend::BackendStorage::dtype(storage);
+    Ok(Values { address: address + (start * dtype.size_in_bytes()) as u64, dtype, count: end - start })
+}
+
+/// Lends tensors to kernels of their card.
+pub(super) fn with_tensors<R>(
+    tensors: &[&Tensor],
+    work: impl FnOnce(&Card, &[Values]) -> Result<R>,
+) -> Result<R> {
+    let tensors = tensors.iter().map(|xs| xs.contiguous()).collect::<Result<Vec<_>>>()?;
+    let held: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let inputs = held
+        .iter()
+        .map(|(storage, layout)| match &**storage {
+            Storage::Cuda(storage) => Ok((storage, *layout)),
+            _ => bail!("kernels run on a card"),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let Some((first, _)) = inputs.first() else { bail!("kernels without values") };
+    Card::new(&first.device).lend(&inputs, work)
+}
+
+/// What kernels wrote, for other streams to wait for.
+pub(super) fn finished(reserved: Reserved) -> Result<CudaStorage> {
+    let mut storage = reserved.storage;
+    let card = Card::new(&storage.device);
+    card.written(&mut storage)?;
+    Ok(storage)
+}
+
+/// What kernels wrote, as a tensor without a history.
+pub(super) fn tensor(reserved: Reserved, shape: impl Into<Shape>) -> Result<Tensor> {
+    let storage = Storage::Cuda(finished(reserved)?);
+    Ok(Tensor::from_storage(storage, shape, BackpropOp::none(), false))
+}
+
+/// Changes a tensor's values, for all its clones.
+pub(super) fn in_place<R>(
+    tensor: &Tensor,
+    work: impl FnOnce(&mut CudaStorage, &Layout) -> Result<R>,
+) -> Result<R> {
+    let op = InPlace { work: Cell::new(Some(work)), found: Cell::new(None) };
+    tensor.inplace_op1(&op)?;
+    match op.found.take() {
+        Some(found) => Ok(found),
+        None => bail!("in-place: nothing was done"),
+    }
+}
+
+struct InPlace<F, R> {
+    work: Cell<Option<F>>,
+    found: Cell<Option<R>>,
+}
+
+impl<F: FnOnce(&mut CudaStorage, &Layout) -> Result<R>, R> InplaceOp1 for InPlace<F, R> {
+    fn name(&self) -> &'static str {
+        "in-place"
+    }
+
+    fn cpu_fwd(&self, _: &mut CpuStorage, _: &Layout) -> Result<()> {
+        bail!("in-place: kernels run on a card")
+    }
+
+    fn cuda_fwd(&self, storage: &mut CudaStorage, layout: &Layout) -> Result<()> {
+        if let Some(work) = self.work.take() {
+            self.found.set(Some(work(storage, layout)?));
+        }
+        Ok(())
+    }
+}

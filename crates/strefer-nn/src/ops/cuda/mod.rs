@@ -1,0 +1,61 @@
+//! Operations on a card, by the kernels of this crate. Compiled for the card, and compared with the operations on the
+//! processor there (`tests/kernels`); no card has run them yet.
+
+mod activation;
+mod adamw;
+mod card;
+mod cross_entropy;
+mod deformable;
+mod fused;
+mod mask_pool;
+mod norm;
+mod rotary;
+mod scaled;
+mod softmax;
+
+pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu};
+pub(crate) use adamw::adamw;
+pub(super) use cross_entropy::linear_cross_entropy;
+pub(super) use deformable::deformable;
+pub(super) use mask_pool::mask_pool;
+pub(super) use norm::{layer_norm, rms_norm};
+pub(super) use rotary::{rotary, rotary_side_by_side};
+pub(super) use scaled::scaled;
+pub(super) use softmax::softmax_last;
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{DType, Tensor};
+
+/// `composed` has operations on cards composed of candle's, for comparison.
+const VARIABLE: &str = "STREFER_KERNELS";
+
+static USED: LazyLock<AtomicBool> =
+    LazyLock::new(|| AtomicBool::new(std::env::var(VARIABLE).as_deref() != Ok("composed")));
+
+/// Whether operations on cards are kernels of this crate, as they are unless `STREFER_KERNELS=composed`; else they are
+/// composed of candle's. For the whole process.
+pub fn use_kernels(used: bool) {
+    USED.store(used, Ordering::Relaxed);
+}
+
+fn is_float(xs: &Tensor) -> bool {
+    matches!(xs.dtype(), DType::F32 | DType::BF16 | DType::F16)
+}
+
+/// Whether all of `tensors` are of one float type that kernels take, on a card.
+pub(super) fn applies<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> bool {
+    let mut tensors = tensors.into_iter();
+    let Some(first) = tensors.next() else { return false };
+    USED.load(Ordering::Relaxed)
+        && first.device().is_cuda()
+        && is_float(first)
+        && tensors.all(|xs| xs.dtype() == first.dtype() && xs.device().is_cuda())
+}
+
+/// Whether values on a card can be turned by tables there, whatever float type each has.
+pub(super) fn turns<'a>(xs: &Tensor, tables: impl IntoIterator<Item = &'a Tensor>) -> bool {
+    let table = |table: &Tensor| table.device().is_cuda() && is_float(table) && !table.track_op();
+    applies([xs]) && tables.into_iter().all(table)
+}

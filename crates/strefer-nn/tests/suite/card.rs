@@ -1,0 +1,163 @@
+//! On a card: kernels, the same operations composed there, and those on the processor, in value and gradient.
+//! `cargo test -p strefer-nn --features cuda --test suite card -- --ignored`
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use strefer_nn::ops::{self, AttentionMask, Heads, Pooled, Rotary};
+use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
+use strefer_nn::testing::{max_abs_diff, randn, relative_diff};
+
+/// Whether kernels are used is a setting of the process.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+const FLOATS: [(DType, f64); 3] = [(DType::F32, 2e-5), (DType::F16, 4e-3), (DType::BF16, 3e-2)];
+
+type Operation<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
+
+/// Result and gradients of all inputs, back on the processor in f32.
+fn run(inputs: &[Tensor], device: &Device, dtype: DType, f: Operation<'_>) -> Result<Vec<Tensor>> {
+    let there = |xs: &Tensor| Var::from_tensor(&xs.to_dtype(dtype)?.to_device(device)?);
+    let vars = inputs.iter().map(there).collect::<Result<Vec<_>>>()?;
+    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor() * 1.0).collect::<Result<_>>()?;
+    let out = f(&tensors)?;
+    let coefficients = randn(99, out.dims()).to_dtype(out.dtype())?.to_device(device)?;
+    let grads = (&out * coefficients)?.sum_all()?.backward()?;
+    let grads = vars.iter().map(|var| grads.get(var).cloned().expect("a gradient"));
+    let back = |xs: Tensor| xs.detach().to_dtype(DType::F32)?.to_device(&Device::Cpu);
+    std::iter::once(out.clone()).chain(grads).map(back).collect()
+}
+
+/// Fails where there is no card: a comparison that did not happen is none.
+fn card() -> Device {
+    Device::new_cuda(0).expect("a card")
+}
+
+fn assert_same(what: &str, inputs: &[Tensor], f: Operation<'_>) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let card = card();
+    for (dtype, tolerance) in FLOATS {
+        let rounded: Vec<Tensor> =
+            inputs.iter().map(|xs| xs.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap()).collect();
+        let wanted = run(&rounded, &Device::Cpu, DType::F32, f).unwrap();
+        for kernels in [true, false] {
+            ops::use_kernels(kernels);
+            let found = run(inputs, &card, dtype, f).unwrap();
+            ops::use_kernels(true);
+            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let diff = relative_diff(found, wanted);
+                let near = diff <= tolerance || max_abs_diff(found, wanted) < 1e-6;
+                assert!(near, "{what} in {dtype:?}, kernels {kernels}, result {at}: {diff:e}");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_rows_are_those_of_the_processor() {
+    for (rows, d) in [(1, 8), (5, 17), (700, 96), (33, 1152), (9, 3584), (3, 5001)] {
+        let (xs, weight, bias) = (randn(1, &[rows, d]), randn(2, &[d]), randn(3, &[d]));
+        let what = format!("{rows} rows of {d}");
+        assert_same(&what, std::slice::from_ref(&xs), &|v| ops::softmax_last(&v[0]));
+        let inputs = [xs.clone(), weight.clone()];
+        assert_same(&what, &inputs, &|v| ops::rms_norm(&v[0], &v[1], 1e-5));
+        assert_same(&what, &inputs, &|v| ops::layer_norm(&v[0], &v[1], None, 1e-5));
+        assert_same(&what, &[xs, weight, bias], &|v| ops::layer_norm(&v[0], &v[1], Some(&v[2]), 1e-5));
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_activations_are_those_of_the_processor() {
+    for count in [1, 7, 4096, 100_003] {
+        let (xs, up) = ((randn(1, &[count]) * 3.0).unwrap(), randn(2, &[count]));
+        let what = format!("{count} values");
+        let one = std::slice::from_ref(&xs);
+        assert_same(&what, one, &|v| ops::gelu_erf(&v[0]));
+        assert_same(&what, one, &|v| ops::gelu_tanh(&v[0]));
+        assert_same(&what, one, &|v| ops::silu(&v[0]));
+        assert_same(&what, one, &|v| ops::scaled(&v[0], DType::F32, 0.25)?.to_dtype(v[0].dtype()));
+        assert_same(&what, &[xs.clone(), up], &|v| ops::swiglu(&v[0], &v[1]));
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_rotations_are_those_of_the_processor_in_both_layouts() {
+    for (b, nh, nkv, s, hd) in [(1, 2, 1, 5, 6), (2, 4, 2, 33, 64), (1, 14, 2, 130, 128)] {
+        let angles = randn(4, &[1, s, hd / 2]);
+        let (cos, sin) = (angles.cos().unwrap(), angles.sin().unwrap());
+        let there = |table: &Tensor, like: &Tensor| table.to_device(like.device());
+        let what = format!("{b} x {nh} heads of {hd} at {s} positions");
+        let xs = randn(1, &[b, nh, s, hd]);
+        assert_same(&what, &[xs], &|v| ops::rotary(&v[0], &there(&cos, &v[0])?, &there(&sin, &v[0])?));
+        let inputs = [randn(1, &[b, s, nh * hd]), randn(2, &[b, s, nkv * hd]), randn(3, &[b, s, nkv * hd])];
+        let heads = Heads { query: nh, key: nkv, scale: (hd as f64).powf(-0.5) };
+        assert_same(&what, &inputs, &|v| {
+            let table = |table: &Tensor| there(table, &v[0])?.to_dtype(v[0].dtype());
+            let rotary = Rotary { cos: table(&cos)?, sin: table(&sin)? };
+            ops::multi_head_attention(&v[0], &v[1], &v[2], heads, Some(&rotary), &AttentionMask::causal())
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_pooling_is_that_of_the_processor() {
+    for (frames, patches, d) in [(1, 9, 5), (4, 729, 1152)] {
+        let mut pooled = Pooled::over(patches);
+        for nth in 0..7usize {
+            let mask: Vec<f32> = (0..patches).map(|at| ((at + nth) % 3) as f32 / 2.0).collect();
+            pooled.push((nth % frames) as u32, &mask);
+        }
+        let feats = randn(1, &[frames, patches, d]);
+        assert_same(&format!("{frames} frames"), &[feats], &|v| ops::mask_pool(&v[0], pooled.clone()));
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_cross_entropy_is_that_of_the_processor() {
+    for (n, d, v, chunk) in [(5, 8, 11, 2), (300, 64, 5003, 128)] {
+        let inputs = [randn(1, &[n, d]), (randn(2, &[v, d]) * 0.2).unwrap(), randn(3, &[v])];
+        let labels: Vec<i64> =
+            (0..n).map(|row| if row % 4 == 1 { -100 } else { (row * 7 % v) as i64 }).collect();
+        assert_same(&format!("{n} rows over {v}"), &inputs, &|t| {
+            let labels = Tensor::new(&labels[..], t[0].device())?;
+            Ok(ops::linear_cross_entropy(&t[0], &t[1], Some(&t[2]), &labels, -100, chunk)?.sum)
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_updates_are_those_of_the_processor() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let start = randn(1, &[4099]);
+    let stepped = |device: &Device, dtype: DType| -> Result<BTreeMap<String, Tensor>> {
+        let var = Var::from_tensor(&start.to_dtype(dtype)?.to_device(device)?)?;
+        let vars = BTreeMap::from([("w".to_string(), var)]);
+        let mut optimiser = AdamW::new(&vars, AdamWConfig::default(), &[])?;
+        for step in 0..3 {
+            let mut grads = Gradients::default();
+            grads.insert("w", randn(2 + step, &[4099]).to_dtype(dtype)?.to_device(device)?);
+            optimiser.step(&grads, 0.01)?;
+        }
+        let back = |(name, xs): (String, Tensor)| Ok((name, xs.to_device(&Device::Cpu)?));
+        optimiser.state_dict()?.into_iter().map(back).collect()
+    };
+    for (dtype, _) in FLOATS {
+        let wanted = stepped(&Device::Cpu, dtype).unwrap();
+        for kernels in [true, false] {
+            ops::use_kernels(kernels);
+            let found = stepped(&card(), dtype).unwrap();
+            ops::use_kernels(true);
+            for (name, wanted) in &wanted {
+                let diff = relative_diff(&found[name], wanted);
+                assert!(diff < 2e-6, "{name} in {dtype:?}, kernels {kernels}: {diff:e}");
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Every kernel over awkward shapes, in every float type, against the operations on the processor.
+
+mod adamw;
+mod attention;
+mod compare;
+mod cross_entropy;
+mod faults;
+mod pointwise;
+mod pooling;
+mod rows;

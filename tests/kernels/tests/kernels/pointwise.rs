@@ -1,0 +1,60 @@
+//! Activations, and values in another type.
+
+use candle_core::DType;
+use strefer_nn::kernels::{self, Activation, Runner};
+use strefer_nn::ops;
+
+use super::compare::{FLOATS, assert_kernels, numbers, reference, rounded};
+
+/// None, one, a pack with some beside it, several blocks.
+const COUNTS: [usize; 8] = [0, 1, 7, 8, 33, 255, 2048, 5003];
+
+#[test]
+fn activations_and_their_gradients_equal_those_on_the_processor() {
+    for dtype in FLOATS {
+        for count in COUNTS {
+            let (xs, grad) = (numbers(1, &[count], DType::F32), numbers(2, &[count], dtype));
+            let xs = rounded(&(xs * 3.0).unwrap(), dtype);
+            for function in [Activation::GeluErf, Activation::GeluTanh, Activation::Silu] {
+                let what = format!("{function:?} of {count} in {dtype:?}");
+                let wanted = reference(&[&xs], &grad, |v| match function {
+                    Activation::GeluErf => ops::gelu_erf(&v[0]),
+                    Activation::GeluTanh => ops::gelu_tanh(&v[0]),
+                    Activation::Silu => ops::silu(&v[0]),
+                });
+                assert_kernels(&what, 1e-6, &wanted, |processor| {
+                    let (mut xs, mut grad) = (processor.upload(&xs)?, processor.upload(&grad)?);
+                    let (xs, grad) = (processor.values(&mut xs), processor.values(&mut grad));
+                    let ys = kernels::activation(processor, function, xs)?;
+                    Ok(vec![ys, kernels::activation_back(processor, function, xs, grad)?])
+                });
+            }
+            let up = numbers(3, &[count], dtype);
+            let wanted = reference(&[&xs, &up], &grad, |v| ops::swiglu(&v[0], &v[1]));
+            assert_kernels(&format!("swiglu of {count} in {dtype:?}"), 1e-6, &wanted, |processor| {
+                let mut all = [&xs, &up, &grad].map(|xs| processor.upload(xs).unwrap());
+                let [gate, up, grad] = all.each_mut().map(|memory| processor.values(memory));
+                let ys = kernels::swiglu(processor, gate, up)?;
+                let grads = kernels::swiglu_back(processor, gate, up, grad)?;
+                Ok(std::iter::once(ys).chain(grads).collect())
+            });
+        }
+    }
+}
+
+#[test]
+fn values_times_a_number_are_rounded_once_to_the_other_type() {
+    for from in FLOATS {
+        for to in FLOATS {
+            for count in COUNTS {
+                let xs = numbers(1, &[count], from);
+                let wanted = (xs.to_dtype(DType::F32).unwrap() * f64::from(0.3f32)).unwrap();
+                let wanted = wanted.to_dtype(to).unwrap();
+                assert_kernels(&format!("{count} from {from:?} to {to:?}"), 0.0, &[wanted], |processor| {
+                    let mut xs = processor.upload(&xs)?;
+                    Ok(vec![kernels::scale(processor, processor.values(&mut xs), to, 0.3)?])
+                });
+            }
+        }
+    }
+}
