@@ -161,8 +161,8 @@ impl AdamW {
 
     /// Moments and step counts by name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`, and `NAME.master` for
     /// parameters narrower than f32 or elsewhere. Moments in 8 bits are the names of values, with
-    /// `NAME.exp_avg_scale` and `NAME.exp_avg_sq_scale` of their blocks. Tensors on a card are the optimiser's own, which
-    /// its next step changes.
+    /// `NAME.exp_avg_scale` and `NAME.exp_avg_sq_scale` of their blocks. All are copies: who writes them may take until
+    /// after the next step.
     pub fn state_dict(&self) -> candle_core::Result<BTreeMap<String, Tensor>> {
         let mut state = BTreeMap::new();
         for (name, slot) in &self.slots {
@@ -184,9 +184,9 @@ impl AdamW {
                 }
                 Moments::Device { first, second, master } => {
                     if let Some(master) = master {
-                        state.insert(format!("{name}.master"), master.clone());
+                        state.insert(format!("{name}.master"), master.copy()?);
                     }
-                    (first.clone(), second.clone())
+                    (first.copy()?, second.copy()?)
                 }
             };
             state.insert(format!("{name}.exp_avg"), first);

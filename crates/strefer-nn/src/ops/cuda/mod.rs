@@ -28,14 +28,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Tensor};
 
-/// `composed` has operations on cards composed of candle's, for comparison.
+/// `fused` has operations on cards be kernels of this crate. Without it they are composed of candle's, until a card has shown
+/// that both give the same.
 const VARIABLE: &str = "STREFER_KERNELS";
 
 static USED: LazyLock<AtomicBool> =
-    LazyLock::new(|| AtomicBool::new(std::env::var(VARIABLE).as_deref() != Ok("composed")));
+    LazyLock::new(|| AtomicBool::new(std::env::var(VARIABLE).as_deref() == Ok("fused")));
 
-/// Whether operations on cards are kernels of this crate, as they are unless `STREFER_KERNELS=composed`; else they are
-/// composed of candle's. For the whole process.
+/// Whether operations on cards are kernels of this crate, as they are with `STREFER_KERNELS=fused`; else they are composed of
+/// candle's. For the whole process.
 pub fn use_kernels(used: bool) {
     USED.store(used, Ordering::Relaxed);
 }
