@@ -17,7 +17,7 @@ use strefer_engine::instruct::generate;
 use strefer_engine::instruct::task::TaskKind;
 use strefer_engine::stkit::{self, StkitConfig};
 use strefer_engine::truth::TruthVideo;
-use strefer_synth::{ClipTruth, Split, read_truth};
+use strefer_synth::{ClipTruth, read_truth};
 use strefer_video::{Limits, VideoSource};
 
 use super::world::{to_engine, to_stkit};
@@ -35,6 +35,9 @@ pub struct CounterpartArgs {
     /// Folder of all benchmarks; a folder of its own is made there
     #[arg(long)]
     root: PathBuf,
+    /// Which split QVHighlights' files are called: val, or train for lessons
+    #[arg(long, default_value = "val")]
+    split: String,
     /// Seed of what is asked
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -105,7 +108,7 @@ pub fn run(args: &CounterpartArgs) -> Result<()> {
     let counts = match args.bench {
         Counterpart::VideoreferQ => bench_q(&world, &folder)?,
         Counterpart::VideoreferD => bench_d(&world, &folder)?,
-        Counterpart::Qvhighlights => moments(&world, &folder)?,
+        Counterpart::Qvhighlights => moments(&world, &folder, &args.split)?,
         Counterpart::Stkit => motion(&world, &folder)?,
     };
     println!("{counts}");
@@ -144,7 +147,7 @@ fn bench_d(world: &World<'_>, folder: &Path) -> Result<Value> {
     Ok(json!({ "descriptions": records.len() }))
 }
 
-fn moments(world: &World<'_>, folder: &Path) -> Result<Value> {
+fn moments(world: &World<'_>, folder: &Path, split: &str) -> Result<Value> {
     let Highlights { queries, objects } = highlights(&world.truths().collect::<Vec<_>>())?;
     for clip in &world.clips {
         let video = world.video(&clip.id);
@@ -156,8 +159,6 @@ fn moments(world: &World<'_>, folder: &Path) -> Result<Value> {
         name.push_str(".mp4");
         place(&video, &folder.join("videos").join(name))?;
     }
-    // A world to learn from is the training split.
-    let split = if world.clips.iter().all(|clip| clip.split == Split::Train) { "train" } else { "val" };
     let file = |ending: &str| folder.join(format!("highlight_{split}_release.{ending}"));
     jsonl::write_all(file("objects.jsonl"), &objects)?;
     jsonl::write_all(file("jsonl"), &queries)?;

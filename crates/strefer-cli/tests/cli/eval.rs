@@ -180,6 +180,51 @@ fn the_other_counterparts_are_benchmarks_too() {
     }
 }
 
+#[test]
+#[cfg(feature = "ffmpeg")]
+fn moments_of_masked_objects_are_asked_and_taught() {
+    let desk = Desk::new();
+    let make = |split: &str| {
+        stdout(&desk.run(&[
+            "counterpart",
+            "qvhighlights",
+            "--world",
+            "world",
+            "--root",
+            "bench",
+            "--split",
+            split,
+        ]))
+    };
+    make("val");
+    make("train");
+    let grounded = ["--grounded", "--objects", "plain", "--root", "bench"];
+    let eval = ["eval", "qvhighlights-choice", "--model", "model", "--likeliest", "--probes", "--json"];
+    let summary = desk.run(&[&eval[..], &grounded, &["--out", "choice"]].concat());
+    let summary: Value = serde_json::from_str(&stdout(&summary)).unwrap();
+    assert_eq!(summary["config"]["questions"]["grounded"], summary["n"], "{summary}");
+    for view in ["other_mask", "shifted_mask", "shuffled_times"] {
+        assert!(summary["views"][view]["drop"].is_object(), "{view}: {summary}");
+    }
+    let lessons = |bench: &str, more: &[&str]| {
+        desk.run(&[&["lessons", bench, "--out", "lessons.jsonl"], &grounded[..], more].concat())
+    };
+    let counts: Value =
+        serde_json::from_str(&stdout(&lessons("qvhighlights-yes-no", &["--split", "train"]))).unwrap();
+    assert!(counts["samples"].as_u64() > Some(3) && counts["left_out"] == 0, "{counts}");
+    let lesson = crate::set(&desk.path("lessons.jsonl")).unwrap().get(0).unwrap();
+    assert!(lesson.conversations[0].text.contains("\"<region:0> is "), "{lesson:?}");
+    assert_eq!((lesson.conversations[1].text.as_str(), lesson.times.len()), ("Yes.", 2));
+    // A split that is no training split is said to be none; what cannot be had is named.
+    let warned = lessons("qvhighlights-yes-no", &[]);
+    assert!(String::from_utf8_lossy(&warned.stderr).contains("must not be scored on them"));
+    assert!(
+        complaint(&lessons("qvhighlights", &["--split", "train", "--form", "bare"]))
+            .contains("no question has")
+    );
+    assert!(complaint(&lessons("stkit", &[])).contains("stkit has no masks"));
+}
+
 /// Measured by hand: `cargo test --release -p strefer-cli --test cli -- --ignored --nocapture`. A model that takes 50 ms a
 /// question, ten questions a video of 5 s in 1280x720 at 30 frames a second, 32 frames a question.
 #[test]
