@@ -21,7 +21,11 @@ pub struct JudgeConfig {
     #[serde(default)]
     pub budget: Budget,
     /// Servers with the judge's model.
+    #[serde(default)]
     pub endpoints: Vec<EndpointConfig>,
+    /// Instead of servers, the folder of a Video LLM that judges in this process; relative to where the program runs.
+    #[serde(default)]
+    pub model: Option<PathBuf>,
 }
 
 fn usual() -> Sampling {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use strefer_core::settings;
 use strefer_eval::judge::{Judge, JudgeConfig};
@@ -79,11 +79,16 @@ impl JudgeDesk {
     /// Reads a judge's file. Its replies are kept in `kept`; with `replay` nobody is asked.
     pub(super) fn open(config: &Path, kept: &Path, replay: bool) -> Result<Self> {
         let folder = config.parent().unwrap_or(Path::new(""));
-        let JudgeConfig { prompt, sampling, budget, endpoints } = settings::load(config, &[])?;
+        let JudgeConfig { prompt, sampling, budget, endpoints, model } = settings::load(config, &[])?;
         let prompt = Prompt::open(&folder.join(prompt))?;
-        let threads = endpoints.iter().map(|endpoint| endpoint.in_flight).sum();
-        let teacher = teachers::open(endpoints, budget, kept, replay)
-            .with_context(|| format!("opening {}", config.display()))?;
+        let in_flight: usize = endpoints.iter().map(|endpoint| endpoint.in_flight).sum();
+        let opened = match (&model, endpoints.is_empty()) {
+            (Some(_), false) => Err(anyhow!("it names both endpoints and a model: one of them judges")),
+            (Some(model), true) => teachers::own(model, budget, kept, replay),
+            (None, _) => teachers::open(endpoints, budget, kept, replay),
+        };
+        let teacher = opened.with_context(|| format!("opening {}", config.display()))?;
+        let threads = in_flight.max(1);
         Ok(Self { teacher, prompt, sampling, threads })
     }
 

@@ -163,6 +163,34 @@ fn benchmarks_name_what_is_missing_and_whose_answers_do_not_fit() {
 }
 
 #[test]
+fn a_model_of_this_process_may_judge() {
+    let desk = Desk::new();
+    stdout(&desk.run(&["counterpart", "videorefer-d", "--world", "world", "--root", "bench"]));
+    desk.write("judge.txt", "Rate it.");
+    desk.write("judge.toml", "prompt = \"judge.txt\"\nmodel = \"model\"\nsampling = { max_tokens = 12 }\n");
+    let eval = |judge: &str, more: &[&str]| {
+        let common =
+            ["eval", "videorefer-d", "--root", "bench", "--model", "model", "--limit", "3", "--json"];
+        desk.run(&[&common[..], &["--judge", judge, "--out", "run"], more].concat())
+    };
+    let first = stdout(&eval("judge.toml", &[]));
+    let summary: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(summary["config"]["judge"]["model"], "model", "{summary}");
+    // What it says is no rating, and is counted as none; each description was asked about once and is kept.
+    let asked = std::fs::read_to_string(desk.path("run/judged/ledger.jsonl")).unwrap().lines().count();
+    assert_eq!(stdout(&eval("judge.toml", &["--replay"])), first);
+    let again = std::fs::read_to_string(desk.path("run/judged/ledger.jsonl")).unwrap().lines().count();
+    assert!(asked >= 3 && again == asked, "{asked} {again}");
+    desk.write(
+        "both.toml",
+        "prompt = \"judge.txt\"\nmodel = \"model\"\n[[endpoints]]\nurl = \"http://localhost:1/v1\"\nmodel = \"x\"\n",
+    );
+    assert!(complaint(&eval("both.toml", &[])).contains("both endpoints and a model"));
+    desk.write("none.toml", "prompt = \"judge.txt\"\nmodel = \"nowhere\"\n");
+    assert!(complaint(&eval("none.toml", &[])).contains("nowhere"));
+}
+
+#[test]
 fn the_other_counterparts_are_benchmarks_too() {
     let desk = Desk::new();
     for bench in ["qvhighlights", "stkit"] {
