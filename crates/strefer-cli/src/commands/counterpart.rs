@@ -35,9 +35,9 @@ pub struct CounterpartArgs {
     /// Folder of all benchmarks; a folder of its own is made there
     #[arg(long)]
     root: PathBuf,
-    /// Which split QVHighlights' files are called: val, or train for lessons
-    #[arg(long, default_value = "val")]
-    split: String,
+    /// Which split QVHighlights' files are called: val, the usual one, or train for lessons
+    #[arg(long, value_parser = ["val", "train"])]
+    split: Option<String>,
     /// Seed of what is asked
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -99,6 +99,9 @@ impl World<'_> {
 
 /// Runs it.
 pub fn run(args: &CounterpartArgs) -> Result<()> {
+    if args.split.is_some() && args.bench != Counterpart::Qvhighlights {
+        bail!("--split is for qvhighlights");
+    }
     let world = World { dir: &args.world, clips: read_truth(&args.world)?, seed: args.seed };
     let folder = args.root.join(match args.bench {
         Counterpart::VideoreferQ | Counterpart::VideoreferD => "videorefer",
@@ -108,7 +111,7 @@ pub fn run(args: &CounterpartArgs) -> Result<()> {
     let counts = match args.bench {
         Counterpart::VideoreferQ => bench_q(&world, &folder)?,
         Counterpart::VideoreferD => bench_d(&world, &folder)?,
-        Counterpart::Qvhighlights => moments(&world, &folder, &args.split)?,
+        Counterpart::Qvhighlights => moments(&world, &folder, args.split.as_deref().unwrap_or("val"))?,
         Counterpart::Stkit => motion(&world, &folder)?,
     };
     println!("{counts}");

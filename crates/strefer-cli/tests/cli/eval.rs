@@ -226,6 +226,9 @@ fn moments_of_masked_objects_are_asked_and_taught() {
     };
     make("val");
     make("train");
+    let other =
+        desk.run(&["counterpart", "stkit", "--world", "world", "--root", "bench", "--split", "train"]);
+    assert!(complaint(&other).contains("--split is for qvhighlights"));
     let grounded = ["--grounded", "--objects", "plain", "--root", "bench"];
     let eval = ["eval", "qvhighlights-choice", "--model", "model", "--likeliest", "--probes", "--json"];
     let summary = desk.run(&[&eval[..], &grounded, &["--out", "choice"]].concat());

@@ -5,14 +5,13 @@
 use std::path::Path;
 
 use serde_json::json;
-use strefer_core::placeholder::{Piece, render};
 use strefer_core::sample::Region;
 
 use super::benchmark::Benchmark;
 use super::catalogue::BenchOptions;
 use super::choices::Choices;
 use super::item::{Other, bracketed};
-use super::moment_questions::{moment, own_window};
+use super::moment_questions::{is_apart, moment, own_window};
 use super::moments::Queries;
 use super::prompt::Words;
 use crate::choice::{self, Question};
@@ -29,7 +28,7 @@ fn fnv(text: &str) -> u64 {
     })
 }
 
-/// Queries of other videos, three or as many as `wanted` keeps fewer of, in the order of hashes of both ids.
+/// The first three queries of other videos that are `wanted`, or as many as there are, in the order of hashes of both ids.
 fn distractors<'a>(
     annotation: &Annotation,
     all: &'a [Annotation],
@@ -75,68 +74,63 @@ struct Asked {
     other: Option<Other>,
 }
 
-/// In words: the query and those of three other videos.
-fn in_words(annotation: &Annotation, all: &[Annotation]) -> Asked {
-    let others = distractors(annotation, all, |_| true);
-    Asked { object: None, other: None, ..asked(annotation, others.iter().map(|other| other.query.clone())) }
+/// The answers, the right one at a place that goes round.
+fn placed(qid: u64, right: String, mut others: Vec<String>) -> (Vec<String>, usize) {
+    let answer = ((qid % OPTIONS as u64) as usize).min(others.len());
+    others.insert(answer, right);
+    (others, answer)
 }
 
-/// The answers, the right one at a place that goes round.
-fn asked(annotation: &Annotation, others: impl Iterator<Item = String>) -> Asked {
-    let mut texts: Vec<String> = others.collect();
-    let answer = ((annotation.qid % OPTIONS as u64) as usize).min(texts.len());
-    texts.insert(answer, annotation.query.clone());
+/// In words: the query and those of three other videos.
+fn in_words(annotation: &Annotation, all: &[Annotation]) -> Asked {
+    let others = distractors(annotation, all, |_| true).iter().map(|other| other.query.clone()).collect();
+    let (texts, answer) = placed(annotation.qid, annotation.query.clone(), others);
     Asked { texts, answer, object: None, other: None }
 }
 
-/// What a query says of "it", where it is about one masked object.
-fn of_it(queries: &Queries, annotation: &Annotation) -> Option<(String, Region)> {
-    let (query, [object]) = queries.grounded.of(annotation) else { return None };
-    let words = render(query, |piece| match piece {
-        Piece::Region(_) => "it".to_owned(),
-        Piece::Unknown(tag) => (*tag).to_owned(),
-        _ => String::new(),
-    });
-    Some((words.replace("[it]", "it"), object.clone()))
+/// What a query says of "it", where it is about one masked object, called `object` in its words.
+fn of_it<'a>(queries: &'a Queries, annotation: &'a Annotation, object: &str) -> Option<(String, &'a Region)> {
+    let (query, [region]) = queries.grounded.of(annotation) else { return None };
+    Some((query.replace(object, "it"), region))
 }
 
-/// About a masked object: what it does, what else it does in the video, and what others do in other videos.
+/// About a masked object: what it does, what else it does in the video, and what others do in other videos. What it does
+/// in the same window besides is no wrong answer, and is not offered.
 fn about_it(queries: &Queries, annotation: &Annotation, object: &str) -> Option<Asked> {
     let all = &queries.annotations;
-    let (own, region) = of_it(queries, annotation)?;
-    let mut texts = vec![own.clone()];
+    let (right, region) = of_it(queries, annotation, object)?;
+    let window = own_window(annotation);
+    let mut known = vec![right.clone()];
     let mut is_new = |words: &String| {
-        let new = !texts.contains(words);
+        let new = !known.contains(words);
         if new {
-            texts.push(words.clone());
+            known.push(words.clone());
         }
         new
     };
     let same = all.iter().filter(|other| other.vid == annotation.vid && other.qid != annotation.qid);
     let mut elsewhere: Vec<(String, &Annotation)> = same
         .filter_map(|other| {
-            let (words, its) = of_it(queries, other)?;
-            (its.masks == region.masks && is_new(&words)).then_some((words, other))
+            let (words, its) = of_it(queries, other, object)?;
+            let another = its.masks == region.masks && is_new(&words);
+            (another && is_apart(window, &other.relevant_windows)).then_some((words, other))
         })
         .collect();
     elsewhere.truncate(OPTIONS - 1);
-    let strangers =
-        distractors(annotation, all, |other| of_it(queries, other).is_some_and(|(words, _)| is_new(&words)));
-    let strangers = strangers.into_iter().filter_map(|other| Some(of_it(queries, other)?.0));
-    let others: Vec<String> =
-        elsewhere.iter().map(|(words, _)| words.clone()).chain(strangers).take(OPTIONS - 1).collect();
-    let mut it = asked(annotation, others.into_iter());
-    it.texts[it.answer] = own;
-    it.object = Some(object.to_owned());
+    let words_of = |other: &Annotation| of_it(queries, other, object).map(|(words, _)| words);
+    let strangers = distractors(annotation, all, |other| words_of(other).is_some_and(|words| is_new(&words)));
+    let mut others: Vec<String> = elsewhere.iter().map(|(words, _)| words.clone()).collect();
+    others.extend(strangers.into_iter().filter_map(words_of));
+    others.truncate(OPTIONS - 1);
+    let (texts, answer) = placed(annotation.qid, right, others);
     // At the moments of something else that it does, that is right.
-    let [start_s, end_s] = own_window(annotation);
-    it.other = elsewhere.iter().find_map(|(words, other)| {
+    let other = elsewhere.iter().find_map(|(words, other)| {
         let window = own_window(other);
-        let apart = window[1] <= start_s || end_s <= window[0];
-        let answer = it.texts.iter().position(|text| text == words);
-        apart.then(|| Other { regions: None, times_s: Some(window.to_vec()), answer })
+        let answer = texts.iter().position(|text| text == words);
+        let is_other = is_apart(window, &annotation.relevant_windows);
+        is_other.then(|| Other { regions: None, times_s: Some(window.to_vec()), answer })
     });
-    Some(it)
+    Some(Asked { texts, answer, object: Some(object.to_owned()), other })
 }
 
 /// What happens in the longest relevant window: its query and those of three other videos, or what its object does.

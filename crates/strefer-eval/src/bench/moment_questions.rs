@@ -31,13 +31,17 @@ pub(super) fn own_window(annotation: &Annotation) -> [f64; 2] {
     longest
 }
 
+/// Whether a window overlaps none of others.
+pub(super) fn is_apart([start_s, end_s]: [f64; 2], windows: &[[f64; 2]]) -> bool {
+    windows.iter().all(|&[from_s, to_s]| end_s <= from_s || to_s <= start_s)
+}
+
 /// The earliest window on the grid of clips that is as long as `like` and touches no relevant window.
 fn empty_window(annotation: &Annotation, like: [f64; 2]) -> Option<[f64; 2]> {
     let length_s = like[1] - like[0];
     let starts = (0..annotation.n_clips()).map(|clip| CLIP_S * clip as f64);
-    let free = |&[start_s, end_s]: &[f64; 2]| {
-        end_s <= annotation.duration_s
-            && annotation.relevant_windows.iter().all(|&[from_s, to_s]| end_s <= from_s || to_s <= start_s)
+    let free = |window: &[f64; 2]| {
+        window[1] <= annotation.duration_s && is_apart(*window, &annotation.relevant_windows)
     };
     starts.map(|start_s| [start_s, start_s + length_s]).find(free)
 }

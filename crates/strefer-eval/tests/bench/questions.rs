@@ -127,12 +127,16 @@ fn of_a_masked_object_is_asked_what_it_does_then_and_not_at_its_other_moments() 
     let root = Root::new();
     let mut second = annotation(8, json!([[10, 14]]));
     second["vid"] = "v4_0.0_20.0".into();
+    // What it does at the same time is as right, and no answer beside the other.
+    let mut meanwhile = annotation(9, json!([[6, 12]]));
+    meanwhile["vid"] = "v4_0.0_20.0".into();
     let others = (20..30).map(|qid| annotation(qid, json!([[0, 2]])));
-    let all: Vec<Value> = [annotation(4, json!([[2, 8]])), second].into_iter().chain(others).collect();
+    let all: Vec<Value> =
+        [annotation(4, json!([[2, 8]])), meanwhile, second].into_iter().chain(others).collect();
     root.lines("qvhighlights/highlight_val_release.jsonl", &all);
     let line = |qid: u64, does: &str| json!({"qid": qid, "query": format!("<region> {does}"), "annotation": [mask(2)]});
-    let does = |qid: u64| ["spins", "falls", "stops"][qid as usize % 3];
-    let mut lines = vec![line(4, "jumps"), line(8, "rolls away")];
+    let does = |qid: u64| ["spins", "falls", "stops", "waits"][qid as usize % 4];
+    let mut lines = vec![line(4, "jumps"), line(8, "rolls away"), line(9, "spins")];
     lines.extend((20..29).map(|qid| line(qid, does(qid))));
     root.lines("qvhighlights/highlight_val_release.objects.jsonl", &lines);
     let grounded = BenchOptions { grounded: true, objects: ObjectForm::Plain, ..BenchOptions::default() };
@@ -147,13 +151,16 @@ fn of_a_masked_object_is_asked_what_it_does_then_and_not_at_its_other_moments() 
     assert_eq!(offer.texts[..2], ["It jumps.", "It rolls away."]);
     // Two of what others do, each once.
     let strangers: std::collections::BTreeSet<&str> = offer.texts[2..].iter().map(String::as_str).collect();
-    assert!(strangers.len() == 2 && strangers.iter().all(|text| *text != "It jumps."), "{strangers:?}");
+    assert!(
+        strangers.len() == 2 && strangers.iter().all(|text| !["It jumps.", "It spins."].contains(text)),
+        "{strangers:?}"
+    );
     let views = Views::new(&*bench, 0);
     let put = views.put(View::ShuffledTimes, 0).unwrap();
     assert_eq!(put.sample.times.iter().map(|time| time.s).collect::<Vec<_>>(), [10.0, 14.0]);
     assert_eq!(views.other_answer(View::ShuffledTimes, 0), Some(1));
     // A query without its object is asked in words, as ever.
-    let last = &bench.items()[11];
+    let last = &bench.items()[12];
     assert!(last.sample.regions.is_empty() && last.sample.conversations[0].text.contains("What happens"));
     assert!(last.offer.as_ref().unwrap().texts.contains(&"Query 29.".to_owned()));
 }
