@@ -5,8 +5,19 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 
-const MODULES: [&str; 9] =
-    ["activation", "adamw", "cast", "cross_entropy", "deformable", "mask_pool", "norm", "rotary", "softmax"];
+const MODULES: [&str; 11] = [
+    "activation",
+    "adamw",
+    "attention",
+    "attention_back",
+    "cast",
+    "cross_entropy",
+    "deformable",
+    "mask_pool",
+    "norm",
+    "rotary",
+    "softmax",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -24,6 +24,9 @@ struct float2 {
 };
 inline float2 make_float2(float x, float y) { return {x, y}; }
 
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
+
 extern thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 
 struct __nv_bfloat16 {
@@ -57,14 +60,37 @@ void barrier(int line);
 float exchange_xor(unsigned mask, float value, int step, int line);
 void warp_barrier(unsigned mask, int line);
 
-// Who touched a value of shared memory last, and between which barriers.
+// What a lane gives to its warp, and what all lanes gave, until the next exchange.
+struct Sent {
+    unsigned words[6];
+};
+const Sent* gather(const Sent& own, int line);
+
+// Who touched a value of shared memory last, and between which barriers; whether a copy to it is on its way.
 struct Mark {
     int writer, reader;
     unsigned written, read;
+    bool awaited;
 };
 void* shared(const void* site, size_t bytes, size_t count, Mark** marks);
 void on_read(Mark& mark, const char* name, long at);
 void on_write(Mark& mark, const char* name, long at);
+
+// These bytes of the memory that the launch asked for belong to `site`.
+void dynamic(const void* site, const char* name, size_t start, size_t end);
+
+// A value that lands in shared memory later; zero where it comes from nowhere.
+struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+    Mark* mark;
+    const char* name;
+    long at;
+};
+void copy_later(const Copy& copy);
+void copies_grouped();
+void copies_done(int left);
 
 template <typename T> struct Shared {
     T* values;
@@ -92,6 +118,14 @@ template <typename T> struct Shared {
     Place operator[](long at) const {
         if (at < 0 || at >= count) fault("a place outside of shared memory", name, at);
         return {*this, at};
+    }
+
+    // The value is another's to write from here on.
+    void leave(long at) const {
+        if (at < 0 || at >= count) fault("a place outside of shared memory", name, at);
+        on_write(marks[at], name, at);
+        memset(&values[at], 0xff, sizeof(T));
+        marks[at].awaited = true;
     }
 };
 

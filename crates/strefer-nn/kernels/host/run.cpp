@@ -15,6 +15,8 @@
 
 #include "../activation.cu"
 #include "../adamw.cu"
+#include "../attention.cu"
+#include "../attention_back.cu"
 #include "../cast.cu"
 #include "../cross_entropy.cu"
 #include "../deformable.cu"
@@ -33,6 +35,8 @@ namespace {
 
 constexpr size_t STACK = 64 << 10;
 constexpr int LANES = 32;
+// Shared memory that a block can ask for, of sm_80.
+constexpr unsigned DYNAMIC_MOST = 163 << 10;
 
 enum class State { Ready, Barrier, Exchange, WarpBarrier, Done };
 
@@ -45,7 +49,9 @@ struct Fibre {
     State state;
     int line, step;
     unsigned mask;
-    float sent, got;
+    Sent sent;
+    // Copies on their way, by groups; those of the last group are not yet ended.
+    std::vector<std::vector<Copy>> copies;
 };
 
 struct Region {
@@ -53,10 +59,18 @@ struct Region {
     std::vector<Mark> marks;
 };
 
+struct Bytes {
+    size_t start, end;
+};
+
 struct Machine {
     jmp_buf scheduler;
     std::vector<std::unique_ptr<Fibre>> fibres;
     std::map<const void*, Region> regions;
+    // What was asked for at the launch, and whose it is.
+    std::map<const void*, Bytes> parts;
+    size_t dynamic = 0;
+    std::vector<Sent> gathered;
     int current = 0, count = 0;
     unsigned epoch = 1;
     void (*call)(void* const*) = nullptr;
@@ -83,6 +97,9 @@ __attribute__((noinline)) void go_on(Fibre& fibre) {
 
 void enter() {
     machine.call(machine.args);
+    for (const auto& group : machine.fibres[machine.current]->copies) {
+        if (!group.empty()) fault("a thread left before its copy came", group[0].name, group[0].at);
+    }
     wait(State::Done, 0);
 }
 
@@ -106,12 +123,8 @@ bool release_warp(int first) {
         for (int other = 0; other < LANES; other++) {
             if (!(fibre.mask >> other & 1)) continue;
             Fibre& partner = *machine.fibres[first + other];
-            const int source = partner.state == State::Exchange ? other ^ partner.step : other;
-            if (!(fibre.mask >> source & 1)) fault("an exchange with a thread outside of the mask", "line", fibre.line);
-            partner.got = machine.fibres[first + source]->sent;
-        }
-        for (int other = 0; other < LANES; other++) {
-            if (fibre.mask >> other & 1) machine.fibres[first + other]->state = State::Ready;
+            machine.gathered[first + other] = partner.sent;
+            partner.state = State::Ready;
         }
         moved = true;
     }
@@ -139,11 +152,13 @@ bool release_block() {
 
 void run_block(const std::vector<int>& order) {
     machine.regions.clear();
+    machine.parts.clear();
     machine.epoch++;
     for (int at = 0; at < machine.count; at++) {
         Fibre& fibre = *machine.fibres[at];
         fibre.state = State::Ready;
         fibre.started = false;
+        fibre.copies.assign(1, {});
         getcontext(&fibre.context);
         fibre.context.uc_stack.ss_sp = fibre.stack.get();
         fibre.context.uc_stack.ss_size = STACK;
@@ -194,12 +209,50 @@ void warp_barrier(unsigned mask, int line) {
 }
 
 float exchange_xor(unsigned mask, float value, int step, int line) {
+    const int lane = machine.current % LANES, first = machine.current - lane;
     Fibre& own = *machine.fibres[machine.current];
+    if (!(mask >> (lane ^ step) & 1)) fault("an exchange with a thread outside of the mask", "line", line);
     own.mask = mask;
     own.step = step;
-    own.sent = value;
+    memcpy(own.sent.words, &value, 4);
     wait(State::Exchange, line);
-    return own.got;
+    memcpy(&value, machine.gathered[first + (lane ^ step)].words, 4);
+    return value;
+}
+
+const Sent* gather(const Sent& sent, int line) {
+    Fibre& own = *machine.fibres[machine.current];
+    own.mask = 0xffffffffu;
+    own.step = 0;
+    own.sent = sent;
+    wait(State::Exchange, line);
+    return &machine.gathered[machine.current / LANES * LANES];
+}
+
+void dynamic(const void* site, const char* name, size_t start, size_t end) {
+    if (end > machine.dynamic) fault("more shared memory than the launch asks for", name, long(end));
+    for (const auto& [other, part] : machine.parts) {
+        if (other != site && start < part.end && part.start < end) fault("shared memory that is another's", name, long(start));
+    }
+    machine.parts[site] = {start, end};
+}
+
+void copy_later(const Copy& copy) { machine.fibres[machine.current]->copies.back().push_back(copy); }
+
+void copies_grouped() { machine.fibres[machine.current]->copies.push_back({}); }
+
+void copies_done(int left) {
+    auto& copies = machine.fibres[machine.current]->copies;
+    // The last one is not a group yet.
+    while (int(copies.size()) - 1 > left) {
+        for (const Copy& copy : copies.front()) {
+            copy.mark->awaited = false;
+            on_write(*copy.mark, copy.name, copy.at);
+            if (copy.from) memcpy(copy.to, copy.from, copy.bytes);
+            else memset(copy.to, 0, copy.bytes);
+        }
+        copies.erase(copies.begin());
+    }
 }
 
 // What nobody wrote yet holds no number.
@@ -207,7 +260,7 @@ void* shared(const void* site, size_t bytes, size_t count, Mark** marks) {
     Region& region = machine.regions[site];
     if (region.marks.empty()) {
         region.values.assign(bytes * count, char(0xff));
-        region.marks.assign(count, Mark{-1, -1, 0, 0});
+        region.marks.assign(count, Mark{-1, -1, 0, 0, false});
     }
     *marks = region.marks.data();
     return region.values.data();
@@ -215,6 +268,7 @@ void* shared(const void* site, size_t bytes, size_t count, Mark** marks) {
 
 void on_read(Mark& mark, const char* name, long at) {
     const int own = machine.current;
+    if (mark.awaited) fault("shared memory is read before its copy came", name, at);
     if (mark.writer < 0) fault("shared memory is read before it is written", name, at);
     if (mark.written == machine.epoch && mark.writer != own) {
         fault("shared memory is read without a barrier after its write", name, at);
@@ -226,6 +280,7 @@ void on_read(Mark& mark, const char* name, long at) {
 
 void on_write(Mark& mark, const char* name, long at) {
     const int own = machine.current;
+    if (mark.awaited) fault("shared memory is written before its copy came", name, at);
     if (mark.written == machine.epoch && mark.writer >= 0 && mark.writer != own) {
         fault("two threads write one place of shared memory", name, at);
     }
@@ -241,7 +296,7 @@ void on_write(Mark& mark, const char* name, long at) {
 // Runs a kernel of the file `module`.cu by name. `order` is 0 for threads in their order, 1 for the reverse, else the seed of a shuffle. Returns null,
 // or what went wrong, until the next launch of this thread.
 extern "C" const char* strefer_launch(const char* module, const char* name, unsigned grid_x, unsigned grid_y, unsigned block,
-                                      const char* kinds, void* const* args, unsigned order) {
+                                      unsigned dynamic, const char* kinds, void* const* args, unsigned order) {
     using namespace host;
     const Entry* entry = Entry::first;
     while (entry && strcmp(entry->name, name) != 0) entry = entry->next;
@@ -255,6 +310,8 @@ extern "C" const char* strefer_launch(const char* module, const char* name, unsi
         machine.fault = std::string(name) + " takes " + entry->kinds + ", not " + kinds;
     } else if (block == 0 || block > 1024 || block % LANES != 0 || grid_x == 0 || grid_y == 0 || grid_y > 65535) {
         machine.fault = std::string(name) + ": a grid that no card takes";
+    } else if (dynamic > DYNAMIC_MOST) {
+        machine.fault = std::string(name) + ": more shared memory than a block can have";
     }
     if (!machine.fault.empty()) return machine.fault.c_str();
     while (machine.fibres.size() < block) {
@@ -262,6 +319,8 @@ extern "C" const char* strefer_launch(const char* module, const char* name, unsi
         machine.fibres.back()->stack.reset(new char[STACK]);
     }
     machine.count = int(block);
+    machine.dynamic = dynamic;
+    machine.gathered.resize(block);
     machine.call = entry->call;
     machine.args = args;
     blockDim = {block, 1};

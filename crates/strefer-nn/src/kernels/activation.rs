@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use super::{Arg, Launch, Runner, THREADS, Values, check, pack, packed, spread, suffix};
+use super::{Arg, Launch, Runner, Values, check, pack, packed, suffix};
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +71,7 @@ fn run<R: Runner, const N: usize>(runner: &R, name: &str, inputs: &[Values]) -> 
         // A last part that fills no pack is left to one thread.
         args.extend([Arg::Long(count as i64), Arg::Int(packed(pack(&all), &all).into())]);
         let kernel = format!("{name}_{}", suffix(dtype)?);
-        let grid = spread(count.div_ceil(pack(&all)))?;
-        runner.launch(&Launch { module: "activation", kernel, grid, block: THREADS as u32, args })?;
+        runner.launch(&Launch::over(count.div_ceil(pack(&all)), "activation", kernel, args)?)?;
     }
     match results.try_into() {
         Ok(results) => Ok(results),

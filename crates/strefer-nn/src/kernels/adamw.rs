@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, bail};
 
-use super::{Arg, Launch, Runner, THREADS, Values, check, pack, packed, spread, suffix};
+use super::{Arg, Launch, Runner, Values, check, pack, packed, suffix};
 
 /// Everything one update needs, worked out once per parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +62,5 @@ pub fn adamw<R: Runner>(
         Arg::Int(packed(pack(&all), &all).into()),
     ];
     let kernel = format!("adamw_{}_{}", suffix(dtype)?, suffix(grad.dtype)?);
-    let grid = spread(count.div_ceil(pack(&all)))?;
-    runner.launch(&Launch { module: "adamw", kernel, grid, block: THREADS as u32, args })
+    runner.launch(&Launch::over(count.div_ceil(pack(&all)), "adamw", kernel, args)?)
 }

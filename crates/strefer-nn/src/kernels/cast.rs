@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result};
 
-use super::{Arg, Launch, Runner, THREADS, Values, pack, packed, spread, suffix};
+use super::{Arg, Launch, Runner, Values, pack, packed, suffix};
 
 /// `xs * factor` as `dtype`, rounded once.
 pub fn scale<R: Runner>(runner: &R, xs: Values, dtype: DType, factor: f32) -> Result<R::Buffer> {
@@ -15,7 +15,6 @@ pub fn scale<R: Runner>(runner: &R, xs: Values, dtype: DType, factor: f32) -> Re
     args.extend([Arg::Long(xs.count as i64), Arg::Float(factor)]);
     args.push(Arg::Int(packed(pack(&all), &all).into()));
     let kernel = format!("scale_{}_{}", suffix(xs.dtype)?, suffix(dtype)?);
-    let grid = spread(xs.count.div_ceil(pack(&all)))?;
-    runner.launch(&Launch { module: "cast", kernel, grid, block: THREADS as u32, args })?;
+    runner.launch(&Launch::over(xs.count.div_ceil(pack(&all)), "cast", kernel, args)?)?;
     Ok(ys)
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, bail};
 
 use super::rows::Rows;
-use super::{Arg, Launch, Runner, Values, check, int, suffix};
+use super::{Arg, Runner, Values, check, int, suffix};
 
 /// The loss of each row of scores, f32. With `gradient` the scores become the gradients of the losses' sum. Labels are u32
 /// and below the rows' width.
@@ -34,6 +34,6 @@ pub fn cross_entropy<R: Runner>(
     ];
     args.extend(rows.shape()?);
     let kernel = format!("cross_entropy_{}", suffix(scores.dtype)?);
-    runner.launch(&Launch { module: "cross_entropy", kernel, grid: rows.grid, block: rows.block, args })?;
+    runner.launch(&rows.launch("cross_entropy", kernel, args))?;
     Ok(losses)
 }

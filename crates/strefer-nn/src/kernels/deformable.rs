@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, bail};
 
-use super::{Arg, Launch, Runner, THREADS, Values, check, int, pack, packed, spread, suffix};
+use super::{Arg, Launch, Runner, Values, check, int, pack, packed, suffix};
 
 /// Sizes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +63,6 @@ pub fn deformable<R: Runner>(
     }
     args.push(Arg::Int(packed.into()));
     let kernel = format!("deformable_{}", suffix(values.dtype)?);
-    runner.launch(&Launch {
-        module: "deformable",
-        kernel,
-        grid: spread(threads)?,
-        block: THREADS as u32,
-        args,
-    })?;
+    runner.launch(&Launch::over(threads, "deformable", kernel, args)?)?;
     Ok(ys)
 }

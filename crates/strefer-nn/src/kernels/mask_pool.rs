@@ -2,9 +2,7 @@
 
 use candle_core::{DType, Result, bail};
 
-use super::{
-    Arg, Launch, Runner, THREADS, TILE_WARPS, Values, WARP, check, int, pack, packed, spread, suffix,
-};
+use super::{Arg, Launch, Runner, TILE_WARPS, Values, WARP, check, int, pack, packed, suffix};
 
 /// Most masks of one launch: blocks of a grid's second dimension.
 const MASKS: usize = 65_535;
@@ -36,7 +34,7 @@ pub fn mask_pool<R: Runner>(
     args.extend([int("patches", patches)?, int("columns", d)?, Arg::Int(packed.into())]);
     let kernel = format!("mask_pool_{}", suffix(feats.dtype)?);
     let grid = (d.div_ceil(width) as u32, masks as u32);
-    runner.launch(&Launch { module: "mask_pool", kernel, grid, block: (TILE_WARPS * WARP) as u32, args })?;
+    runner.launch(&Launch::new("mask_pool", kernel, grid, TILE_WARPS * WARP, args))?;
     Ok(pooled)
 }
 
@@ -67,12 +65,6 @@ pub fn mask_pool_back<R: Runner>(
     args.extend([Arg::Long(rows as i64), int("patches", patches)?, int("columns", d)?]);
     args.push(Arg::Int(packed.into()));
     let kernel = format!("mask_pool_back_{}", suffix(grad.dtype)?);
-    runner.launch(&Launch {
-        module: "mask_pool",
-        kernel,
-        grid: spread(threads)?,
-        block: THREADS as u32,
-        args,
-    })?;
+    runner.launch(&Launch::over(threads, "mask_pool", kernel, args)?)?;
     Ok(dfeats)
 }

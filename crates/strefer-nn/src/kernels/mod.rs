@@ -3,6 +3,7 @@
 
 mod activation;
 mod adamw;
+mod attention;
 mod cast;
 mod cross_entropy;
 mod deformable;
@@ -14,6 +15,7 @@ mod softmax;
 
 pub use activation::{Activation, activation, activation_back, swiglu, swiglu_back};
 pub use adamw::{AdamUpdate, adamw};
+pub use attention::{Attention, AttentionGrads, Places, Sight, attention, attention_back};
 pub use cast::scale;
 pub use cross_entropy::cross_entropy;
 pub use deformable::{Deformable, deformable};
@@ -48,8 +50,22 @@ pub struct Launch {
     pub grid: (u32, u32),
     /// Threads of a block.
     pub block: u32,
+    /// Bytes of memory that the threads of a block share, besides what the kernel has of its own.
+    pub shared: u32,
     /// What it is called with.
     pub args: Vec<Arg>,
+}
+
+impl Launch {
+    fn new(module: &'static str, kernel: String, grid: (u32, u32), block: usize, args: Vec<Arg>) -> Self {
+        Self { module, kernel, grid, block: block as u32, shared: 0, args }
+    }
+
+    /// So many threads, which do not speak to each other.
+    fn over(threads: usize, module: &'static str, kernel: String, args: Vec<Arg>) -> Result<Self> {
+        let blocks = blocks(threads.div_ceil(THREADS))?;
+        Ok(Self::new(module, kernel, (blocks, 1), THREADS, args))
+    }
 }
 
 /// Contiguous values in a runner's memory.
@@ -112,11 +128,11 @@ fn check(what: &str, values: Values, dtype: DType, count: usize) -> Result<()> {
     }
 }
 
-/// So many threads in blocks of [`THREADS`].
-fn spread(threads: usize) -> Result<(u32, u32)> {
-    match i32::try_from(threads.div_ceil(THREADS)) {
-        Ok(blocks) => Ok((blocks as u32, 1)),
-        Err(_) => bail!("{threads} threads are more than a grid has"),
+/// So many blocks across a grid.
+fn blocks(count: usize) -> Result<u32> {
+    match i32::try_from(count) {
+        Ok(count) => Ok(count as u32),
+        Err(_) => bail!("{count} blocks are more than a grid has"),
     }
 }
 

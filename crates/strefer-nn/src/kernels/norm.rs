@@ -3,9 +3,7 @@
 use candle_core::{DType, Result};
 
 use super::rows::Rows;
-use super::{
-    Arg, Launch, Runner, THREADS, TILE_WARPS, Values, WARP, check, int, pack, packed, pointer, spread, suffix,
-};
+use super::{Arg, Launch, Runner, TILE_WARPS, Values, WARP, check, int, pack, packed, pointer, suffix};
 
 /// Most parts that the gradients of weight and bias are summed in; they are summed up by one thread a column.
 const PARTS: usize = 256;
@@ -75,7 +73,7 @@ pub fn norm<R: Runner>(
     ];
     args.extend(rows.shape()?);
     let kernel = format!("{}_{}", norm.name(), suffix(xs.dtype)?);
-    runner.launch(&Launch { module: "norm", kernel, grid: rows.grid, block: rows.block, args })?;
+    runner.launch(&rows.launch("norm", kernel, args))?;
     Ok(ys)
 }
 
@@ -106,7 +104,7 @@ pub fn norm_back<R: Runner>(
         args.extend([pointer(out), Arg::Pointer(stats.address), rows.count(), columns, Arg::Float(eps)]);
         args.extend(rows.shape()?);
         let kernel = format!("{}_back_{}", norm.name(), suffix(dtype)?);
-        runner.launch(&Launch { module: "norm", kernel, grid: rows.grid, block: rows.block, args })?;
+        runner.launch(&rows.launch("norm", kernel, args))?;
     }
     if !(want_weight || want_bias) {
         return Ok(NormGrads { input, weight: None, bias: None });
@@ -132,15 +130,14 @@ pub fn norm_back<R: Runner>(
         ];
         let kernel = format!("norm_parts_{}", suffix(dtype)?);
         let grid = (d.div_ceil(width) as u32, parts as u32);
-        let block = (TILE_WARPS * WARP) as u32;
-        runner.launch(&Launch { module: "norm", kernel, grid, block, args })?;
+        runner.launch(&Launch::new("norm", kernel, grid, TILE_WARPS * WARP, args))?;
     }
     let sum = |from: u64| -> Result<R::Buffer> {
         let mut sum = runner.reserve(dtype, d)?;
         let to = runner.values(&mut sum);
         let args = vec![Arg::Pointer(from), Arg::Pointer(to.address), int("parts", parts)?, columns];
         let kernel = format!("norm_sum_parts_{}", suffix(dtype)?);
-        runner.launch(&Launch { module: "norm", kernel, grid: spread(d)?, block: THREADS as u32, args })?;
+        runner.launch(&Launch::over(d, "norm", kernel, args)?)?;
         Ok(sum)
     };
     let weight = if want_weight { Some(sum(of_weight.address)?) } else { None };

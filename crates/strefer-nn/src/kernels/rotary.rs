@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, bail};
 
-use super::{Arg, Launch, Runner, THREADS, Values, int, pack, packed, spread, suffix};
+use super::{Arg, Launch, Runner, Values, int, pack, packed, suffix};
 
 /// How heads lie and which way they turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +65,6 @@ pub fn rotary<R: Runner>(runner: &R, xs: Values, cos: Values, sin: Values, turn:
         Arg::Int(packed.into()),
     ]);
     let kernel = format!("rotary_{}_{}", suffix(xs.dtype)?, suffix(cos.dtype)?);
-    runner.launch(&Launch {
-        module: "rotary",
-        kernel,
-        grid: spread(threads)?,
-        block: THREADS as u32,
-        args,
-    })?;
+    runner.launch(&Launch::over(threads, "rotary", kernel, args)?)?;
     Ok(ys)
 }

@@ -2,16 +2,16 @@
 
 use candle_core::{Result, bail};
 
-use super::{Arg, Values, WARP, int, pack, packed};
+use super::{Arg, Launch, Values, WARP, int, pack, packed};
 
 /// Warps of a block that has a row each.
-const WARPS: usize = 4;
+pub(super) const WARPS: usize = 4;
 
 /// A grid over rows of one width.
 pub(super) struct Rows {
     pub(super) rows: usize,
-    pub(super) grid: (u32, u32),
-    pub(super) block: u32,
+    blocks: u32,
+    block: usize,
     lanes: usize,
     packed: bool,
 }
@@ -34,8 +34,12 @@ impl Rows {
         };
         let (blocks, block) =
             if lanes == WARP { (rows.div_ceil(WARPS), WARPS * WARP) } else { (rows, lanes) };
-        let Ok(blocks) = i32::try_from(blocks) else { bail!("{rows} rows are more than a grid has") };
-        Ok(Self { rows, grid: (blocks as u32, 1), block: block as u32, lanes, packed })
+        Ok(Self { rows, blocks: super::blocks(blocks)?, block, lanes, packed })
+    }
+
+    /// A kernel over these rows.
+    pub(super) fn launch(&self, module: &'static str, kernel: String, args: Vec<Arg>) -> Launch {
+        Launch::new(module, kernel, (self.blocks, 1), self.block, args)
     }
 
     /// How many rows, as an argument.

@@ -3,7 +3,7 @@
 use candle_core::Result;
 
 use super::rows::Rows;
-use super::{Arg, Launch, Runner, Values, check, int, suffix};
+use super::{Arg, Runner, Values, check, int, suffix};
 
 /// Rows of `d` scores become probabilities.
 pub fn softmax<R: Runner>(runner: &R, xs: Values, d: usize) -> Result<R::Buffer> {
@@ -29,6 +29,6 @@ fn run<R: Runner>(runner: &R, name: &str, inputs: &[Values], d: usize) -> Result
     args.extend([rows.count(), int("columns", d)?]);
     args.extend(rows.shape()?);
     let kernel = format!("{name}_{}", suffix(dtype)?);
-    runner.launch(&Launch { module: "softmax", kernel, grid: rows.grid, block: rows.block, args })?;
+    runner.launch(&rows.launch("softmax", kernel, args))?;
     Ok(result)
 }

@@ -42,8 +42,25 @@ pub struct AttentionMask {
     window: Option<usize>,
     sight: Sight,
     columns: Option<Columns>,
-    cache: Arc<Mutex<Option<(usize, usize, Tensor)>>>,
+    /// Tensors made of the mask, since all layers ask for the same ones; the newest last.
+    cache: Arc<Mutex<Vec<(Made, Tensor)>>>,
 }
+
+/// A tensor made of a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// Flags of `s` queries and `t` keys.
+    Flags(usize, usize),
+    /// Ids of columns.
+    #[cfg(feature = "cuda")]
+    Ids,
+    /// Tiles, by rows of queries or by keys.
+    #[cfg(feature = "cuda")]
+    Tiles(super::Tiling, bool),
+}
+
+/// Most tensors that are kept.
+const KEPT: usize = 4;
 
 /// Per batch row and key column: the segment it belongs to, or [`HIDDEN`].
 #[derive(Debug, Clone)]
@@ -206,32 +223,76 @@ impl AttentionMask {
         !self.causal && self.window.is_none() && self.columns.is_none()
     }
 
+    /// Rows of the batch that have columns of their own.
+    pub(crate) fn batch_rows(&self) -> usize {
+        self.columns.as_ref().map_or(1, |columns| columns.b)
+    }
+
+    /// Ids of all columns, `(rows, t)`, and how many rows that is: one for the whole batch, or one for each of its rows.
+    pub fn ids(&self) -> Option<(usize, &[i32])> {
+        self.columns.as_ref().map(|columns| (columns.b, &columns.ids[..]))
+    }
+
+    /// What ids mean, as kernels count it.
+    pub(crate) fn sight_number(&self) -> i32 {
+        self.sight as i32
+    }
+
+    /// The id of query `i`'s own column in batch row `b`, as [`AttentionMask::hides`] takes it.
+    pub(crate) fn own_id(&self, b: usize, i: usize, s: usize, t: usize) -> i32 {
+        let own = self.row(b).and_then(|row| row.get((t + i).saturating_sub(s)));
+        own.copied().unwrap_or(SHARED)
+    }
+
     fn visible(&self, b: usize, i: usize, j: usize, s: usize, t: usize) -> bool {
         let (lo, hi) = self.range(i, s, t);
-        let shown = self.row(b).is_none_or(|row| {
-            !self.hides(row[j], row.get((t + i).saturating_sub(s)).copied().unwrap_or(SHARED))
-        });
+        let shown = self.row(b).is_none_or(|row| !self.hides(row[j], self.own_id(b, i, s, t)));
         (lo..hi).contains(&j) && shown
     }
 
-    /// Flags `(b|1, 1, s, t)`, 1 where a query sees a key. Kept, since all layers ask for the same ones.
+    /// Flags `(b|1, 1, s, t)`, 1 where a query sees a key.
     pub(crate) fn to_tensor(&self, s: usize, t: usize, device: &Device) -> Result<Tensor> {
+        self.kept(Made::Flags(s, t), device, || {
+            let b = self.batch_rows();
+            let mut flags = Vec::with_capacity(b * s * t);
+            for row in 0..b {
+                for i in 0..s {
+                    flags.extend((0..t).map(|j| u8::from(self.visible(row, i, j, s, t))));
+                }
+            }
+            Tensor::from_vec(flags, (b, 1, s, t), device)
+        })
+    }
+
+    /// [`AttentionMask::ids`], u32.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn ids_on(&self, device: &Device) -> Result<Option<Tensor>> {
+        let Some((_rows, ids)) = self.ids() else { return Ok(None) };
+        let ids = || Tensor::from_iter(ids.iter().map(|id| id.cast_unsigned()), device);
+        self.kept(Made::Ids, device, ids).map(Some)
+    }
+
+    /// [`AttentionMask::tiles_by_rows`], or [`AttentionMask::tiles_by_keys`].
+    #[cfg(feature = "cuda")]
+    pub(crate) fn tiles_on(&self, tiling: super::Tiling, by_rows: bool, device: &Device) -> Result<Tensor> {
+        self.kept(Made::Tiles(tiling, by_rows), device, || {
+            let tiles = if by_rows { self.tiles_by_rows(tiling) } else { self.tiles_by_keys(tiling) };
+            let count = tiles.len();
+            Tensor::from_vec(tiles, count, device)
+        })
+    }
+
+    fn kept(&self, made: Made, device: &Device, make: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((kept_s, kept_t, tensor)) = &*cache
-            && (*kept_s, *kept_t) == (s, t)
-            && tensor.device().same_device(device)
-        {
+        let found = |(of, tensor): &&(Made, Tensor)| *of == made && tensor.device().same_device(device);
+        if let Some((_, tensor)) = cache.iter().find(found) {
             return Ok(tensor.clone());
         }
-        let b = self.columns.as_ref().map_or(1, |columns| columns.b);
-        let mut flags = Vec::with_capacity(b * s * t);
-        for row in 0..b {
-            for i in 0..s {
-                flags.extend((0..t).map(|j| u8::from(self.visible(row, i, j, s, t))));
-            }
+        let tensor = make()?;
+        if cache.len() == KEPT {
+            cache.remove(0);
         }
-        let tensor = Tensor::from_vec(flags, (b, 1, s, t), device)?;
-        *cache = Some((s, t, tensor.clone()));
+        cache.push((made, tensor.clone()));
         Ok(tensor)
     }
 }

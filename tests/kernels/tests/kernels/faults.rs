@@ -13,7 +13,8 @@ fn said(kernel: &str, order: u32, args: impl Fn(&[Arg; 2]) -> Vec<Arg>) -> Strin
     let mut y = processor.reserve(DType::F32, 64).unwrap();
     let pointers = [&mut x, &mut y].map(|memory| Arg::Pointer(processor.values(memory).address));
     let args = args(&pointers);
-    let launch = Launch { module: "faults", kernel: kernel.to_string(), grid: (1, 1), block: 64, args };
+    let launch =
+        Launch { module: "faults", kernel: kernel.to_string(), grid: (1, 1), block: 64, shared: 1024, args };
     processor.launch(&launch).expect_err("a fault").to_string()
 }
 
@@ -29,6 +30,12 @@ fn mistakes_in_kernels_are_found_in_any_order_of_threads() {
         ("fault_never_written", "before it is written"),
         ("fault_past_the_end", "outside of shared memory"),
         ("fault_crooked_pack", "does not lie on 16 bytes"),
+        ("fault_copy_not_awaited", "before its copy came"),
+        ("fault_copy_left_behind", "left before its copy came"),
+        ("fault_copy_without_barrier", "without a barrier"),
+        ("fault_copy_over_readers", "written without a barrier after its reading"),
+        ("fault_more_than_asked_for", "more shared memory than the launch asks for"),
+        ("fault_of_two_owners", "shared memory that is another's"),
     ] {
         for order in [0, 1, 5] {
             let said = said(kernel, order, |pointers| pointers.to_vec());

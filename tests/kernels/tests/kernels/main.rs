@@ -5,6 +5,7 @@ mod attention;
 mod compare;
 mod cross_entropy;
 mod faults;
+mod heads;
 mod pointwise;
 mod pooling;
 mod rows;

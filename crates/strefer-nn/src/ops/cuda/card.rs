@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute_enum;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaStream, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg, SyncOnDrop,
 };
@@ -27,6 +28,8 @@ fn program(module: &str) -> Result<&'static str> {
     programs!(
         "activation",
         "adamw",
+        "attention",
+        "attention_back",
         "cast",
         "cross_entropy",
         "deformable",
@@ -36,6 +39,9 @@ fn program(module: &str) -> Result<&'static str> {
         "softmax"
     )
 }
+
+/// Shared memory that a block may have without a word.
+const UNASKED_SHARED: u32 = 48 << 10;
 
 /// A card that runs kernels.
 pub(super) struct Card {
@@ -122,8 +128,12 @@ impl Runner for Card {
         let cfg = LaunchConfig {
             grid_dim: (across, down, 1),
             block_dim: (launch.block, 1, 1),
-            shared_mem_bytes: 0,
+            shared_mem_bytes: launch.shared,
         };
+        if launch.shared > UNASKED_SHARED {
+            let most = CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            function.set_attribute(most, launch.shared as i32).w()?;
+        }
         // SAFETY: `crate::kernels` says which arguments each kernel takes and how far it reads and writes; its tests run
         // the same launches over guarded memory.
         unsafe { builder.launch(cfg) }.w()?;

@@ -3,6 +3,7 @@
 
 mod activation;
 mod adamw;
+mod attention;
 mod card;
 mod cross_entropy;
 mod deformable;
@@ -15,6 +16,7 @@ mod softmax;
 
 pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu};
 pub(crate) use adamw::adamw;
+pub(super) use attention::{attention, multi_head_attention, takes_heads};
 pub(super) use cross_entropy::linear_cross_entropy;
 pub(super) use deformable::deformable;
 pub(super) use mask_pool::mask_pool;
