@@ -126,6 +126,17 @@ impl Linear {
     }
 }
 
+impl Linear {
+    /// GELU of what the layer gives: `(.., d)` → `(.., o)`
+    pub fn forward_gelu(&self, xs: &Tensor) -> Result<Tensor> {
+        if self.lora.is_none() && self.quantised.is_none() {
+            ops::linear_gelu(xs, &self.weight, self.bias.as_ref())
+        } else {
+            ops::gelu_erf(&self.forward(xs)?)
+        }
+    }
+}
+
 impl Module for Linear {
     /// `xs`: `(.., d)` → `(.., o)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {

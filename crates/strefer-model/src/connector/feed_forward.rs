@@ -2,7 +2,7 @@
 
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
-use strefer_nn::{LayerNorm, Linear, linear_no_bias, ops};
+use strefer_nn::{LayerNorm, Linear, linear_no_bias};
 
 use super::NORM_EPS;
 
@@ -27,6 +27,6 @@ impl FeedForward {
 impl Module for FeedForward {
     /// `xs`: `(b, s, d)` → `(b, s, d)`, what is to be added to `xs`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        ops::gelu_erf(&xs.apply(&self.norm)?.apply(&self.up)?)?.apply(&self.down)
+        self.up.forward_gelu(&xs.apply(&self.norm)?)?.apply(&self.down)
     }
 }

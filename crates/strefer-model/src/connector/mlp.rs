@@ -4,7 +4,7 @@ use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use serde::{Deserialize, Serialize};
-use strefer_nn::{Linear, linear, ops};
+use strefer_nn::{Linear, linear};
 
 use super::bilinear;
 use super::kind::square_side;
@@ -139,7 +139,7 @@ impl MlpConnector {
 
     /// `(m, n, dv)` → `(m, n, d)`
     fn project(&self, feats: &Tensor) -> Result<Tensor> {
-        self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(feats)?)?)
+        self.fc2.forward(&self.fc1.forward_gelu(feats)?)
     }
 }
 

@@ -131,6 +131,6 @@ impl Stc {
         let maps = volume.reshape((b * t, h, w, d))?;
         let maps = self.s2.iter().try_fold(maps, |maps, block| block.forward(&maps))?;
         let tokens = maps.reshape((b, t * h * w, d))?;
-        ops::gelu_erf(&tokens.apply(&self.fc1)?)?.apply(&self.fc2)
+        self.fc1.forward_gelu(&tokens)?.apply(&self.fc2)
     }
 }

@@ -99,7 +99,7 @@ impl RegionEncoder {
         let groups = self.groups(&pooled, regions)?;
         let merged = groups.average(&pooled)?;
         let xs = merged.to_dtype(feats.dtype())?;
-        let mut tokens = self.fc2.forward(&ops::gelu_erf(&self.fc1.forward(&xs)?)?)?;
+        let mut tokens = self.fc2.forward(&self.fc1.forward_gelu(&xs)?)?;
         if let Some(place) = &self.place {
             let places = groups.average(&place.forward(regions, feats.device())?)?;
             tokens = (tokens + places.to_dtype(feats.dtype())?)?;

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Module, Result, Tensor};
 use candle_nn::VarBuilder;
-use strefer_nn::{Linear, linear, ops};
+use strefer_nn::{Linear, linear};
 use strefer_vision::clip::ClipVision;
 use strefer_vision::convnext::{ConvNext, box_features, box_positions};
 use strefer_vision::siglip::FeatureLayer;
@@ -25,7 +25,7 @@ impl Projector {
 
 impl Module for Projector {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        ops::gelu_erf(&xs.apply(&self.first)?)?.apply(&self.second)
+        self.first.forward_gelu(xs)?.apply(&self.second)
     }
 }
 

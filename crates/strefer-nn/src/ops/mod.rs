@@ -12,6 +12,7 @@ mod fused;
 mod mask;
 mod pooled;
 mod quantised;
+mod tiles;
 
 use composed::wide;
 #[cfg(feature = "cuda")]
@@ -22,6 +23,7 @@ pub(crate) use fused::simd;
 pub use mask::AttentionMask;
 pub use pooled::Pooled;
 pub use quantised::QuantisedWeight;
+pub use tiles::Tiling;
 
 use candle_core::{DType, Result, Tensor, bail};
 
@@ -196,6 +198,10 @@ pub fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
 /// - `k`, `v`: `(b, nkv, t, hd)`
 /// - returns: `(b, nh, s, hd)`
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: &AttentionMask) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([q, k, v]) && cuda::takes_heads(q, q.dims().last().copied().unwrap_or_default()) {
+        return cuda::attention(q, k, v, scale, mask);
+    }
     if let Some(dtype) = narrow([q, k, v]) {
         return attention(&wide(q)?, &wide(k)?, &wide(v)?, scale, mask)?.to_dtype(dtype);
     }
@@ -221,7 +227,7 @@ pub fn multi_head_attention(
     rotary: Option<&Rotary>,
     mask: &AttentionMask,
 ) -> Result<Tensor> {
-    // Heads turn where they lie side by side; the rest is composed.
+    // Heads turn where they lie side by side.
     #[cfg(feature = "cuda")]
     if let Some(tables) = rotary
         && cuda::turns(q, [&tables.cos, &tables.sin])
@@ -229,7 +235,14 @@ pub fn multi_head_attention(
     {
         let q = cuda::rotary_side_by_side(q, heads.query, tables)?;
         let k = cuda::rotary_side_by_side(k, heads.key, tables)?;
-        return composed::multi_head_attention(&q, &k, v, heads, None, mask);
+        return multi_head_attention(&q, &k, v, heads, None, mask);
+    }
+    #[cfg(feature = "cuda")]
+    if rotary.is_none()
+        && cuda::applies([q, k, v])
+        && cuda::takes_heads(q, q.dims().last().map_or(0, |width| width / heads.query.max(1)))
+    {
+        return cuda::multi_head_attention(q, k, v, heads, mask);
     }
     let tables = rotary.map_or(&[][..], |rotary| std::slice::from_ref(rotary));
     let tables: Vec<&Tensor> = tables.iter().flat_map(|rotary| [&rotary.cos, &rotary.sin]).collect();
@@ -259,6 +272,28 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     } else {
         composed::linear(xs, weight, bias)
     }
+}
+
+/// [`gelu_erf`] of a [`linear`] layer. Where nothing needs a gradient, no more than the result exists.
+///
+/// # Shapes
+/// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)` → `(.., o)`
+pub fn linear_gelu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let inputs = || [xs, weight].into_iter().chain(bias);
+    if fused::applies(inputs()) && !inputs().any(Tensor::track_op) {
+        return fused::linear_gelu(xs, weight, bias);
+    }
+    gelu_erf(&linear(xs, weight, bias)?)
+}
+
+/// `a + b` for tensors of one shape.
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if fused::applies([a, b]) { fused::add(a, b) } else { a + b }
+}
+
+/// The same values, in the order of their shape.
+pub fn contiguous(xs: &Tensor) -> Result<Tensor> {
+    if fused::applies([xs]) { fused::contiguous(xs) } else { xs.contiguous() }
 }
 
 /// What [`linear_cross_entropy`] found.

@@ -56,7 +56,7 @@ impl Module for Layer {
         let (q, k, v) = (normed.apply(&self.query)?, normed.apply(&self.key)?, normed.apply(&self.value)?);
         let attended = attend(&q, &k, &v, self.heads)?.apply(&self.output)?;
         let xs = (xs + attended.broadcast_mul(&self.layer_scale1)?)?;
-        let inside = ops::gelu_erf(&xs.apply(&self.norm2)?.apply(&self.fc1)?)?.apply(&self.fc2)?;
+        let inside = self.fc1.forward_gelu(&xs.apply(&self.norm2)?)?.apply(&self.fc2)?;
         &xs + inside.broadcast_mul(&self.layer_scale2)?
     }
 }

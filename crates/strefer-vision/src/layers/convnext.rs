@@ -43,7 +43,7 @@ impl Module for ConvNextBlock {
     /// `(b, h, w, d)` → `(b, h, w, d)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let ys = ops::depthwise(xs, &self.depthwise)?.broadcast_add(&self.depthwise_bias)?;
-        let ys = ops::gelu_erf(&ys.apply(&self.norm)?.apply(&self.first)?)?;
+        let ys = self.first.forward_gelu(&ys.apply(&self.norm)?)?;
         xs + ys.apply(&self.second)?.broadcast_mul(&self.scale)?
     }
 }

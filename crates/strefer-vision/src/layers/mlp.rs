@@ -2,7 +2,7 @@
 
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
-use strefer_nn::{Linear, linear, ops};
+use strefer_nn::{Linear, linear};
 
 /// What stands between the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +38,11 @@ impl Mlp {
 impl Module for Mlp {
     /// `(.., first width)` → `(.., last width)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let Some((first, rest)) = self.layers.split_first() else { return Ok(xs.clone()) };
-        rest.iter().try_fold(xs.apply(first)?, |xs, layer| {
-            let xs = match self.between {
-                Between::Relu => xs.relu()?,
-                Between::Gelu => ops::gelu_erf(&xs)?,
-            };
-            xs.apply(layer)
-        })
+        let Some((last, before)) = self.layers.split_last() else { return Ok(xs.clone()) };
+        let inside = before.iter().try_fold(xs.clone(), |xs, layer| match self.between {
+            Between::Relu => xs.apply(layer)?.relu(),
+            Between::Gelu => layer.forward_gelu(&xs),
+        })?;
+        inside.apply(last)
     }
 }

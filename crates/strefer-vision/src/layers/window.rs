@@ -1,6 +1,7 @@
 //! Maps cut into square windows, and put together again.
 
 use candle_core::{Result, Tensor};
+use strefer_nn::ops;
 
 /// How maps of one size lie in windows. Zeros fill the windows at the bottom and right edges.
 #[derive(Debug, Clone, Copy)]
@@ -42,12 +43,8 @@ impl Windows {
         let (b, _h, _w, c) = xs.dims4()?;
         let (rows, columns) = self.grid();
         let side = self.side;
-        self.pad(xs)?.reshape((b, rows, side, columns, side, c))?.permute((0, 1, 3, 2, 4, 5))?.reshape((
-            b * rows * columns,
-            side,
-            side,
-            c,
-        ))
+        let cells = self.pad(xs)?.reshape((b, rows, side, columns, side, c))?.permute((0, 1, 3, 2, 4, 5))?;
+        ops::contiguous(&cells)?.reshape((b * rows * columns, side, side, c))
     }
 
     /// `(b*windows, side, side, c)` → `(b, h, w, c)`
@@ -55,12 +52,9 @@ impl Windows {
         let (all, side, _, c) = xs.dims4()?;
         let (rows, columns) = self.grid();
         let b = all / (rows * columns);
-        xs.reshape((b, rows, columns, side, side, c))?
-            .permute((0, 1, 3, 2, 4, 5))?
-            .reshape((b, rows * side, columns * side, c))?
-            .narrow(1, 0, self.h)?
-            .narrow(2, 0, self.w)?
-            .contiguous()
+        let cells = xs.reshape((b, rows, columns, side, side, c))?.permute((0, 1, 3, 2, 4, 5))?;
+        let map = ops::contiguous(&cells)?.reshape((b, rows * side, columns * side, c))?;
+        ops::contiguous(&map.narrow(1, 0, self.h)?.narrow(2, 0, self.w)?)
     }
 }
 

@@ -32,6 +32,24 @@ impl Function for GeluErf {
     }
 }
 
+/// GELU of rows with `bias` added to each, where they lie.
+pub(super) fn gelu_in_place(ys: &mut [f32], bias: Option<&[f32]>) {
+    let width = bias.map_or(ROW, <[f32]>::len);
+    simd::fill_rows(ys, width, |_, ys| {
+        simd::run(
+            #[inline(always)]
+            || match bias {
+                Some(bias) => {
+                    for ys in ys.chunks_exact_mut(width) {
+                        ys.iter_mut().zip(bias).for_each(|(y, b)| *y = GeluErf::value(*y + b));
+                    }
+                }
+                None => ys.iter_mut().for_each(|y| *y = GeluErf::value(*y)),
+            },
+        );
+    });
+}
+
 struct GeluTanh;
 
 /// `2 sqrt(2 / pi)`: half of one plus the hyperbolic tangent of `u` is the sigmoid of `2 u`.

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::activation::gelu_in_place;
 use super::data::{slice, stored, tensor_like, with_slice};
 use super::matrix::{Matrix, product_of};
 use super::simd;
@@ -12,6 +13,8 @@ pub(super) const FEW_ROWS: usize = 8;
 
 struct Linear {
     bias: bool,
+    /// What comes behind it, which has no backward here.
+    then: Option<fn(&mut [f32], Option<&[f32]>)>,
 }
 
 impl Linear {
@@ -22,8 +25,10 @@ impl Linear {
         } else {
             product_of(Matrix::new(xs, rows, d, d), Matrix::new(weight, o, d, d).t())?
         };
-        if self.bias {
-            add_bias(&mut ys, bias);
+        match self.then {
+            Some(then) => then(&mut ys, self.bias.then_some(bias)),
+            None if self.bias => add_bias(&mut ys, bias),
+            None => {}
         }
         Ok(ys)
     }
@@ -113,6 +118,9 @@ impl CustomOp3 for Linear {
         _ys: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        if self.then.is_some() {
+            bail!("a linear layer and what comes behind it have no gradient together");
+        }
         let (o, d) = weight.dims2()?;
         let rows = xs.elem_count() / d.max(1);
         with_slice(grad, |g| {
@@ -171,7 +179,21 @@ pub(super) fn inputs(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Res
 
 /// See [`crate::ops::linear`].
 pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let op = Linear { bias: bias.is_some() };
+    run(xs, weight, bias, None)
+}
+
+/// See [`crate::ops::linear_gelu`]; without a history.
+pub(crate) fn linear_gelu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    run(xs, weight, bias, Some(gelu_in_place))
+}
+
+fn run(
+    xs: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    then: Option<fn(&mut [f32], Option<&[f32]>)>,
+) -> Result<Tensor> {
+    let op = Linear { bias: bias.is_some(), then };
     let [xs, weight, bias] = inputs(xs, weight, bias)?;
     xs.apply_op3(&weight, &bias, op)
 }

@@ -3,9 +3,12 @@
 //! whatever the number of threads.
 
 mod activation;
+mod add;
 mod attention;
+mod attention_few;
 mod attention_kernel;
 mod bf16;
+mod copy;
 mod cross_entropy;
 mod data;
 mod depthwise;
@@ -20,10 +23,12 @@ pub(crate) mod simd;
 mod softmax;
 
 pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu};
+pub(super) use add::add;
 pub(super) use attention::{attention, multi_head_attention};
+pub(super) use copy::contiguous;
 pub(super) use cross_entropy::linear_cross_entropy;
 pub(super) use depthwise::depthwise;
-pub(super) use linear::linear;
+pub(super) use linear::{linear, linear_gelu};
 pub(super) use linear_bf16::linear_bf16;
 pub(super) use mask_pool::mask_pool;
 pub(super) use norm::{layer_norm, rms_norm};

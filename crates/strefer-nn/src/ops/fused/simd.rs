@@ -57,6 +57,32 @@ pub(crate) fn map(xs: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
     ys
 }
 
+/// As [`map`], of the values of two slices of one length.
+pub(crate) fn map_2(xs: &[f32], zs: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+    assert_eq!(xs.len(), zs.len(), "values in pairs");
+    let mut ys = Vec::with_capacity(xs.len());
+    let room = &mut ys.spare_capacity_mut()[..xs.len()];
+    let piece = |(ys, (xs, zs)): (&mut [MaybeUninit<f32>], (&[f32], &[f32]))| {
+        run(
+            #[inline(always)]
+            || {
+                for (y, (x, z)) in ys.iter_mut().zip(xs.iter().zip(zs)) {
+                    y.write(f(*x, *z));
+                }
+            },
+        );
+    };
+    if xs.len() < WORTH_THREADS {
+        room.chunks_mut(PIECE).zip(xs.chunks(PIECE).zip(zs.chunks(PIECE))).for_each(piece);
+    } else {
+        let pairs = xs.par_chunks(PIECE).zip(zs.par_chunks(PIECE));
+        room.par_chunks_mut(PIECE).zip(pairs).for_each(piece);
+    }
+    // SAFETY: every place has been written.
+    unsafe { ys.set_len(xs.len()) };
+    ys
+}
+
 /// As [`fill_rows`] for two results at a time.
 pub(crate) fn fill_rows_2(
     out: &mut [f32],
