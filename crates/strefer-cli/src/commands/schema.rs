@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use strefer_engine::config::EngineConfig;
+use strefer_engine::stkit::run::StkitRunConfig;
 use strefer_store::mix::MixConfig;
 use strefer_train::TrainConfig;
 
@@ -20,6 +22,10 @@ enum Job {
     Train,
     /// A mixture
     Mix,
+    /// A run of the data engine
+    Engine,
+    /// Questions about motion
+    Stkit,
 }
 
 /// Runs it.
@@ -27,6 +33,8 @@ pub fn run(args: &SchemaArgs) -> Result<()> {
     let schema = match args.job {
         Job::Train => TrainConfig::schema(),
         Job::Mix => MixConfig::schema(),
+        Job::Engine => EngineConfig::schema(),
+        Job::Stkit => StkitRunConfig::schema(),
     };
     println!("{}", serde_json::to_string_pretty(&schema)?);
     Ok(())

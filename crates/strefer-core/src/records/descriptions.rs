@@ -1,5 +1,6 @@
 //! What is said about single objects: how they move and look, whether their masks show them, questions about them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Provenance, Schema};
@@ -63,7 +64,7 @@ pub struct Review {
 }
 
 /// What a question about an object asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QuestionKind {
     /// What can be seen.

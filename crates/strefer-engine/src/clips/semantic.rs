@@ -1,11 +1,12 @@
 //! Shots become parts in which one thing happens: neighbours that look alike are joined, long parts are split.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::Span;
 use strefer_core::records::{Boundary, ClipSpan};
 
 /// Parts inside shots. Distances are 1 less the cosine of features.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SemanticConfig {
     /// Frames a second whose features are taken.

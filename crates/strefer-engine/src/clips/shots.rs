@@ -1,9 +1,10 @@
 //! Scores become cuts, by the rules of PySceneDetect's ContentDetector and AdaptiveDetector.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which rule.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Detector {
     /// A score beside the mean of its neighbours: a moving camera is no cut.
@@ -14,7 +15,7 @@ pub enum Detector {
 }
 
 /// Cuts between shots.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShotConfig {
     /// Which rule.

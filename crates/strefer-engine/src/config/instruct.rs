@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::sample::{Split, TimeStyle};
 
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::instruct::task::TaskKind;
 
 /// How turns become samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// Many turns share one video, for training.
@@ -21,7 +22,7 @@ pub enum Form {
 }
 
 /// The instruction generator.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InstructConfig {
     /// Every draw is keyed by it, the video and the task.

@@ -10,6 +10,7 @@ mod stages;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_teacher::{Budget, EndpointConfig};
 
@@ -28,7 +29,7 @@ use crate::error::{Error, Result};
 pub const VERSION: u32 = 1;
 
 /// A run of the engine over a set of videos.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
     /// Version of the file.
@@ -87,7 +88,7 @@ pub struct EngineConfig {
 }
 
 /// A model that is asked.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherConfig {
     /// Servers with one and the same model.
@@ -98,7 +99,7 @@ pub struct TeacherConfig {
 }
 
 /// How the work is done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkConfig {
     /// Videos at a time.
@@ -118,6 +119,11 @@ impl Default for WorkConfig {
 }
 
 impl EngineConfig {
+    /// A JSON schema (draft 2020-12) of the file, for editors.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// Reads a file and sets single values: `("instruct.seed", "2")`.
     ///
     /// # Errors
@@ -272,5 +278,33 @@ impl WorkConfig {
         let times = [self.stage_s, self.video_s];
         let good = times.iter().all(|seconds| *seconds > 0.0 && *seconds <= 30.0 * 86400.0);
         (!good).then(|| "work: stage_s and video_s lie between 0 and 30 days".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stkit::run::StkitRunConfig;
+
+    #[test]
+    fn the_schemas_that_lie_beside_the_configurations_are_these() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        let schemas = [("engine", EngineConfig::schema()), ("stkit", StkitRunConfig::schema())];
+        for (job, schema) in schemas {
+            let written = std::fs::read(configs.join(format!("{job}.schema.json"))).unwrap();
+            let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
+            assert!(written == schema, "`strefer schema {job} > configs/{job}.schema.json` writes it anew");
+        }
+        for file in std::fs::read_dir(configs.join("engine")).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_none_or(|ending| ending != "toml") {
+                continue;
+            }
+            let stkit = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("stkit-"));
+            let wanted =
+                if stkit { "#:schema ../stkit.schema.json\n" } else { "#:schema ../engine.schema.json\n" };
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with(wanted), "{} does not begin with {wanted}", path.display());
+        }
     }
 }

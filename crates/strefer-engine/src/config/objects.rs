@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::records::QuestionKind;
 use strefer_teacher::Sampling;
@@ -13,7 +14,7 @@ fn tries_problem(stage: &str, tries: u32) -> Option<String> {
 }
 
 /// How each object moves and looks, asked apart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnnotateConfig {
     /// Who is asked.
@@ -45,7 +46,7 @@ impl AnnotateConfig {
 }
 
 /// Whether the masks of an object show it: somebody says what they show, somebody else compares.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReviewConfig {
     /// Who compares, in words.
@@ -104,7 +105,7 @@ impl ReviewConfig {
 }
 
 /// Motion and looks become one text.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefineConfig {
     /// Who is asked.
@@ -127,7 +128,7 @@ impl RefineConfig {
 }
 
 /// Questions about each object, with answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuestionConfig {
     /// Who is asked.
@@ -172,7 +173,7 @@ impl QuestionConfig {
 }
 
 /// What is written about an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Its expression.
@@ -185,7 +186,7 @@ pub enum Kind {
 
 /// Samples about single objects, in the place of the generator's. How many masks they have and which part of the dataset
 /// they are stands in `[instruct]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectsConfig {
     /// What is written about each object, a sample each.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_teacher::Sampling;
 
@@ -18,7 +19,7 @@ pub(super) fn pictures(stage: &str, frames: usize, side: u32) -> Option<String> 
 }
 
 /// What acts in a video, as a paragraph.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecogniseConfig {
     /// Who is asked.
@@ -44,7 +45,7 @@ impl RecogniseConfig {
 }
 
 /// A paragraph becomes entities.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParseConfig {
     /// Who is asked.
@@ -77,7 +78,7 @@ impl ParseConfig {
 }
 
 /// Entities become masks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum MaskletsConfig {
     /// Models that know the truth of a synthetic world and are wrong about it at set rates.
@@ -87,7 +88,7 @@ pub enum MaskletsConfig {
 }
 
 /// Models that know the truth.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulatedMasklets {
     /// How wrong they are.
@@ -97,7 +98,7 @@ pub struct SimulatedMasklets {
 }
 
 /// Models that look.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskletModels {
     /// Folder of Grounding DINO.
@@ -145,7 +146,7 @@ impl MaskletsConfig {
 }
 
 /// What frames are compared by.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FeatureKind {
     /// Colours in the quarters of a frame.
@@ -156,7 +157,7 @@ pub enum FeatureKind {
 }
 
 /// A video becomes parts.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipsConfig {
     /// What frames are compared by.
@@ -180,7 +181,7 @@ impl ClipsConfig {
 }
 
 /// What every entity does in every part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TranscribeConfig {
     /// Who is asked.
@@ -212,7 +213,7 @@ impl TranscribeConfig {
 }
 
 /// Questions in other words.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RephraseConfig {
     /// Who is asked.

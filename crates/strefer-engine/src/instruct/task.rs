@@ -1,10 +1,11 @@
 //! The tasks that the generator knows: Strefer's eleven in eight groups, those of the base recipe, where a masked
 //! object is (in a frame and at a time), and everything that it does, with times.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One kind of question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     /// Everything that is in the video and what it does.

@@ -1,5 +1,6 @@
 //! Every constant of the room, with the values that labels are made with.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::sample::Split;
 
@@ -8,7 +9,7 @@ use crate::stkit::overlay::Colour;
 use crate::stkit::plausible::Mover;
 
 /// How motion is measured and compared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KinematicsConfig {
     /// Slower steps have no direction, in metres a second.
@@ -45,7 +46,7 @@ impl Default for KinematicsConfig {
 }
 
 /// How lifted tracks are smoothed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SmoothingConfig {
     /// Longest gap that is filled, in seconds; longer ones cut the track.
@@ -73,7 +74,7 @@ impl Default for SmoothingConfig {
 }
 
 /// How masks and depth become positions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LiftingConfig {
     /// Least confidence of a pixel's depth.
@@ -104,7 +105,7 @@ impl Default for LiftingConfig {
 }
 
 /// Which detected and lifted tracks are believed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {
     /// Least score of a detection.
@@ -164,7 +165,7 @@ impl Default for FilterConfig {
 }
 
 /// How clips become questions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StkitConfig {
     /// Every draw is keyed by it, the clip and the task.

@@ -12,6 +12,7 @@ mod follow;
 mod join;
 mod vote;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::records::{Masklets, MaskletsFailure};
 
@@ -21,7 +22,7 @@ use super::request::{Sought, Timeline, query};
 use super::seam::Perception;
 
 /// How much is asked for, and what counts as the same.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CorrectedConfig {
     /// The detector looks at every so many frames.

@@ -7,6 +7,7 @@ pub mod assign;
 pub mod merge;
 pub mod start;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::Mask;
 use strefer_core::records::{AssignStatus, Masklets, MaskletsFailure, PerceptionStage};
@@ -20,7 +21,7 @@ use super::request::{Sought, Timeline, query};
 use super::seam::{Answer, Perception, Way, at};
 
 /// The published constants.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PublishedConfig {
     /// Order in which frames are looked at.

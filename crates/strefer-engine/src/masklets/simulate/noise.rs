@@ -1,9 +1,10 @@
 //! How wrong simulated models are.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Rates of faults. Shares are probabilities.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Noise {
     /// Of all draws.

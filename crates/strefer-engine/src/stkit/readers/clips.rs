@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::jsonl;
 
@@ -11,7 +12,7 @@ use crate::pipeline::digest::{self, Digests};
 use crate::stkit::clip::Clip;
 
 /// Where they lie.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClipsFileConfig {
     /// The file (`.jsonl`, `.jsonl.zst`).

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::records::MaskletFrame;
 use strefer_video::{Limits, VideoInfo, VideoSource};
@@ -26,7 +27,7 @@ const VIDEO_FPS: f64 = 30.0;
 const STEP_S: f64 = 0.5;
 
 /// Where it lies, and what is taken of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EgoExoConfig {
     /// The folder of `takes.json`, `takes/` and `captures/`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::table::Token;
@@ -21,7 +22,7 @@ use crate::stkit::vector::Up;
 const FPS: f64 = 2.0;
 
 /// Where it lies, and what is taken of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NuscenesConfig {
     /// The folder of `samples/` and of the tables' folder.

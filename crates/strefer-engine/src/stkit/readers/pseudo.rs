@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strefer_core::Rle;
 use strefer_video::{Limits, VideoSource};
@@ -23,7 +24,7 @@ use crate::stkit::reconstruction::{MetricDepth, Reconstruction, SeenDepth};
 use crate::stkit::vector::Up;
 
 /// Where videos and what was found in them lie, and what of it is believed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PseudoConfig {
     /// Videos: a file, a folder, a pattern with `*`, or a list (`.txt`).

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::stkit::readers::pseudo::PseudoConfig;
 pub const VERSION: u32 = 1;
 
 /// Datasets, and how they become questions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StkitRunConfig {
     /// Version of the file.
@@ -35,7 +36,7 @@ pub struct StkitRunConfig {
 }
 
 /// One source.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
     /// Its name in clips and samples.
@@ -61,7 +62,7 @@ fn yes() -> bool {
 }
 
 /// Kinds of sources.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Origin {
     /// nuScenes.
@@ -99,7 +100,7 @@ impl Origin {
 }
 
 /// Kinds of files of marked frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PictureKind {
     /// Small.
@@ -109,7 +110,7 @@ pub enum PictureKind {
 }
 
 /// How marked frames are written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PictureConfig {
     /// The kind of file.
@@ -125,7 +126,7 @@ impl Default for PictureConfig {
 }
 
 /// How the work is done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkConfig {
     /// Recordings at a time.
@@ -139,6 +140,11 @@ impl Default for WorkConfig {
 }
 
 impl StkitRunConfig {
+    /// A JSON schema (draft 2020-12) of the file, for editors.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// Reads a file and sets single values: `("stkit.seed", "2")`.
     ///
     /// # Errors
