@@ -42,6 +42,11 @@ impl Places {
         Self { batch: heads * positions * hd, position: heads * hd, head: hd }
     }
 
+    /// Whether every head lies on 16 bytes where the first one begins `start` values behind such a place.
+    pub fn is_even(&self, start: usize) -> bool {
+        [start, self.batch, self.position, self.head].iter().all(|step| step.is_multiple_of(PAD))
+    }
+
     /// Fails unless `values` reach to the last head, and every head lies on 16 bytes.
     fn check(&self, what: &str, values: Values, [batch, heads, positions, hd]: [usize; 4]) -> Result<()> {
         if batch * heads * positions == 0 {
@@ -51,8 +56,7 @@ impl Places {
         if last > values.count {
             bail!("attention's {what}: {self:?} reach to {last} of {} values", values.count);
         }
-        let even = [self.batch, self.position, self.head].iter().all(|step| step.is_multiple_of(PAD));
-        if !even || !values.address.is_multiple_of(16) {
+        if !self.is_even(0) || !values.address.is_multiple_of(16) {
             bail!(
                 "attention's {what}: heads have to lie on 16 bytes, not {self:?} from {:#x}",
                 values.address

@@ -148,6 +148,26 @@ fn a_long_cache_is_split_among_blocks_whose_parts_are_joined() {
 }
 
 #[test]
+fn a_cache_with_room_behind_is_read_where_it_lies() {
+    let (keys, room, hd) = (70, 128, 32);
+    let mask = AttentionMask::causal();
+    let dtype = DType::BF16;
+    let q = numbers(1, &[2, 4, 3, hd], dtype);
+    let buffers = [2, 3].map(|seed| numbers(seed, &[2, 2, room, hd], dtype));
+    let wide = |xs: &Tensor| xs.to_dtype(DType::F32).unwrap();
+    let [k, v] = buffers.each_ref().map(|xs| wide(&xs.narrow(2, 0, keys).unwrap()));
+    let wanted = ops::attention(&wide(&q), &k, &v, (hd as f64).powf(-0.5), &mask).unwrap();
+    let call = Attention { k: Places::heads_first(2, room, hd), ..call(2, [4, 2, 3, keys, hd], true) };
+    assert_even_kernels("a cache", HALVES[0].1, &[wanted], |processor| {
+        let mut held = [&q, &buffers[0], &buffers[1]].map(|xs| processor.upload(xs).unwrap());
+        let inputs = held.each_mut().map(|memory| processor.values(memory));
+        let (_ids, mut by_rows, _by_keys) = upload_mask(processor, &mask, call)?;
+        let sight = Sight { mask: &mask, ids: None, by_rows: processor.values(&mut by_rows) };
+        Ok(vec![kernels::attention(processor, inputs, sight, call)?.0])
+    });
+}
+
+#[test]
 fn scores_that_are_no_numbers_are_not_lost() {
     let sizes = [1, 1, 5, 70, 32];
     let mut inputs = [(1, 5), (2, 70), (3, 70)].map(|(seed, n)| numbers(seed, &[1, 1, n, 32], DType::BF16));

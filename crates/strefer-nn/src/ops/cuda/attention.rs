@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor, bail};
 
-use super::card::{tensor, with_tensors};
+use super::card::{Card, tensor, with_tensors, with_views};
 use super::fused::{Fused, Grads};
 use crate::kernels::{self, Attention, Places, Sight, Values};
 use crate::ops::{AttentionMask, Heads};
@@ -27,20 +27,20 @@ pub(in crate::ops) fn attention(
     same_dims(k, &[batch, key, keys, hd])?;
     same_dims(v, &[batch, key, keys, hd])?;
     let q_places = Places::heads_first(query, queries, hd);
-    run(
-        [q, k, v],
-        mask,
-        Attention {
-            batch,
-            queries,
-            keys,
-            heads: Heads { query, key, scale },
-            hd,
-            q: q_places,
-            k: Places::heads_first(key, keys, hd),
-            out: q_places,
-        },
-    )
+    let call = Attention {
+        batch,
+        queries,
+        keys,
+        heads: Heads { query, key, scale },
+        hd,
+        q: q_places,
+        k: Places::heads_first(key, keys, hd),
+        out: q_places,
+    };
+    run([q, k, v], mask, call, |xs| match *xs.stride() {
+        [batch, head, position, 1] => Some(Places { batch, position, head }),
+        _ => None,
+    })
 }
 
 /// See [`crate::ops::multi_head_attention`]; heads are turned already.
@@ -58,20 +58,12 @@ pub(in crate::ops) fn multi_head_attention(
     same_dims(k, &[batch, keys, heads.key * hd])?;
     same_dims(v, &[batch, keys, heads.key * hd])?;
     let q_places = Places::side_by_side(heads.query, queries, hd);
-    run(
-        [q, k, v],
-        mask,
-        Attention {
-            batch,
-            queries,
-            keys,
-            heads,
-            hd,
-            q: q_places,
-            k: Places::side_by_side(heads.key, keys, hd),
-            out: q_places,
-        },
-    )
+    let k_places = Places::side_by_side(heads.key, keys, hd);
+    let call = Attention { batch, queries, keys, heads, hd, q: q_places, k: k_places, out: q_places };
+    run([q, k, v], mask, call, |xs| match *xs.stride() {
+        [batch, position, 1] => Some(Places { batch, position, head: hd }),
+        _ => None,
+    })
 }
 
 fn same_dims(xs: &Tensor, dims: &[usize]) -> Result<()> {
@@ -94,7 +86,7 @@ impl OnCard {
     fn lend<R>(
         &self,
         tensors: &[&Tensor],
-        work: impl FnOnce(&super::card::Card, &[Values], Sight<'_>) -> Result<R>,
+        work: impl FnOnce(&Card, &[Values], Sight<'_>) -> Result<R>,
     ) -> Result<R> {
         let all: Vec<&Tensor> =
             tensors.iter().copied().chain([&self.by_rows]).chain(self.ids.as_ref()).collect();
@@ -106,13 +98,22 @@ impl OnCard {
     }
 }
 
-fn run([q, k, v]: [&Tensor; 3], mask: &AttentionMask, call: Attention) -> Result<Tensor> {
+/// `places` says where the heads of a view lie, if they do in a way that kernels can read.
+fn run(
+    [q, k, v]: [&Tensor; 3],
+    mask: &AttentionMask,
+    call: Attention,
+    places: impl Fn(&Tensor) -> Option<Places>,
+) -> Result<Tensor> {
     mask.check(call.batch, call.queries, call.keys)?;
     let on_card = Arc::new(OnCard {
         mask: mask.clone(),
         ids: mask.ids_on(q.device())?,
         by_rows: mask.tiles_on(call.by_rows(), true, q.device())?,
     });
+    if ![q, k, v].iter().any(|xs| xs.track_op()) {
+        return without_history([q, k, v], &on_card, call, places);
+    }
     // The backward needs it, and is not handed it.
     let kept: Arc<Mutex<Option<Tensor>>> = Arc::default();
     let (of_forward, to_keep) = (on_card.clone(), kept.clone());
@@ -134,6 +135,30 @@ fn run([q, k, v]: [&Tensor; 3], mask: &AttentionMask, call: Attention) -> Result
         },
     );
     op.at(&[q, k, v])
+}
+
+/// Reads views where they lie: a cache is not copied.
+fn without_history(
+    [q, k, v]: [&Tensor; 3],
+    on_card: &OnCard,
+    call: Attention,
+    places: impl Fn(&Tensor) -> Option<Places>,
+) -> Result<Tensor> {
+    let even = |xs: &Tensor| places(xs).filter(|places| places.is_even(xs.layout().start_offset()));
+    let (q_view, q_places) = match even(q) {
+        Some(places) => (q.clone(), places),
+        None => (q.contiguous()?, call.q),
+    };
+    let (k_view, v_view, k_places) = match (even(k), even(v)) {
+        (Some(of_k), Some(of_v)) if of_k == of_v => (k.clone(), v.clone(), of_k),
+        _ => (k.contiguous()?, v.contiguous()?, call.k),
+    };
+    let call = Attention { q: q_places, k: k_places, ..call };
+    let (out, _lse) = with_views(&[&q_view, &k_view, &v_view], |card, values| {
+        on_card
+            .lend(&[], |_, _, sight| kernels::attention(card, [values[0], values[1], values[2]], sight, call))
+    })?;
+    tensor(out, q.shape())
 }
 
 fn back(inputs: &[&Tensor], results: [&Tensor; 3], on_card: &OnCard, call: Attention) -> Result<Grads> {

@@ -66,11 +66,20 @@ impl Card {
         inputs: &[(&CudaStorage, &Layout)],
         work: impl FnOnce(&Self, &[Values]) -> Result<R>,
     ) -> Result<R> {
+        self.lend_as(inputs, within, work)
+    }
+
+    fn lend_as<R>(
+        &self,
+        inputs: &[(&CudaStorage, &Layout)],
+        part: impl Fn(u64, &CudaStorage, &Layout) -> Result<Values>,
+        work: impl FnOnce(&Self, &[Values]) -> Result<R>,
+    ) -> Result<R> {
         let mut held = Vec::with_capacity(inputs.len());
         let mut values = Vec::with_capacity(inputs.len());
         for (storage, layout) in inputs {
             let (address, guard) = place(storage, &self.stream)?;
-            values.push(within(address, storage, layout)?);
+            values.push(part(address, storage, layout)?);
             held.push(guard);
         }
         work(self, &values)
@@ -171,13 +180,37 @@ fn within(address: u64, storage: &CudaStorage, layout: &Layout) -> Result<Values
     Ok(Values { address: address + (start * dtype.size_in_bytes()) as u64, dtype, count: end - start })
 }
 
+/// All values from the first one of a layout on.
+fn from_first(address: u64, storage: &CudaStorage, layout: &Layout) -> Result<Values> {
+    let dtype = candle_core::backend::BackendStorage::dtype(storage);
+    let count = of_slice!(&storage.slice, values => values.len()) - layout.start_offset();
+    let address = address + (layout.start_offset() * dtype.size_in_bytes()) as u64;
+    Ok(Values { address, dtype, count })
+}
+
 /// Lends tensors to kernels of their card.
 pub(super) fn with_tensors<R>(
     tensors: &[&Tensor],
     work: impl FnOnce(&Card, &[Values]) -> Result<R>,
 ) -> Result<R> {
     let tensors = tensors.iter().map(|xs| xs.contiguous()).collect::<Result<Vec<_>>>()?;
-    let held: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    lend(&tensors.iter().collect::<Vec<_>>(), within, work)
+}
+
+/// As [`with_tensors`], of views, as all values from their first one on.
+pub(super) fn with_views<R>(
+    tensors: &[&Tensor],
+    work: impl FnOnce(&Card, &[Values]) -> Result<R>,
+) -> Result<R> {
+    lend(tensors, from_first, work)
+}
+
+fn lend<R>(
+    tensors: &[&Tensor],
+    place: impl Fn(u64, &CudaStorage, &Layout) -> Result<Values>,
+    work: impl FnOnce(&Card, &[Values]) -> Result<R>,
+) -> Result<R> {
+    let held: Vec<_> = tensors.iter().map(|xs| xs.storage_and_layout()).collect();
     let inputs = held
         .iter()
         .map(|(storage, layout)| match &**storage {
@@ -186,7 +219,7 @@ pub(super) fn with_tensors<R>(
         })
         .collect::<Result<Vec<_>>>()?;
     let Some((first, _)) = inputs.first() else { bail!("kernels without values") };
-    Card::new(&first.device).lend(&inputs, work)
+    Card::new(&first.device).lend_as(&inputs, place, work)
 }
 
 /// What kernels wrote, for other streams to wait for.
