@@ -245,7 +245,7 @@ pub enum Split {
 }
 
 /// The published format that a sample was read from, with what only that format knows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
     /// The format.
