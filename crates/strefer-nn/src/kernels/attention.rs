@@ -290,7 +290,7 @@ pub fn attention_back<R: Runner>(
     call.out.check("gradient", grad, [call.batch, call.heads.query, call.queries, call.hd])?;
     check("attention's gradient", grad, q.dtype, out.count)?;
     check("attention's log-sum-exp", lse, DType::F32, rows)?;
-    let mut reserve = |count: usize| -> Result<(R::Buffer, Values)> {
+    let reserve = |count: usize| -> Result<(R::Buffer, Values)> {
         let mut buffer = runner.reserve(q.dtype, count)?;
         let values = runner.values(&mut buffer);
         Ok((buffer, values))
