@@ -17,6 +17,9 @@ fn main() {
         .configure_from_args();
     let cases = cases().unwrap_or_else(|error| panic!("{error:#}"));
     for (name, case) in &cases {
+        if case.needs_card() {
+            continue;
+        }
         if case.file().is_some_and(|file| !data.join(file).exists()) {
             eprintln!("{name} is left out: run scripts/bench once, it makes the video");
             continue;
@@ -27,7 +30,8 @@ fn main() {
         let mut prepared = None;
         group.bench_function(name, |bencher| {
             let prepared = prepared.get_or_insert_with(|| {
-                case.prepare(&data).unwrap_or_else(|error| panic!("{name}: {error:#}"))
+                case.prepare(&data, &candle_core::Device::Cpu)
+                    .unwrap_or_else(|error| panic!("{name}: {error:#}"))
             });
             bencher.iter(|| (prepared.work)().unwrap_or_else(|error| panic!("{name}: {error:#}")));
         });

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import torch
-from common import CASES, THREADS, measure
+from common import CASES, THREADS, measure, needs_card
 from work import KINDS
 
 
@@ -15,9 +15,13 @@ def main():
     parser.add_argument("--runs", type=int)
     parser.add_argument("--data", type=Path, default=Path("target/bench"))
     args = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(1)
     case = CASES[args.case]
+    if needs_card(args.case):
+        torch.set_default_device("cuda")
+    else:
+        torch.set_num_threads(THREADS)
+    torch.manual_seed(1)
+    torch.set_default_dtype(torch.bfloat16 if case.get("dtype") == "bf16" else torch.float32)
     work = case["work"]
     found = measure(args.case, args.runs or case["runs"], lambda: KINDS[work["kind"]](work, args.data))
     print(json.dumps(found))

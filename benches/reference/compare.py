@@ -12,11 +12,13 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from common import CASES, THREADS
+from common import CASES, THREADS, needs_card
 
 ROOT = Path(__file__).parents[2]
+# STREFER_BENCH_CASE names our program where it lies elsewhere.
+PROGRAM = os.environ.get("STREFER_BENCH_CASE", str(ROOT / "target/release/strefer-bench-case"))
 SIDES = {
-    "strefer": [str(ROOT / "target/release/strefer-bench-case")],
+    "strefer": [PROGRAM],
     "pytorch": [sys.executable, str(Path(__file__).with_name("case.py"))],
 }
 
@@ -88,11 +90,12 @@ def row(case, ours, theirs):
     return f"| {' | '.join(cells)} |"
 
 
-def token_bytes(work, parameters):
+def token_bytes(case, parameters):
     """What one token reads at least: each weight once, and the keys and values before it."""
-    cfg, size = work["decoder"], 2 if work.get("dtype") == "bf16" else 4
+    work, size = CASES[case]["work"], 2 if CASES[case].get("dtype") == "bf16" else 4
+    cfg = work["decoder"]
     width = cfg["num_key_value_heads"] * cfg["hidden_size"] // cfg["num_attention_heads"]
-    return size * (parameters + 2 * cfg["num_hidden_layers"] * width * work["tokens"])
+    return size * (parameters + 2 * cfg["num_hidden_layers"] * width * work["tokens"] * work.get("batch", 1))
 
 
 def bounds(found):
@@ -106,13 +109,43 @@ def bounds(found):
         work = CASES[case]["work"]
         if work["kind"] != "decode":
             continue
-        gb = token_bytes(work, sides[0]["parameters"]) / 1e9
+        gb = token_bytes(case, sides[0]["parameters"]) / 1e9
         shares = [f"{100 * gb / rate / side['median_s']:.0f} %" for side in sides]
         lines.append(
             f"`{case}` reads {gb:.2f} GB, {1000 * gb / rate:.0f} ms at that rate: {shares[0]} of strefer's time, "
             f"{shares[1]} of PyTorch's."
         )
     return ["", *lines]
+
+
+def step_operations(work, parameters):
+    """Of the model once: what runs again in the backward is not counted, nor gradients of weights that do not learn."""
+    cfg, tokens = work["decoder"], work["batch"] * work["text_tokens"]
+    # A row of the embedding is read, not multiplied, unless it is the head too.
+    head = cfg["vocab_size"] * cfg["hidden_size"]
+    weights = parameters - (0 if cfg["tie_word_embeddings"] else head)
+    attention = 2 * cfg["num_hidden_layers"] * cfg["hidden_size"] * work["text_tokens"] * tokens
+    return (4 if work.get("lora") else 6) * weights * tokens + 3 * attention
+
+
+def shares(found):
+    """Training steps beside the best product of matrices in the same call."""
+    if "card-product" not in found:
+        return []
+    side = CASES["card-product"]["work"]["side"]
+    peak = 2 * side**3 / min(one["best_s"] for one in found["card-product"] if one)
+    lines = [f"Products reach {peak / 1e12:.0f} TFLOP/s here (`card-product`, best run of both sides)."]
+    for case, sides in found.items():
+        if CASES[case]["work"]["kind"] == "sft":
+            done = step_operations(CASES[case]["work"], sides[0]["parameters"])
+            mfu = [f"{100 * done / side['median_s'] / peak:.0f} %" for side in sides if side]
+            lines.append(f"`{case}`: MFU {mfu[0]}, PyTorch's {mfu[-1]}.")
+    return ["", *lines]
+
+
+def card():
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
 
 
 def processor():
@@ -137,16 +170,59 @@ def versions():
     )
 
 
+def compare_each(cases, rounds, data):
+    """Time on a card is short: a case that fails is left out, and named."""
+    found, failed = {}, []
+    for case in cases:
+        try:
+            found[case] = compare(case, rounds, data)
+        except SystemExit as error:
+            print(error, file=sys.stderr)
+            failed.append(case)
+    return found, failed
+
+
+def report_of_card(found, rounds):
+    """The table of cases on a card."""
+    import torch
+
+    rows = [row(case, *sides) for case, sides in found.items()]
+    return "\n".join(
+        [
+            "# Time and memory beside PyTorch on a card",
+            "",
+            f"- Date: {datetime.date.today().isoformat()}. Card: {card()}; CUDA {torch.version.cuda}; torch {version('torch')}, "
+            f"transformers {version('transformers')}, peft {installed('peft') or 'none'}. STREFER_KERNELS="
+            f"{os.environ.get('STREFER_KERNELS', '')}.",
+            f"- Both sides in turn, a process each, {rounds} rounds; medians over all runs after an unmeasured one, each until the card had "
+            "finished. Random weights, the same number of them. Memory: the most that tensors held.",
+            "",
+            "| work | strefer | PyTorch | ratio | ratio of best runs | strefer gets through | strefer MiB | PyTorch MiB |",
+            "|---|---|---|---|---|---|---|---|",
+            *rows,
+            *shares(found),
+            "",
+        ]
+    )
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--card", action="store_true", help="the cases of card.json")
     parser.add_argument("cases", nargs="*", metavar="case", help=", ".join(CASES))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--data", type=Path, required=True)
     args = parser.parse_args()
     if unknown := set(args.cases) - set(CASES):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
-    use_two_cores()
-    found = {case: compare(case, args.rounds, args.data) for case in args.cases or CASES}
+    if not args.card:
+        use_two_cores()
+    chosen = args.cases or [case for case in CASES if needs_card(case) == args.card]
+    if args.card:
+        found, failed = compare_each(chosen, args.rounds, args.data)
+        print(report_of_card(found, args.rounds))
+        sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+    found = {case: compare(case, args.rounds, args.data) for case in chosen}
     rows = [row(case, *sides) for case, sides in found.items()]
     date = datetime.date.today().isoformat()
     text = "\n".join(

@@ -106,6 +106,53 @@ def train(case, _data):
     return work, count(*modules)
 
 
+def sft(case, _data):
+    """A step as its users take it: transformers, its checkpointing, peft; all weights learn from f32 masters under autocast."""
+    model = language_model(case).train()
+    if lora := case["decoder"].get("lora"):
+        from peft import LoraConfig, get_peft_model
+
+        model.enable_input_require_grads()
+        model = get_peft_model(
+            model, LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], target_modules=lora["modules"], task_type="CAUSAL_LM")
+        )
+    else:
+        model.float()
+    if case.get("recompute"):
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    learn = [value for value in model.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(learn, lr=1e-4, weight_decay=0.01, fused=True)
+    ids = token_ids(case["batch"], case["text_tokens"], case["decoder"]["vocab_size"])
+
+    def work():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", torch.bfloat16):
+            loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        loss.backward()
+        optimizer.step()
+
+    return work, count(model)
+
+
+def attention(case, _data):
+    b, s, hd = case["batch"], case["tokens"], case["head_dim"]
+    drawn = lambda heads: torch.randn(b, heads, s, hd).requires_grad_(case["backward"])
+    q, k, v, grad = (drawn(heads) for heads in (case["heads"], case["key_heads"], case["key_heads"], case["heads"]))
+
+    def work():
+        grouped = case["heads"] != case["key_heads"]
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=case["causal"], enable_gqa=grouped)
+        if case["backward"]:
+            torch.autograd.grad(out, (q, k, v), grad.detach())
+
+    return work, 0
+
+
+def product(case, _data):
+    a, b = (torch.randn(case["side"], case["side"]) for _ in range(2))
+    return lambda: a @ b, 0
+
+
 @torch.inference_mode()
 def read(model, cache, ids):
     """The last logits, as generation of transformers asks for them."""
@@ -115,18 +162,15 @@ def read(model, cache, ids):
 def language_model(case):
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    cfg = {key: value for key, value in case["decoder"].items() if key != "layout"}
-    torch.set_default_dtype(torch.bfloat16 if case.get("dtype") == "bf16" else torch.float32)
-    model = Qwen2ForCausalLM(Qwen2Config(**cfg, attn_implementation="sdpa")).eval()
-    torch.set_default_dtype(torch.float32)
-    return model
+    cfg = {key: value for key, value in case["decoder"].items() if key not in ("layout", "lora")}
+    return Qwen2ForCausalLM(Qwen2Config(**cfg, attn_implementation="sdpa")).eval()
 
 
 def prefill(case, _data):
     from transformers import DynamicCache
 
     model = language_model(case)
-    ids = token_ids(1, case["tokens"], case["decoder"]["vocab_size"])
+    ids = token_ids(case.get("batch", 1), case["tokens"], case["decoder"]["vocab_size"])
     return lambda: read(model, DynamicCache(), ids), count(model)
 
 
@@ -134,8 +178,8 @@ def decode(case, _data):
     from transformers import DynamicCache
 
     model, cache = language_model(case), DynamicCache()
-    read(model, cache, token_ids(1, case["tokens"], case["decoder"]["vocab_size"]))
-    following = torch.tensor([[11]])
+    read(model, cache, token_ids(case.get("batch", 1), case["tokens"], case["decoder"]["vocab_size"]))
+    following = torch.full((case.get("batch", 1), 1), 11)
 
     def work():
         cache.crop(case["tokens"])
@@ -290,6 +334,9 @@ KINDS = {
     "vision": vision,
     "connector": connector,
     "train": train,
+    "sft": sft,
+    "attention": attention,
+    "product": product,
     "prefill": prefill,
     "decode": decode,
     "memory": memory,

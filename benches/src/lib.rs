@@ -13,6 +13,7 @@
 //! | `qwen2-one-token` | one token more after them |
 //! | `qwen2-one-token-bf16` | the same with everything in bf16 |
 //! | `memory-read` | a sum of 2 GiB, which says how fast memory is read |
+//! | `card-*` | what a card is for, in `card.json`: training steps, towers, connectors, prompts, tokens, attention |
 //! | `video-32-frames` | 32 uniform frames of a 30 s 720p file, resized to 384 px |
 //!
 //! Weights are drawn, not loaded. `scripts/bench` runs every case beside its reference and writes the ratios to

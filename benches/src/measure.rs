@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use candle_core::Device;
 use serde::Serialize;
 
 use crate::cases::Prepared;
@@ -18,7 +19,7 @@ pub struct Measurement {
     pub median_s: f64,
     /// The times, in order.
     pub runs_s: Vec<f64>,
-    /// The most memory that the process held at any moment.
+    /// The most memory that the process held at any moment, on a card of the card's.
     pub peak_mib: Option<f64>,
     /// The memory that it held before the case was prepared: program and libraries.
     pub start_mib: Option<f64>,
@@ -26,9 +27,14 @@ pub struct Measurement {
     pub parameters: usize,
 }
 
-/// Does the work once unmeasured, then `runs` times.
-pub fn measure(case: &str, runs: usize, prepare: impl FnOnce() -> Result<Prepared>) -> Result<Measurement> {
-    let start_mib = status_mib("VmRSS:");
+/// Does the work once unmeasured, then `runs` times. Memory is that of the device.
+pub fn measure(
+    case: &str,
+    runs: usize,
+    device: &Device,
+    prepare: impl FnOnce() -> Result<Prepared>,
+) -> Result<Measurement> {
+    let start_mib = if device.is_cpu() { status_mib("VmRSS:") } else { Some(0.0) };
     let Prepared { mut work, parameters } = prepare()?;
     work()?;
     let mut runs_s = Vec::with_capacity(runs);
@@ -37,7 +43,8 @@ pub fn measure(case: &str, runs: usize, prepare: impl FnOnce() -> Result<Prepare
         work()?;
         runs_s.push(begun.elapsed().as_secs_f64());
     }
-    let peak_mib = status_mib("VmHWM:");
+    let of_card = strefer_nn::most_held(device)?.map(|bytes| bytes as f64 / 1_048_576.0);
+    let peak_mib = of_card.or_else(|| status_mib("VmHWM:"));
     let median_s = median(&runs_s);
     Ok(Measurement {
         case: case.to_owned(),
@@ -82,7 +89,8 @@ mod tests {
             counter.set(counter.get() + 1);
             Ok(())
         };
-        let found = measure("none", 4, || Ok(Prepared { work: Box::new(work), parameters: 7 }))?;
+        let found =
+            measure("none", 4, &Device::Cpu, || Ok(Prepared { work: Box::new(work), parameters: 7 }))?;
         assert_eq!((count.get(), found.runs_s.len(), found.parameters), (5, 4, 7));
         Ok(())
     }

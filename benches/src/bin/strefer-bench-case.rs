@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 use clap::Parser;
 use strefer_benches::{cases, measure};
 
 /// Measure one case
 #[derive(Debug, Parser)]
 struct Args {
-    /// Name in cases.json
+    /// Name in cases.json or card.json
     case: String,
     /// Measured runs; those of cases.json when absent
     #[arg(long)]
@@ -26,7 +27,13 @@ fn run(args: &Args) -> Result<()> {
     let cases = cases()?;
     let names = || cases.keys().cloned().collect::<Vec<_>>().join(", ");
     let case = cases.get(&args.case).with_context(|| format!("{:?} is none of {}", args.case, names()))?;
-    let found = measure(&args.case, args.runs.unwrap_or(case.runs), || case.prepare(&args.data))?;
+    let device = if case.needs_card() {
+        Device::new_cuda(0).with_context(|| format!("{} is measured on a card", args.case))?
+    } else {
+        Device::Cpu
+    };
+    let runs = args.runs.unwrap_or(case.runs);
+    let found = measure(&args.case, runs, &device, || case.prepare(&args.data, &device))?;
     println!("{}", serde_json::to_string(&found)?);
     Ok(())
 }

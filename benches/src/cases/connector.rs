@@ -1,11 +1,10 @@
 //! A video connector, forward only.
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use strefer_model::connector::{Connector, ConnectorConfig};
 
-use super::{Precision, Prepared, parameters, store};
+use super::{Place, Prepared, parameters};
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Video {
@@ -18,11 +17,11 @@ pub(super) struct Video {
 }
 
 impl Video {
-    pub(super) fn prepare(&self) -> Result<Prepared> {
-        let store = store(false, Precision::F32);
+    pub(super) fn prepare(&self, place: &Place) -> Result<Prepared> {
+        let store = place.store();
         let connector = Connector::new(&self.connector, self.vision_dim, self.text_dim, store.var_builder())?;
         let shape = (1, self.frames, self.patches, self.vision_dim);
-        let feats = Tensor::randn(0f32, 1f32, shape, &Device::Cpu)?;
+        let feats = place.normal(shape)?;
         let parameters = parameters(&store);
         let work = move || {
             connector.forward(&feats)?;

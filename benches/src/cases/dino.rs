@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use strefer_vision::grounding_dino::{GroundingDino, GroundingDinoConfig, Phrases, batch};
 
-use super::{Precision, Prepared, parameters, store};
+use super::{Place, Prepared, parameters};
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Dino {
@@ -15,8 +15,8 @@ pub(super) struct Dino {
 }
 
 impl Dino {
-    pub(super) fn prepare(&self) -> Result<Prepared> {
-        let store = store(false, Precision::F32);
+    pub(super) fn prepare(&self, place: &Place) -> Result<Prepared> {
+        let store = place.store();
         let model = GroundingDino::new(&GroundingDinoConfig::tiny(), store.var_builder())?;
         let (height, width) = (self.height, self.width);
         let rgb: Vec<u8> = (0..height * width * 3).map(|at| (at * 7919 % 251) as u8).collect();

@@ -1,39 +1,46 @@
 //! A decoder that reads a prompt, or writes one token after it.
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde::Deserialize;
 use strefer_llm::{Decoder, DecoderConfig, KvCache};
 use strefer_nn::ops::AttentionMask;
 
-use super::{Precision, Prepared, parameters, store, token_ids};
+use super::{Place, Prepared, parameters};
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Prompt {
     decoder: DecoderConfig,
     tokens: usize,
-    #[serde(default)]
-    dtype: Precision,
+    /// Prompts at a time.
+    #[serde(default = "one")]
+    batch: usize,
 }
 
-/// Reads `ids`, `(1, s)`, after what is in the cache, as generation does; gives the logits of the last.
+fn one() -> usize {
+    1
+}
+
+/// Reads `ids`, `(b, s)`, after what is in the cache, as generation does; gives the logits of the last ones.
 fn read(decoder: &Decoder, cache: &mut KvCache, ids: &Tensor) -> Result<Vec<f32>> {
-    let (held, new) = (cache.len(), ids.dim(1)?);
-    let positions = Tensor::arange(held as u32, (held + new) as u32, &Device::Cpu)?.unsqueeze(0)?;
+    let (held, (b, new)) = (cache.len(), ids.dims2()?);
+    let positions = Tensor::arange(held as u32, (held + new) as u32, ids.device())?;
+    let positions = positions.unsqueeze(0)?.broadcast_as((b, new))?.contiguous()?;
     let hidden = decoder.forward(&decoder.embed(ids)?, &positions, &AttentionMask::causal(), Some(cache))?;
     let logits = decoder.logits(&hidden.narrow(1, new - 1, 1)?)?;
     Ok(logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
 impl Prompt {
-    fn model(&self) -> Result<(Decoder, Tensor, usize)> {
-        let store = store(false, self.dtype);
+    fn model(&self, place: &Place) -> Result<(Decoder, Tensor, usize)> {
+        let store = place.store();
         let decoder = Decoder::new(&self.decoder, store.var_builder())?;
-        Ok((decoder, token_ids(1, self.tokens, self.decoder.vocab_size)?, parameters(&store)))
+        let ids = place.token_ids(self.batch, self.tokens, self.decoder.vocab_size)?;
+        Ok((decoder, ids, parameters(&store)))
     }
 
-    pub(super) fn prepare_prefill(&self) -> Result<Prepared> {
-        let (decoder, ids, parameters) = self.model()?;
+    pub(super) fn prepare_prefill(&self, place: &Place) -> Result<Prepared> {
+        let (decoder, ids, parameters) = self.model(place)?;
         let work = move || {
             read(&decoder, &mut KvCache::new(decoder.config()), &ids)?;
             Ok(())
@@ -41,11 +48,11 @@ impl Prompt {
         Ok(Prepared { work: Box::new(work), parameters })
     }
 
-    pub(super) fn prepare_decode(&self) -> Result<Prepared> {
-        let (decoder, ids, parameters) = self.model()?;
+    pub(super) fn prepare_decode(&self, place: &Place) -> Result<Prepared> {
+        let (decoder, ids, parameters) = self.model(place)?;
         let mut cache = KvCache::new(decoder.config());
         read(&decoder, &mut cache, &ids)?;
-        let next = Tensor::new(&[[11u32]], &Device::Cpu)?;
+        let next = Tensor::full(11u32, (self.batch, 1), &place.device)?;
         let tokens = self.tokens;
         let work = move || {
             cache.truncate(tokens);

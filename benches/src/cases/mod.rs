@@ -1,11 +1,14 @@
 //! The cases, read from `cases.json`.
 
+mod attention;
 mod connector;
 mod dino;
 mod generator;
 mod language;
 mod loader;
 mod memory;
+mod place;
+mod product;
 mod sam;
 mod training;
 mod video;
@@ -15,9 +18,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use strefer_nn::ParamStore;
+
+use place::{Machine, Place, Precision};
 
 /// Work that can be done again and again.
 pub struct Prepared {
@@ -37,6 +42,10 @@ pub struct Case {
     pub runs: usize,
     /// What one run gets through: how many, and of what.
     pub units: (u64, String),
+    #[serde(default)]
+    device: Machine,
+    #[serde(default)]
+    dtype: Precision,
     work: Work,
 }
 
@@ -46,6 +55,10 @@ enum Work {
     Vision(vision::Vision),
     Connector(connector::Video),
     Train(training::Train),
+    /// The same, beside the trainer that others use.
+    Sft(training::Train),
+    Attention(attention::Attention),
+    Product(product::Product),
     Prefill(language::Prompt),
     Decode(language::Prompt),
     Memory(memory::Memory),
@@ -61,29 +74,48 @@ enum Work {
     Generator(generator::Generator),
 }
 
-/// All cases by name.
+/// All cases by name, those of cards too.
 pub fn cases() -> Result<BTreeMap<String, Case>> {
-    serde_json::from_str(include_str!("../../cases.json")).context("reading cases.json")
+    let mut cases: BTreeMap<String, Case> =
+        serde_json::from_str(include_str!("../../cases.json")).context("reading cases.json")?;
+    let of_cards: BTreeMap<String, Case> =
+        serde_json::from_str(include_str!("../../card.json")).context("reading card.json")?;
+    cases.extend(of_cards);
+    Ok(cases)
 }
 
 impl Case {
+    /// Whether it is meant for a card.
+    pub fn needs_card(&self) -> bool {
+        self.device == Machine::Card
+    }
+
     /// Draws weights and inputs. Files lie in `data`.
-    pub fn prepare(&self, data: &Path) -> Result<Prepared> {
-        match &self.work {
-            Work::Vision(case) => case.prepare(),
-            Work::Connector(case) => case.prepare(),
-            Work::Train(case) => case.prepare(),
-            Work::Prefill(case) => case.prepare_prefill(),
-            Work::Decode(case) => case.prepare_decode(),
+    pub fn prepare(&self, data: &Path, device: &Device) -> Result<Prepared> {
+        let place = Place::new(device, self.dtype);
+        let Prepared { mut work, parameters } = match &self.work {
+            Work::Vision(case) => case.prepare(&place),
+            Work::Connector(case) => case.prepare(&place),
+            Work::Train(case) | Work::Sft(case) => case.prepare(&place),
+            Work::Attention(case) => case.prepare(&place),
+            Work::Product(case) => case.prepare(&place),
+            Work::Prefill(case) => case.prepare_prefill(&place),
+            Work::Decode(case) => case.prepare_decode(&place),
             Work::Memory(case) => Ok(case.prepare()),
             Work::Video(case) => case.prepare(data),
             Work::Loader(case) => case.prepare(data),
-            Work::SamImage(case) => case.prepare_image(),
-            Work::SamMemory(case) => case.prepare_memory(),
-            Work::SamVideo(case) | Work::SamStream(case) => case.prepare_video(),
-            Work::Dino(case) => case.prepare(),
+            Work::SamImage(case) => case.prepare_image(&place),
+            Work::SamMemory(case) => case.prepare_memory(&place),
+            Work::SamVideo(case) | Work::SamStream(case) => case.prepare_video(&place),
+            Work::Dino(case) => case.prepare(&place),
             Work::Generator(case) => case.prepare(data),
-        }
+        }?;
+        // A card goes on after a call has returned.
+        let finished = move || {
+            work()?;
+            Ok(place.device.synchronize()?)
+        };
+        Ok(Prepared { work: Box::new(finished), parameters })
     }
 
     /// The file that has to lie in the data folder.
@@ -96,32 +128,8 @@ impl Case {
     }
 }
 
-/// The type of weights and states.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Precision {
-    #[default]
-    F32,
-    Bf16,
-}
-
-/// Weights drawn from a seed; all of them learn, or none.
-fn store(learn: bool, precision: Precision) -> ParamStore {
-    let dtype = match precision {
-        Precision::F32 => DType::F32,
-        Precision::Bf16 => DType::BF16,
-    };
-    ParamStore::new(1, &Device::Cpu, dtype).trainable(move |_| learn)
-}
-
 fn parameters(store: &ParamStore) -> usize {
     store.tensors().values().map(Tensor::elem_count).sum()
-}
-
-/// Token ids that are spread over the vocabulary, `(b, s)`.
-fn token_ids(b: usize, s: usize, vocab: usize) -> candle_core::Result<Tensor> {
-    let ids: Vec<u32> = (0..b * s).map(|at| (at * 7919 % vocab) as u32).collect();
-    Tensor::from_vec(ids, (b, s), &Device::Cpu)
 }
 
 #[cfg(test)]
@@ -131,7 +139,8 @@ mod tests {
     #[test]
     fn every_case_is_read_and_says_what_it_gets_through() -> Result<()> {
         let cases = cases()?;
-        assert_eq!(cases.len(), 25);
+        assert_eq!(cases.len(), 25 + 13);
+        assert_eq!(cases.values().filter(|case| case.needs_card()).count(), 13);
         assert!(cases.values().all(|case| case.runs > 0 && case.units.0 > 0 && !case.title.is_empty()));
         Ok(())
     }

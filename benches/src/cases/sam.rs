@@ -1,13 +1,13 @@
 //! SAM 2.1: the image encoder, the attention to memory, and an object followed through a video.
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 use serde::Deserialize;
 use strefer_vision::sam2::{
     Memory, Pass, Prompt, Sam2, Sam2Config, Sam2Video, Session, SessionOptions, VideoPrompt,
 };
 
-use super::{Precision, Prepared, parameters, store};
+use super::{Place, Prepared, parameters};
 
 /// Height and width of videos.
 const VIDEO: (usize, usize) = (720, 1280);
@@ -50,15 +50,15 @@ impl Sam {
         }
     }
 
-    fn pixels(side: usize) -> Result<Tensor> {
-        Ok(Tensor::rand(-2f32, 2f32, (1, 3, side, side), &Device::Cpu)?)
+    fn pixels(place: &Place, side: usize) -> Result<Tensor> {
+        Ok(place.uniform(-2.0, 2.0, (1, 3, side, side))?)
     }
 
     /// One image through the encoder.
-    pub(super) fn prepare_image(&self) -> Result<Prepared> {
-        let store = store(false, Precision::F32);
+    pub(super) fn prepare_image(&self, place: &Place) -> Result<Prepared> {
+        let store = place.store();
         let model = Sam2::new(&self.config(), store.var_builder())?;
-        let pixels = Self::pixels(model.image_size())?;
+        let pixels = Self::pixels(place, model.image_size())?;
         let parameters = parameters(&store);
         let work = move || {
             model.encode(&pixels)?;
@@ -68,13 +68,13 @@ impl Sam {
     }
 
     /// One map that looks at memory.
-    pub(super) fn prepare_memory(&self) -> Result<Prepared> {
-        let store = store(false, Precision::F32);
+    pub(super) fn prepare_memory(&self, place: &Place) -> Result<Prepared> {
+        let store = place.store();
         let cfg = self.config();
         let model = Sam2Video::new(&cfg, store.var_builder())?;
         let (cells, d) = (cfg.grid() * cfg.grid(), cfg.memory_attention_hidden_size);
         let m = cfg.memory_encoder_output_channels;
-        let normal = |shape: (usize, usize, usize)| Tensor::randn(0f32, 1f32, shape, &Device::Cpu);
+        let normal = |shape: (usize, usize, usize)| place.normal(shape);
         let (top, positions) = (normal((1, cells, d))?, normal((1, cells, d))?);
         let pointers = self.pointers * (d / m);
         let t = self.memories * cells + pointers;
@@ -87,12 +87,12 @@ impl Sam {
     }
 
     /// An object behind a box, followed through a video whose frames come one at a time.
-    pub(super) fn prepare_video(&self) -> Result<Prepared> {
-        let store = store(false, Precision::F32);
+    pub(super) fn prepare_video(&self, place: &Place) -> Result<Prepared> {
+        let store = place.store();
         let model = Sam2Video::new(&self.config(), store.var_builder())?;
         let parameters = parameters(&store);
         let (frames, side) = (self.frames, model.image().image_size());
-        let pixels = Self::pixels(side)?;
+        let pixels = Self::pixels(place, side)?;
         let work = move || {
             let mut session = Session::new(VIDEO, Some(frames), SessionOptions::default());
             let area = Prompt { area: Some([300.0, 200.0, 700.0, 600.0]), ..Prompt::default() };
@@ -100,7 +100,7 @@ impl Sam {
             model.prompt(&mut session, 0, &features, 1, &VideoPrompt::Points(area))?;
             // Other pixels each time, without drawing them anew.
             let frame = |at: usize| -> candle_core::Result<Option<Tensor>> {
-                Ok(Some(pixels.affine(1.0 - 0.01 * (at % 20) as f64, 0.0)?.to_dtype(DType::F32)?))
+                Ok(Some(pixels.affine(1.0 - 0.01 * (at % 20) as f64, 0.0)?))
             };
             let mut seen = 0;
             for found in model.propagate(&mut session, Pass::forward(), frame)? {

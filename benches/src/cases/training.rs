@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use serde::Deserialize;
 use strefer_llm::decoder::positions_of;
 use strefer_llm::{Decoder, DecoderConfig};
@@ -12,13 +12,16 @@ use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
 use strefer_nn::{Linear, Recompute, linear};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
-use super::{Precision, Prepared, parameters, store, token_ids};
+use super::{Place, Prepared, parameters};
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Train {
     decoder: DecoderConfig,
     batch: usize,
     text_tokens: usize,
+    /// Whether only low-rank updates learn, which are then in the decoder's configuration.
+    #[serde(default)]
+    lora: bool,
     /// Whether layers run again in the backward.
     #[serde(default)]
     recompute: bool,
@@ -87,8 +90,9 @@ impl Step {
 }
 
 impl Train {
-    pub(super) fn prepare(&self) -> Result<Prepared> {
-        let store = store(true, Precision::F32);
+    pub(super) fn prepare(&self, place: &Place) -> Result<Prepared> {
+        let lora = self.lora;
+        let store = place.store().trainable(move |name| !lora || name.contains(".lora_"));
         let vb = store.var_builder();
         let (b, cfg) = (self.batch, &self.decoder);
         let mut decoder = Decoder::new(cfg, vb.pp("decoder"))?;
@@ -101,20 +105,20 @@ impl Train {
                 tower: SiglipVision::for_feature(&part.siglip, feature, vb.pp("tower"))?,
                 fc1: linear(dv, d, vb.pp("fc1"))?,
                 fc2: linear(d, d, vb.pp("fc2"))?,
-                pixels: Tensor::rand(-1f32, 1f32, (b * part.frames, 3, size, size), &Device::Cpu)?,
+                pixels: place.uniform(-1.0, 1.0, (b * part.frames, 3, size, size))?,
                 pooled_side: part.pooled_side,
             })
         });
         let video = video.transpose()?;
         let shown = self.video.as_ref().map_or(0, |part| part.frames * part.pooled_side.pow(2));
         let s = shown + self.text_tokens;
-        let ids = token_ids(b, self.text_tokens, cfg.vocab_size)?;
+        let ids = place.token_ids(b, self.text_tokens, cfg.vocab_size)?;
         let labels = ids.to_dtype(DType::I64)?;
-        let unlearnt = Tensor::full(-100i64, (b, shown), &Device::Cpu)?;
+        let unlearnt = Tensor::full(-100i64, (b, shown), &place.device)?;
         let labels = if shown > 0 { Tensor::cat(&[&unlearnt, &labels], 1)? } else { labels };
         let vars = store.vars();
         let optimizer = AdamW::new(&vars, AdamWConfig::default(), &[])?;
-        let positions = positions_of(b, &vec![true; b * s], &Device::Cpu)?;
+        let positions = positions_of(b, &vec![true; b * s], &place.device)?;
         let mut step = Step { decoder, video, ids, positions, labels, vars, optimizer, recompute };
         // Among the pool's own threads, as the trainer does.
         let work = move || Ok(rayon::scope(|_| step.run())?);

@@ -1,11 +1,10 @@
 //! A vision tower, forward only.
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
-use super::{Precision, Prepared, parameters, store};
+use super::{Place, Prepared, parameters};
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Vision {
@@ -14,12 +13,12 @@ pub(super) struct Vision {
 }
 
 impl Vision {
-    pub(super) fn prepare(&self) -> Result<Prepared> {
+    pub(super) fn prepare(&self, place: &Place) -> Result<Prepared> {
         let feature = FeatureLayer::Hidden(-1);
-        let store = store(false, Precision::F32);
+        let store = place.store();
         let tower = SiglipVision::for_feature(&self.siglip, feature, store.var_builder())?;
         let size = self.siglip.image_size;
-        let pixels = Tensor::rand(-1f32, 1f32, (self.frames, 3, size, size), &Device::Cpu)?;
+        let pixels = place.uniform(-1.0, 1.0, (self.frames, 3, size, size))?;
         let parameters = parameters(&store);
         let work = move || {
             tower.forward(&pixels, feature)?;

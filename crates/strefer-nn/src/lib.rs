@@ -16,6 +16,7 @@
 mod dropout;
 mod embedding;
 mod error;
+mod held;
 pub mod kernels;
 mod known;
 mod linear;
@@ -33,6 +34,7 @@ pub mod weights;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::{Error, Result};
+pub use held::most_held;
 pub use linear::{Linear, LoraConfig, linear, linear_init, linear_no_bias};
 pub use norm::{LayerNorm, RmsNorm};
 pub use params::ParamStore;
