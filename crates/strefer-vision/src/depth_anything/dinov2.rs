@@ -3,7 +3,7 @@
 use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
-use strefer_nn::ops::{self, Heads};
+use strefer_nn::ops::Heads;
 use strefer_nn::{LayerNorm, Linear, linear};
 
 use super::config::Dinov2Config;
