@@ -5,7 +5,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 13] = [
     "activation",
     "adamw",
     "attention",
@@ -13,8 +13,10 @@ const MODULES: [&str; 11] = [
     "cast",
     "cross_entropy",
     "deformable",
+    "depthwise",
     "mask_pool",
     "norm",
+    "parts",
     "rotary",
     "softmax",
 ];

@@ -105,15 +105,6 @@ __device__ void norm_parts_tile(const T* x, const T* grad, const float* stats, f
     for (int i = 0; i < N; i++) to[i] = biases[i];
 }
 
-// Sum over the chunks, one thread a column.
-template <typename T> __device__ void norm_sum_parts(const float* parts, T* sums, int chunks, int d) {
-    const i64 column = thread_number();
-    if (column >= d) return;
-    float sum = 0.0f;
-    for (int chunk = 0; chunk < chunks; chunk++) sum += parts[i64(chunk) * d + column];
-    sums[column] = narrow<T>(sum);
-}
-
 template <bool CENTRED, typename T>
 __device__ void norm(const T* x, const T* weight, const T* bias, T* y, i64 rows, int d, float eps, int lanes,
                      int packed) {
@@ -159,8 +150,6 @@ __device__ void norm_back(const T* x, const T* weight, const T* grad, T* dx, flo
     EXPORT(norm_parts_##suffix, (const T* x, const T* grad, const float* stats, float* parts, i64 rows, int d,         \
                                  int chunk, int bias, int packed),                                                     \
            if (packed) norm_parts_tile<PACK<T>>(x, grad, stats, parts, rows, d, chunk, bias);                          \
-           else norm_parts_tile<1>(x, grad, stats, parts, rows, d, chunk, bias))                                       \
-    EXPORT(norm_sum_parts_##suffix, (const float* parts, T* sums, int chunks, int d),                                  \
-           norm_sum_parts(parts, sums, chunks, d))
+           else norm_parts_tile<1>(x, grad, stats, parts, rows, d, chunk, bias))
 
 FOR_FLOATS(NORMS)

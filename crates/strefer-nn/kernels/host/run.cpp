@@ -20,8 +20,10 @@
 #include "../cast.cu"
 #include "../cross_entropy.cu"
 #include "../deformable.cu"
+#include "../depthwise.cu"
 #include "../mask_pool.cu"
 #include "../norm.cu"
+#include "../parts.cu"
 #include "../rotary.cu"
 #include "../softmax.cu"
 

@@ -7,8 +7,10 @@ mod attention;
 mod cast;
 mod cross_entropy;
 mod deformable;
+mod depthwise;
 mod mask_pool;
 mod norm;
+mod parts;
 mod rotary;
 mod rows;
 mod softmax;
@@ -19,6 +21,7 @@ pub use attention::{Attention, AttentionGrads, Places, Sight, attention, attenti
 pub use cast::scale;
 pub use cross_entropy::cross_entropy;
 pub use deformable::{Deformable, deformable};
+pub use depthwise::{Maps, depthwise, depthwise_back};
 pub use mask_pool::{mask_pool, mask_pool_back};
 pub use norm::{Norm, NormGrads, norm, norm_back};
 pub use rotary::{Turn, rotary};

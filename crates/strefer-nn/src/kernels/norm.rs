@@ -2,13 +2,9 @@
 
 use candle_core::{DType, Result};
 
+use super::parts::{chunks, sum_parts};
 use super::rows::Rows;
 use super::{Arg, Launch, Runner, TILE_WARPS, Values, WARP, check, int, pack, packed, pointer, suffix};
-
-/// Most parts that the gradients of weight and bias are summed in; they are summed up by one thread a column.
-const PARTS: usize = 256;
-/// A part has at least so many rows.
-const PART_ROWS: usize = 32;
 
 /// Which norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +105,7 @@ pub fn norm_back<R: Runner>(
     if !(want_weight || want_bias) {
         return Ok(NormGrads { input, weight: None, bias: None });
     }
-    // Parts of the rows, then their sum: the same sums on every card.
-    let chunk = rows.rows.div_ceil(PARTS).max(PART_ROWS);
-    let parts = rows.rows.div_ceil(chunk);
+    let (chunk, parts) = chunks(rows.rows);
     let mut sums = runner.reserve(DType::F32, 2 * parts * d)?;
     let of_weight = runner.values(&mut sums);
     let packed = packed(d, &[xs, grad]);
@@ -132,14 +126,7 @@ pub fn norm_back<R: Runner>(
         let grid = (d.div_ceil(width) as u32, parts as u32);
         runner.launch(&Launch::new("norm", kernel, grid, TILE_WARPS * WARP, args))?;
     }
-    let sum = |from: u64| -> Result<R::Buffer> {
-        let mut sum = runner.reserve(dtype, d)?;
-        let to = runner.values(&mut sum);
-        let args = vec![Arg::Pointer(from), Arg::Pointer(to.address), int("parts", parts)?, columns];
-        let kernel = format!("norm_sum_parts_{}", suffix(dtype)?);
-        runner.launch(&Launch::over(d, "norm", kernel, args)?)?;
-        Ok(sum)
-    };
+    let sum = |from: u64| sum_parts(runner, from, parts, d, dtype);
     let weight = if want_weight { Some(sum(of_weight.address)?) } else { None };
     let of_bias = of_weight.address + (parts * d * size_of::<f32>()) as u64;
     let bias = if want_bias { Some(sum(of_bias)?) } else { None };

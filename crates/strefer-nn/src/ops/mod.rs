@@ -407,6 +407,10 @@ pub fn depthwise(xs: &Tensor, weight: &Tensor) -> Result<Tensor> {
         &[_, 1, k, across] if k == across && k % 2 == 1 => k,
         dims => bail!("depthwise filters of {dims:?} are not square with an odd side"),
     };
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs, weight]) {
+        return cuda::depthwise(xs, weight, k);
+    }
     if let Some(dtype) = narrow([xs, weight]) {
         return depthwise(&wide(xs)?, &wide(weight)?)?.to_dtype(dtype);
     }

@@ -105,6 +105,56 @@ fn card_rotations_are_those_of_the_processor_in_both_layouts() {
 
 #[test]
 #[ignore = "needs a card"]
+fn card_attention_is_that_of_the_processor() {
+    let padded: Vec<bool> = (0..2 * 150).map(|at| at % 150 >= 30).collect();
+    let segments: Vec<i32> = (0..150).map(|at| at / 40).collect();
+    let causal = AttentionMask::causal;
+    for (b, nh, nkv, s, t, hd, mask) in [
+        (2, 4, 4, 200, 200, 64, AttentionMask::bidirectional()),
+        (1, 8, 2, 300, 300, 128, causal()),
+        (1, 4, 1, 130, 700, 72, causal()),
+        (2, 4, 2, 150, 150, 80, causal().with_padding(2, &padded).unwrap()),
+        (1, 4, 2, 150, 150, 96, causal().with_segments(1, &segments).unwrap()),
+        (1, 2, 2, 300, 300, 144, causal().with_window(Some(50))),
+        (1, 8, 2, 1, 3000, 128, causal()),
+    ] {
+        let (q, k) = ([b, nh, s, hd], [b, nkv, t, hd]);
+        let inputs = [randn(1, &q), randn(2, &k), randn(3, &k)];
+        let scale = (hd as f64).powf(-0.5);
+        let what = format!("{b} x {nh}/{nkv} heads of {hd}, {s} queries, {t} keys");
+        assert_same(&what, &inputs, &|v| ops::attention(&v[0], &v[1], &v[2], scale, &mask));
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_attention_reads_a_cache_where_it_lies() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let card = card();
+    let there = |xs: &Tensor| xs.to_dtype(DType::BF16).unwrap().to_device(&card).unwrap();
+    let (q, buffer) = (randn(1, &[1, 8, 1, 128]), randn(2, &[1, 2, 1024, 128]));
+    let (q, cache) = (there(&q), there(&buffer).narrow(2, 0, 700).unwrap());
+    let run = |kernels: bool| {
+        ops::use_kernels(kernels);
+        let ys = ops::attention(&q, &cache, &cache, 0.1, &AttentionMask::causal()).unwrap();
+        ops::use_kernels(false);
+        ys.to_dtype(DType::F32).unwrap().to_device(&Device::Cpu).unwrap()
+    };
+    let diff = relative_diff(&run(true), &run(false));
+    assert!(diff < 3e-2, "{diff:e}");
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_filters_are_those_of_the_processor() {
+    for (dims, k) in [([2, 5, 4, 3], 3), ([1, 27, 27, 96], 3), ([1, 14, 14, 40], 7)] {
+        let inputs = [randn(1, &dims), randn(2, &[dims[3], 1, k, k])];
+        assert_same(&format!("{dims:?} under {k}"), &inputs, &|v| ops::depthwise(&v[0], &v[1]));
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
 fn card_pooling_is_that_of_the_processor() {
     for (frames, patches, d) in [(1, 9, 5), (4, 729, 1152)] {
         let mut pooled = Pooled::over(patches);

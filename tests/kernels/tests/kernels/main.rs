@@ -6,6 +6,7 @@ mod compare;
 mod cross_entropy;
 mod faults;
 mod heads;
+mod maps;
 mod pointwise;
 mod pooling;
 mod rows;

@@ -33,8 +33,10 @@ fn program(module: &str) -> Result<&'static str> {
         "cast",
         "cross_entropy",
         "deformable",
+        "depthwise",
         "mask_pool",
         "norm",
+        "parts",
         "rotary",
         "softmax"
     )
