@@ -3,6 +3,8 @@
 //! The string form and the rasterising of polygons come from `hotcoco`; sizes that a file claims are checked against
 //! the runs and against [`MAX_PIXELS`] before anything of that size is allocated.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -33,10 +35,25 @@ pub struct RleRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Counts {
-    /// The compressed string.
-    Compressed(String),
+    /// The compressed string, which many samples may share.
+    Compressed(#[serde(with = "shared")] Arc<str>),
     /// A list of run lengths.
     Runs(Vec<u32>),
+}
+
+/// Text that several records hold.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
+    }
 }
 
 fn bad(height: u32, width: u32, reason: impl ToString) -> Error {
@@ -227,7 +244,7 @@ impl TryFrom<RleRecord> for Rle {
 
 impl From<Rle> for RleRecord {
     fn from(rle: Rle) -> Self {
-        Self { size: [rle.height, rle.width], counts: Counts::Compressed(rle.to_compressed()) }
+        Self { size: [rle.height, rle.width], counts: Counts::Compressed(rle.to_compressed().into()) }
     }
 }
 

@@ -9,7 +9,7 @@ use candle_nn::init::Init;
 use serde::{Deserialize, Serialize};
 
 use crate::dropout::Dropout;
-use crate::ops::{self, QuantisedWeight};
+use crate::ops::{self, Gelu, QuantisedWeight};
 
 /// A low-rank update of a frozen weight (LoRA, arXiv 2106.09685).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -127,12 +127,17 @@ impl Linear {
 }
 
 impl Linear {
-    /// GELU of what the layer gives: `(.., d)` → `(.., o)`
+    /// The exact GELU of what the layer gives: `(.., d)` → `(.., o)`
     pub fn forward_gelu(&self, xs: &Tensor) -> Result<Tensor> {
+        self.forward_gelu_as(Gelu::Erf, xs)
+    }
+
+    /// GELU of what the layer gives: `(.., d)` → `(.., o)`
+    pub fn forward_gelu_as(&self, gelu: Gelu, xs: &Tensor) -> Result<Tensor> {
         if self.lora.is_none() && self.quantised.is_none() {
-            ops::linear_gelu(xs, &self.weight, self.bias.as_ref())
+            ops::linear_gelu(xs, &self.weight, self.bias.as_ref(), gelu)
         } else {
-            ops::gelu_erf(&self.forward(xs)?)
+            ops::apply_gelu(&self.forward(xs)?, gelu)
         }
     }
 }

@@ -42,8 +42,8 @@ impl Layer {
         caches: Caches<'_, '_>,
     ) -> Result<Tensor> {
         let ys = self.self_attn.forward(&xs.apply(&self.input_layernorm)?, rotary, mask, caches)?;
-        let xs = (xs + ys)?;
-        &xs + xs.apply(&self.post_attention_layernorm)?.apply(&self.mlp)?
+        let xs = ops::add(xs, &ys)?;
+        ops::add(&xs, &xs.apply(&self.post_attention_layernorm)?.apply(&self.mlp)?)
     }
 }
 

@@ -274,16 +274,32 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     }
 }
 
-/// [`gelu_erf`] of a [`linear`] layer. Where nothing needs a gradient, no more than the result exists.
+/// The two forms of GELU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gelu {
+    /// [`gelu_erf`]
+    Erf,
+    /// [`gelu_tanh`]
+    Tanh,
+}
+
+/// GELU of a [`linear`] layer. Where nothing needs a gradient, no more than the result exists.
 ///
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)` → `(.., o)`
-pub fn linear_gelu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub fn linear_gelu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: Gelu) -> Result<Tensor> {
     let inputs = || [xs, weight].into_iter().chain(bias);
     if fused::applies(inputs()) && !inputs().any(Tensor::track_op) {
-        return fused::linear_gelu(xs, weight, bias);
+        return fused::linear_gelu(xs, weight, bias, gelu);
     }
-    gelu_erf(&linear(xs, weight, bias)?)
+    apply_gelu(&linear(xs, weight, bias)?, gelu)
+}
+
+pub(crate) fn apply_gelu(xs: &Tensor, gelu: Gelu) -> Result<Tensor> {
+    match gelu {
+        Gelu::Erf => gelu_erf(xs),
+        Gelu::Tanh => gelu_tanh(xs),
+    }
 }
 
 /// `a + b` for tensors of one shape.

@@ -2,7 +2,7 @@
 
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
-use strefer_nn::ops::{self, AttentionMask, Heads};
+use strefer_nn::ops::{self, AttentionMask, Gelu, Heads};
 use strefer_nn::{LayerNorm, Linear, linear};
 
 use super::{Activation, SiglipConfig};
@@ -67,11 +67,10 @@ impl Mlp {
 
 impl Module for Mlp {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let xs = xs.apply(&self.fc1)?;
         let xs = match self.activation {
-            Activation::GeluTanh => ops::gelu_tanh(&xs)?,
-            Activation::GeluErf => ops::gelu_erf(&xs)?,
-            Activation::QuickGelu => (ops::silu(&(xs * QUICK)?)? / QUICK)?,
+            Activation::GeluTanh => self.fc1.forward_gelu_as(Gelu::Tanh, xs)?,
+            Activation::GeluErf => self.fc1.forward_gelu(xs)?,
+            Activation::QuickGelu => (ops::silu(&(xs.apply(&self.fc1)? * QUICK)?)? / QUICK)?,
         };
         xs.apply(&self.fc2)
     }
@@ -101,7 +100,7 @@ impl EncoderLayer {
 impl Module for EncoderLayer {
     /// `(b, n, d)` → `(b, n, d)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let xs = (xs + xs.apply(&self.layer_norm1)?.apply(&self.self_attn)?)?;
-        &xs + xs.apply(&self.layer_norm2)?.apply(&self.mlp)?
+        let xs = ops::add(xs, &xs.apply(&self.layer_norm1)?.apply(&self.self_attn)?)?;
+        ops::add(&xs, &xs.apply(&self.layer_norm2)?.apply(&self.mlp)?)
     }
 }

@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 use super::data::{slice, stored, tensor_like, with_slice};
 use super::math::{exp, normal_cdf, normal_density, sigmoid};
 use super::simd;
+use crate::ops::Gelu;
 
 /// Values of a row; only how work is cut depends on it.
 const ROW: usize = 512;
@@ -33,7 +34,14 @@ impl Function for GeluErf {
 }
 
 /// GELU of rows with `bias` added to each, where they lie.
-pub(super) fn gelu_in_place(ys: &mut [f32], bias: Option<&[f32]>) {
+pub(super) fn gelu_in_place(gelu: Gelu) -> fn(&mut [f32], Option<&[f32]>) {
+    match gelu {
+        Gelu::Erf => in_place::<GeluErf>,
+        Gelu::Tanh => in_place::<GeluTanh>,
+    }
+}
+
+fn in_place<F: Function>(ys: &mut [f32], bias: Option<&[f32]>) {
     let width = bias.map_or(ROW, <[f32]>::len);
     simd::fill_rows(ys, width, |_, ys| {
         simd::run(
@@ -41,10 +49,10 @@ pub(super) fn gelu_in_place(ys: &mut [f32], bias: Option<&[f32]>) {
             || match bias {
                 Some(bias) => {
                     for ys in ys.chunks_exact_mut(width) {
-                        ys.iter_mut().zip(bias).for_each(|(y, b)| *y = GeluErf::value(*y + b));
+                        ys.iter_mut().zip(bias).for_each(|(y, b)| *y = F::value(*y + b));
                     }
                 }
-                None => ys.iter_mut().for_each(|y| *y = GeluErf::value(*y)),
+                None => ys.iter_mut().for_each(|y| *y = F::value(*y)),
             },
         );
     });

@@ -7,6 +7,7 @@ use super::activation::gelu_in_place;
 use super::data::{slice, stored, tensor_like, with_slice};
 use super::matrix::{Matrix, product_of};
 use super::simd;
+use crate::ops::Gelu;
 
 /// Up to this many rows are multiplied one by one: the weight is read once, and reading it is the work.
 pub(super) const FEW_ROWS: usize = 8;
@@ -183,8 +184,8 @@ pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Res
 }
 
 /// See [`crate::ops::linear_gelu`]; without a history.
-pub(crate) fn linear_gelu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    run(xs, weight, bias, Some(gelu_in_place))
+pub(crate) fn linear_gelu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: Gelu) -> Result<Tensor> {
+    run(xs, weight, bias, Some(gelu_in_place(gelu)))
 }
 
 fn run(
