@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use strefer_nn::ops::{AttentionMask, Rotary};
+use strefer_nn::ops::{self, AttentionMask, Rotary};
 use strefer_nn::{Dropout, Linear, Recompute, RmsNorm};
 
 use super::attention::Attention;
