@@ -33,7 +33,7 @@ fn mistakes_in_kernels_are_found_in_any_order_of_threads() {
         ("fault_copy_not_awaited", "before its copy came"),
         ("fault_copy_left_behind", "left before its copy came"),
         ("fault_copy_without_barrier", "shared memory is read"),
-        ("fault_copy_over_readers", "written without a barrier after its reading"),
+        ("fault_copy_over_readers", "without a barrier after its"),
         ("fault_more_than_asked_for", "more shared memory than the launch asks for"),
         ("fault_of_two_owners", "shared memory that is another's"),
     ] {
