@@ -34,10 +34,10 @@ impl Function for GeluErf {
 }
 
 /// GELU of rows with `bias` added to each, where they lie.
-pub(super) fn gelu_in_place(gelu: Gelu) -> fn(&mut [f32], Option<&[f32]>) {
+pub(super) fn gelu_in_place(gelu: Gelu, ys: &mut [f32], bias: Option<&[f32]>) {
     match gelu {
-        Gelu::Erf => in_place::<GeluErf>,
-        Gelu::Tanh => in_place::<GeluTanh>,
+        Gelu::Erf => in_place::<GeluErf>(ys, bias),
+        Gelu::Tanh => in_place::<GeluTanh>(ys, bias),
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) const FEW_ROWS: usize = 8;
 struct Linear {
     bias: bool,
     /// What comes behind it, which has no backward here.
-    then: Option<fn(&mut [f32], Option<&[f32]>)>,
+    gelu: Option<Gelu>,
 }
 
 impl Linear {
@@ -26,8 +26,8 @@ impl Linear {
         } else {
             product_of(Matrix::new(xs, rows, d, d), Matrix::new(weight, o, d, d).t())?
         };
-        match self.then {
-            Some(then) => then(&mut ys, self.bias.then_some(bias)),
+        match self.gelu {
+            Some(gelu) => gelu_in_place(gelu, &mut ys, self.bias.then_some(bias)),
             None if self.bias => add_bias(&mut ys, bias),
             None => {}
         }
@@ -119,7 +119,7 @@ impl CustomOp3 for Linear {
         _ys: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        if self.then.is_some() {
+        if self.gelu.is_some() {
             bail!("a linear layer and what comes behind it have no gradient together");
         }
         let (o, d) = weight.dims2()?;
@@ -185,16 +185,11 @@ pub(crate) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Res
 
 /// See [`crate::ops::linear_gelu`]; without a history.
 pub(crate) fn linear_gelu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: Gelu) -> Result<Tensor> {
-    run(xs, weight, bias, Some(gelu_in_place(gelu)))
+    run(xs, weight, bias, Some(gelu))
 }
 
-fn run(
-    xs: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    then: Option<fn(&mut [f32], Option<&[f32]>)>,
-) -> Result<Tensor> {
-    let op = Linear { bias: bias.is_some(), then };
+fn run(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: Option<Gelu>) -> Result<Tensor> {
+    let op = Linear { bias: bias.is_some(), gelu };
     let [xs, weight, bias] = inputs(xs, weight, bias)?;
     xs.apply_op3(&weight, &bias, op)
 }

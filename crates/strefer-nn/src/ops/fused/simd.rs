@@ -62,7 +62,8 @@ pub(crate) fn map_2(xs: &[f32], zs: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) 
     assert_eq!(xs.len(), zs.len(), "values in pairs");
     let mut ys = Vec::with_capacity(xs.len());
     let room = &mut ys.spare_capacity_mut()[..xs.len()];
-    let piece = |(ys, (xs, zs)): (&mut [MaybeUninit<f32>], (&[f32], &[f32]))| {
+    let piece = |(at, ys): (usize, &mut [MaybeUninit<f32>])| {
+        let (xs, zs) = (&xs[at * PIECE..][..ys.len()], &zs[at * PIECE..][..ys.len()]);
         run(
             #[inline(always)]
             || {
@@ -73,10 +74,9 @@ pub(crate) fn map_2(xs: &[f32], zs: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) 
         );
     };
     if xs.len() < WORTH_THREADS {
-        room.chunks_mut(PIECE).zip(xs.chunks(PIECE).zip(zs.chunks(PIECE))).for_each(piece);
+        room.chunks_mut(PIECE).enumerate().for_each(piece);
     } else {
-        let pairs = xs.par_chunks(PIECE).zip(zs.par_chunks(PIECE));
-        room.par_chunks_mut(PIECE).zip(pairs).for_each(piece);
+        room.par_chunks_mut(PIECE).enumerate().for_each(piece);
     }
     // SAFETY: every place has been written.
     unsafe { ys.set_len(xs.len()) };
