@@ -8,7 +8,7 @@ use strefer_benches::cases;
 
 fn main() {
     // SAFETY: no thread has started yet.
-    unsafe { strefer_cli::prepare_process() };
+    unsafe { strefer_cli::prepare_process(strefer_cli::Freed::ByAll) };
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     let mut criterion = Criterion::default()
         .sample_size(10)

@@ -2,13 +2,15 @@
 
 #![allow(clippy::print_stdout, reason = "the measurement goes to stdout")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::Parser;
-use strefer_benches::{cases, measure};
+use strefer_benches::{Case, cases, measure};
+use strefer_cli::Freed;
 
 /// Measure one case
 #[derive(Debug, Parser)]
@@ -23,8 +25,7 @@ struct Args {
     data: PathBuf,
 }
 
-fn run(args: &Args) -> Result<()> {
-    let cases = cases()?;
+fn run(args: &Args, cases: &BTreeMap<String, Case>) -> Result<()> {
     let names = || cases.keys().cloned().collect::<Vec<_>>().join(", ");
     let case = cases.get(&args.case).with_context(|| format!("{:?} is none of {}", args.case, names()))?;
     let device = if case.needs_card() {
@@ -39,7 +40,12 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn main() -> ExitCode {
+    let args = Args::parse();
+    let cases = cases();
+    let makes_records =
+        cases.as_ref().is_ok_and(|cases| cases.get(&args.case).is_some_and(Case::makes_records));
+    let freed = if makes_records { Freed::ByThread } else { Freed::ByAll };
     // SAFETY: no thread has started yet.
-    unsafe { strefer_cli::prepare_process() };
-    strefer_cli::report_errors(run(&Args::parse()))
+    unsafe { strefer_cli::prepare_process(freed) };
+    strefer_cli::report_errors(cases.and_then(|cases| run(&args, &cases)))
 }

@@ -85,6 +85,11 @@ pub fn cases() -> Result<BTreeMap<String, Case>> {
 }
 
 impl Case {
+    /// Whether its memory is records, as that of the engine, and no model's.
+    pub fn makes_records(&self) -> bool {
+        matches!(self.work, Work::Generator(_))
+    }
+
     /// Whether it is meant for a card.
     pub fn needs_card(&self) -> bool {
         self.device == Machine::Card
@@ -142,6 +147,36 @@ mod tests {
         assert_eq!(cases.len(), 25 + 13);
         assert_eq!(cases.values().filter(|case| case.needs_card()).count(), 13);
         assert!(cases.values().all(|case| case.runs > 0 && case.units.0 > 0 && !case.title.is_empty()));
+        Ok(())
+    }
+
+    #[test]
+    fn kinds_of_work_for_cards_run_small_on_the_processor() -> Result<()> {
+        let decoder = serde_json::json!({
+            "layout": "split", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0,
+        });
+        let mut updated = decoder.clone();
+        updated["lora"] = serde_json::json!({ "rank": 2, "alpha": 4.0, "modules": ["q_proj", "down_proj"] });
+        let attention = serde_json::json!({
+            "kind": "attention", "batch": 1, "heads": 4, "key_heads": 2, "tokens": 9, "head_dim": 8, "causal": true, "backward": true,
+        });
+        for work in [
+            attention,
+            serde_json::json!({ "kind": "product", "side": 8 }),
+            serde_json::json!({ "kind": "sft", "batch": 1, "text_tokens": 6, "recompute": true, "lora": true, "decoder": updated }),
+            serde_json::json!({ "kind": "sft", "batch": 2, "text_tokens": 6, "decoder": decoder }),
+            serde_json::json!({ "kind": "decode", "tokens": 5, "batch": 3, "decoder": decoder }),
+        ] {
+            let case = serde_json::json!({
+                "title": "small", "runs": 1, "units": [1, "runs"], "device": "card", "dtype": "bf16", "work": work,
+            });
+            let case: Case = serde_json::from_value(case)?;
+            let mut prepared =
+                case.prepare(Path::new(""), &Device::Cpu).with_context(|| format!("{work}"))?;
+            (prepared.work)().with_context(|| format!("{work}"))?;
+        }
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ struct Args {
 
 fn main() -> ExitCode {
     // SAFETY: no thread has started yet.
-    unsafe { strefer_cli::prepare_process() };
+    unsafe { strefer_cli::prepare_process(strefer_cli::Freed::ByAll) };
     strefer_cli::start_logging();
     strefer_cli::report_errors(infer::run(&Args::parse().infer))
 }

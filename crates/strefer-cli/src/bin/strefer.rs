@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use strefer_cli::Freed;
 use strefer_cli::commands::{
     assemble, convert, counterpart, doctor, engine, eval, export, import, infer, init, leaderboard, lessons,
     mix, pack, report, schema, score, synth, train, verify,
@@ -41,11 +42,22 @@ enum Job {
     Doctor(doctor::DoctorArgs),
 }
 
+impl Job {
+    /// Jobs whose memory is a model's, or a mass of records.
+    fn freed(&self) -> Freed {
+        match self {
+            Self::Train(_) | Self::Eval(_) | Self::Infer(_) => Freed::ByAll,
+            _ => Freed::ByThread,
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    let args = Args::parse();
     // SAFETY: no thread has started yet.
-    unsafe { strefer_cli::prepare_process() };
+    unsafe { strefer_cli::prepare_process(args.job.freed()) };
     strefer_cli::start_logging();
-    strefer_cli::report_errors(match &Args::parse().job {
+    strefer_cli::report_errors(match &args.job {
         Job::Synth(args) => synth::run(args),
         Job::Counterpart(args) => counterpart::run(args),
         Job::Engine(args) => engine::run(args),
