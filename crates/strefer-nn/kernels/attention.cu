@@ -128,10 +128,7 @@ __device__ void attention_join(const float* parts, const float* part_lse, T* out
     const bool blind = sum == 0.0f;
     const float scale = blind ? 0.0f : 1.0f / sum;
     if (team.lane == 0) lse[team.row] = blind ? CUDART_INF_F : base + logf(sum);
-    const int row = int(team.row % shape.rows());
-    const i64 head = team.row / shape.rows();
-    const i64 start = head / shape.key_heads * places.batch + row / shape.group * places.position
-        + (head % shape.key_heads * shape.group + row % shape.group) * places.head;
+    const i64 start = row_start(places, shape, team.row);
     for (int column = team.lane; column < shape.hd; column += WARP) {
         float value = 0.0f;
         for (int split = 0; split < splits; split++) {

@@ -94,9 +94,17 @@ struct Part {
 };
 
 // Where row `row` of the heads of a group begins.
+__device__ __forceinline__ i64 row_start(const Places& places, const Shape& shape, i64 batch, i64 head, int row) {
+    return batch * places.batch + row / shape.group * places.position
+        + (head * shape.group + row % shape.group) * places.head;
+}
 __device__ __forceinline__ i64 row_start(const Places& places, const Shape& shape, const Part& part, int row) {
-    return part.batch * places.batch + row / shape.group * places.position
-        + (i64(part.head) * shape.group + row % shape.group) * places.head;
+    return row_start(places, shape, part.batch, part.head, row);
+}
+// The same of the `number`th row of all heads.
+__device__ __forceinline__ i64 row_start(const Places& places, const Shape& shape, i64 number) {
+    const i64 head = number / shape.rows();
+    return row_start(places, shape, head / shape.key_heads, head % shape.key_heads, int(number % shape.rows()));
 }
 
 // Rows `row` and 8 below as the A of products over the width of a head.

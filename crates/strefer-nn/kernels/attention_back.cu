@@ -8,10 +8,7 @@ __device__ void attention_delta(const T* out, const T* grad, float* delta, const
                                 i64 rows_of_all) {
     const Team team(WARP);
     if (team.row >= rows_of_all) return;
-    const int row = int(team.row % shape.rows());
-    const i64 head = team.row / shape.rows();
-    const i64 start = head / shape.key_heads * places.batch + row / shape.group * places.position
-        + (head % shape.key_heads * shape.group + row % shape.group) * places.head;
+    const i64 start = row_start(places, shape, team.row);
     float sum = 0.0f;
     for (int column = team.lane; column < shape.hd; column += WARP) {
         sum += wide(out[start + column]) * wide(grad[start + column]);
