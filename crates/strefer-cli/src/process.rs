@@ -10,7 +10,7 @@ pub enum Freed {
     /// Any thread: tensors are few and large, and a model's would pile up with every thread.
     ByAll,
     /// Mostly the same thread: records are many and small, and threads that make them side by side would wait for each other, which
-    /// took two thirds of the instruction generator's time.
+    /// took more than half of the instruction generator's time.
     ByThread,
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use strefer_nn::ops::{self, AttentionMask, Rotary};
+use strefer_nn::ops::{AttentionMask, Rotary};
 use strefer_nn::{Dropout, Linear, Recompute, RmsNorm};
 
 use super::attention::Attention;
@@ -42,8 +42,8 @@ impl Layer {
         caches: Caches<'_, '_>,
     ) -> Result<Tensor> {
         let ys = self.self_attn.forward(&xs.apply(&self.input_layernorm)?, rotary, mask, caches)?;
-        let xs = ops::add(xs, &ys)?;
-        ops::add(&xs, &xs.apply(&self.post_attention_layernorm)?.apply(&self.mlp)?)
+        let xs = (xs + ys)?;
+        &xs + xs.apply(&self.post_attention_layernorm)?.apply(&self.mlp)?
     }
 }
 

@@ -302,11 +302,6 @@ pub(crate) fn apply_gelu(xs: &Tensor, gelu: Gelu) -> Result<Tensor> {
     }
 }
 
-/// `a + b` for tensors of one shape.
-pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if fused::applies([a, b]) { fused::add(a, b) } else { a + b }
-}
-
 /// The same values, in the order of their shape.
 pub fn contiguous(xs: &Tensor) -> Result<Tensor> {
     if fused::applies([xs]) { fused::contiguous(xs) } else { xs.contiguous() }

@@ -3,7 +3,7 @@
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
-use strefer_nn::ops::{self, Heads};
+use strefer_nn::ops::Heads;
 use strefer_nn::{LayerNorm, Linear, linear, linear_no_bias};
 
 use super::SwinConfig;
@@ -137,7 +137,7 @@ impl Module for SwinBlock {
         let ys = whole.join(&ys)?;
         let ys = if shift > 0 { ys.roll(shift, 1)?.roll(shift, 2)? } else { ys };
         let xs = (xs + ys.narrow(1, 0, h)?.narrow(2, 0, w)?)?;
-        ops::add(&xs, &xs.apply(&self.layernorm_after)?.apply(&self.mlp)?)
+        &xs + xs.apply(&self.layernorm_after)?.apply(&self.mlp)?
     }
 }
 

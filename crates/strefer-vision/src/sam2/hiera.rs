@@ -3,7 +3,7 @@
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
-use strefer_nn::ops::{self, Heads};
+use strefer_nn::ops::Heads;
 use strefer_nn::{LayerNorm, Linear, linear};
 
 use super::{BackboneConfig, Sam2Config};
@@ -108,8 +108,8 @@ impl Module for Block {
                 if self.proj.is_some() { windows.halved().join(&ys)? } else { windows.join(&ys)? }
             }
         };
-        let xs = ops::add(&shortcut, &ys)?;
-        ops::add(&xs, &xs.apply(&self.layer_norm2)?.apply(&self.mlp)?)
+        let xs = (shortcut + ys)?;
+        &xs + xs.apply(&self.layer_norm2)?.apply(&self.mlp)?
     }
 }
 

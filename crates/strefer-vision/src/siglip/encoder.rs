@@ -100,7 +100,7 @@ impl EncoderLayer {
 impl Module for EncoderLayer {
     /// `(b, n, d)` → `(b, n, d)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let xs = ops::add(xs, &xs.apply(&self.layer_norm1)?.apply(&self.self_attn)?)?;
-        ops::add(&xs, &xs.apply(&self.layer_norm2)?.apply(&self.mlp)?)
+        let xs = (xs + xs.apply(&self.layer_norm1)?.apply(&self.self_attn)?)?;
+        &xs + xs.apply(&self.layer_norm2)?.apply(&self.mlp)?
     }
 }

@@ -44,8 +44,8 @@ impl Few {
         simd::run(
             #[inline(always)]
             || {
-                for (key, row) in k_head.chunks(k.row).take(self.t).enumerate() {
-                    for (entry, x) in row[..self.hd].iter().enumerate() {
+                for key in 0..self.t {
+                    for (entry, x) in k_head[key * k.row..][..self.hd].iter().enumerate() {
                         self.keys[entry * FEW + key] = *x;
                     }
                 }
@@ -90,8 +90,8 @@ impl Few {
     fn read(&mut self, v: &[f32], stride: usize) {
         for (out, shares) in self.out.chunks_exact_mut(self.hd).zip(self.scores.chunks_exact(FEW)) {
             out.fill(0.0);
-            for (values, share) in v.chunks(stride).zip(&shares[..self.t]) {
-                for (out, value) in out.iter_mut().zip(values) {
+            for (key, share) in shares[..self.t].iter().enumerate() {
+                for (out, value) in out.iter_mut().zip(&v[key * stride..][..self.hd]) {
                     *out = share.mul_add(*value, *out);
                 }
             }

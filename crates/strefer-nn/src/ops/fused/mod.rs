@@ -3,7 +3,6 @@
 //! whatever the number of threads.
 
 mod activation;
-mod add;
 mod attention;
 mod attention_few;
 mod attention_kernel;
@@ -23,7 +22,6 @@ pub(crate) mod simd;
 mod softmax;
 
 pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu};
-pub(super) use add::add;
 pub(super) use attention::{attention, multi_head_attention};
 pub(super) use copy::contiguous;
 pub(super) use cross_entropy::linear_cross_entropy;

@@ -57,32 +57,6 @@ pub(crate) fn map(xs: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
     ys
 }
 
-/// As [`map`], of the values of two slices of one length.
-pub(crate) fn map_2(xs: &[f32], zs: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
-    assert_eq!(xs.len(), zs.len(), "values in pairs");
-    let mut ys = Vec::with_capacity(xs.len());
-    let room = &mut ys.spare_capacity_mut()[..xs.len()];
-    let piece = |(at, ys): (usize, &mut [MaybeUninit<f32>])| {
-        let (xs, zs) = (&xs[at * PIECE..][..ys.len()], &zs[at * PIECE..][..ys.len()]);
-        run(
-            #[inline(always)]
-            || {
-                for (y, (x, z)) in ys.iter_mut().zip(xs.iter().zip(zs)) {
-                    y.write(f(*x, *z));
-                }
-            },
-        );
-    };
-    if xs.len() < WORTH_THREADS {
-        room.chunks_mut(PIECE).enumerate().for_each(piece);
-    } else {
-        room.par_chunks_mut(PIECE).enumerate().for_each(piece);
-    }
-    // SAFETY: every place has been written.
-    unsafe { ys.set_len(xs.len()) };
-    ys
-}
-
 /// As [`fill_rows`] for two results at a time.
 pub(crate) fn fill_rows_2(
     out: &mut [f32],
