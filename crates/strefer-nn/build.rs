@@ -47,7 +47,19 @@ fn main() {
             Ok(status) => format!("{status}"),
             Err(error) => format!("{error}"),
         };
-        println!("cargo:warning={command:?}: {error}; scripts/cuda-toolkit gets nvcc");
-        exit(1);
+        fail(&format!("{command:?}: {error}; scripts/cuda-toolkit gets nvcc"));
     }
+    // By name, for the launcher to find them.
+    let program =
+        |module: &str| format!("({module:?}, include_str!({:?})),", out.join(module).with_extension("ptx"));
+    let programs: String = MODULES.iter().map(|module| program(module)).collect();
+    let list = out.join("programs.rs");
+    if let Err(error) = std::fs::write(&list, format!("[{programs}]")) {
+        fail(&format!("{}: {error}", list.display()));
+    }
+}
+
+fn fail(why: &str) -> ! {
+    println!("cargo:warning={why}");
+    exit(1)
 }

@@ -226,8 +226,16 @@ impl Attention {
     }
 }
 
-/// What every query reads of the values, and the log-sum-exp of its scores, f32, in an order of the kernels' own. A query
-/// that sees nothing reads zeros.
+/// What every query reads of the values, laid out as `call.out` says, and the log-sum-exp of its scores, f32, in an order of
+/// the kernels' own. A query that sees nothing reads zeros.
+///
+/// # Shapes
+/// - `q`: `(b, nh, s, hd)`, `k`, `v`: `(b, nkv, t, hd)`, in any order of the first three that `call` tells
+/// - returns: as `q`, and `b * nh * s` numbers
+///
+/// # Errors
+/// Heads that no kernel takes ([`Attention::takes`]), that do not lie on 16 bytes or reach behind their memory; a mask of other
+/// sizes, or another mask's tiles.
 pub fn attention<R: Runner>(
     runner: &R,
     [q, k, v]: [Values; 3],
@@ -277,6 +285,9 @@ pub fn attention<R: Runner>(
 
 /// The gradients of [`attention`]'s inputs, each where its input lies, from its results and the first one's gradient, which
 /// lies as that does. `by_keys` is [`AttentionMask::tiles_by_keys`] of [`Attention::by_keys`].
+///
+/// # Errors
+/// As [`attention`], and results that are another call's.
 pub fn attention_back<R: Runner>(
     runner: &R,
     [q, k, v]: [Values; 3],

@@ -10,4 +10,5 @@ mod ops;
 mod optim;
 mod params;
 mod recompute;
+mod shortcuts;
 mod weights;

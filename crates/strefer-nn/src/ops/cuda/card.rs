@@ -15,31 +15,15 @@ use candle_core::{
 
 use crate::kernels::{Arg, Launch, Runner, Values};
 
+/// Programs by the names of their modules, as the build made them.
+const PROGRAMS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/programs.rs"));
+
 /// A module's program, for the driver to compile.
 fn program(module: &str) -> Result<&'static str> {
-    macro_rules! programs {
-        ($($name:literal),*) => {
-            match module {
-                $($name => Ok(include_str!(concat!(env!("OUT_DIR"), "/", $name, ".ptx"))),)*
-                other => bail!("no kernels are named {other}"),
-            }
-        };
+    match PROGRAMS.iter().find(|(name, _)| *name == module) {
+        Some((_, program)) => Ok(program),
+        None => bail!("no kernels are named {module}"),
     }
-    programs!(
-        "activation",
-        "adamw",
-        "attention",
-        "attention_back",
-        "cast",
-        "cross_entropy",
-        "deformable",
-        "depthwise",
-        "mask_pool",
-        "norm",
-        "parts",
-        "rotary",
-        "softmax"
-    )
 }
 
 /// Shared memory that a block may have without a word.
