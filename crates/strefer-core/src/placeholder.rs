@@ -15,7 +15,8 @@ pub enum Piece<'a> {
     Unknown(&'a str),
 }
 
-/// Splits text at its placeholders. Angle brackets that start no placeholder are plain text.
+/// Splits text at its placeholders. Angle brackets that start no placeholder are plain text, and so is a placeholder behind a
+/// backslash, which goes ([`literal`]).
 pub fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut found = Vec::new();
     let (mut rest, mut searched) = (text, 0);
@@ -24,10 +25,12 @@ pub fn pieces(text: &str) -> Vec<Piece<'_>> {
         let Some(length) = rest[at..].find('>') else { break };
         match placeholder(&rest[at..=at + length]) {
             Some(piece) => {
-                if at > 0 {
-                    found.push(Piece::Text(&rest[..at]));
+                let is_literal = rest[..at].ends_with('\\');
+                let before = &rest[..at - usize::from(is_literal)];
+                if !before.is_empty() {
+                    found.push(Piece::Text(before));
                 }
-                found.push(piece);
+                found.push(if is_literal { Piece::Text(&rest[at..=at + length]) } else { piece });
                 rest = &rest[at + length + 1..];
                 searched = 0;
             }
@@ -55,6 +58,19 @@ fn placeholder(tag: &str) -> Option<Piece<'_>> {
         ("region" | "time", Err(_)) => Some(Piece::Unknown(tag)),
         _ => None,
     }
+}
+
+/// The same text with nothing in it that stands for anything: each placeholder behind a backslash.
+pub fn literal(text: &str) -> String {
+    let piece = |piece: &Piece<'_>| match piece {
+        Piece::Text(text) => (*text).to_owned(),
+        Piece::Visual => "\\<video>".to_owned(),
+        Piece::Region(None) => "\\<region>".to_owned(),
+        Piece::Region(Some(index)) => format!("\\<region:{index}>"),
+        Piece::Time(index) => format!("\\<time:{index}>"),
+        Piece::Unknown(tag) => format!("\\{tag}"),
+    };
+    pieces(text).iter().map(piece).collect()
 }
 
 /// Replaces every placeholder by what `render` gives for it.
@@ -106,6 +122,18 @@ mod tests {
         assert_eq!(pieces(text), expected);
         assert_eq!(pieces("<region:x>"), [Piece::Unknown("<region:x>")]);
         assert_eq!(pieces("a < b <"), [Piece::Text("a < b <")]);
+    }
+
+    #[test]
+    fn a_placeholder_behind_a_backslash_is_plain_text() {
+        let text = "<region:0> or <time:1> <b>";
+        assert_eq!(literal(text), r"\<region:0> or \<time:1> <b>");
+        let read: String = pieces(&literal(text))
+            .iter()
+            .map(|piece| if let Piece::Text(text) = piece { *text } else { panic!("{piece:?}") })
+            .collect();
+        assert_eq!(read, text);
+        assert_eq!(pieces(r"\<region:0><region:0>"), [Piece::Text("<region:0>"), Piece::Region(Some(0))]);
     }
 
     #[test]
