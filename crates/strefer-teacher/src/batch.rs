@@ -8,8 +8,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::Teacher;
-use crate::endpoint::{EndpointConfig, Form, Reply, body};
+use crate::endpoint::{EndpointConfig, Reply, body};
 use crate::fault::{Error, Fault, Result, beginning, io};
+use crate::form::Form;
 use crate::question::Question;
 use crate::record::Recorded;
 

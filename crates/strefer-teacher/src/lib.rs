@@ -7,7 +7,7 @@
 //! | [`Endpoint`], [`Endpoints`] | servers that speak OpenAI's protocol (vLLM, SGLang, others) |
 //! | [`Recorded`] | a folder of answers, and another teacher for what is not there yet |
 //! | [`Replay`] | such a folder alone |
-//! | [`Rules`] | a function, where facts are known; also a model in this process |
+//! | [`Rules`] | a function, where facts are known |
 //!
 //! [`Recorded`] asks nothing twice: answers are kept by the content of the question, each ask stands in a ledger with its tokens,
 //! seconds and cost, and a [`Budget`] ends the asking.
@@ -28,6 +28,7 @@
 mod batch;
 mod endpoint;
 mod fault;
+mod form;
 mod ledger;
 mod prompt;
 mod question;
@@ -38,6 +39,7 @@ mod rules;
 pub use batch::{read_batch, write_batch};
 pub use endpoint::{Capabilities, Endpoint, EndpointConfig, Endpoints, Price, Style};
 pub use fault::{Error, Fault, Result};
+pub use form::Form;
 pub use ledger::{Budget, Entry, Spent};
 pub use prompt::Prompt;
 pub use question::{Answer, Clip, Part, PromptId, Question, Sampling, Usage};

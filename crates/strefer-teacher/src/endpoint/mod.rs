@@ -16,13 +16,14 @@ use ureq::http::header;
 
 use crate::Teacher;
 use crate::fault::{Error, Fault, Result, beginning};
+use crate::form::Form;
 use crate::question::{Answer, Question, Usage};
 use gate::Gate;
 
 pub(crate) use body::body;
 pub use config::{EndpointConfig, Price, Style};
 pub use probe::Capabilities;
-pub(crate) use reply::{Form, Reply};
+pub(crate) use reply::Reply;
 pub use several::Endpoints;
 
 /// An answer of a server that is longer is none.

@@ -2,40 +2,9 @@
 
 use serde_json::Value;
 
-use crate::fault::{Error, Fault, beginning};
+use crate::fault::{Fault, beginning};
+use crate::form::Form;
 use crate::question::{Answer, Question, Usage};
-
-/// The form that an answer must have.
-pub(crate) struct Form(Option<jsonschema::Validator>);
-
-impl Form {
-    /// # Errors
-    /// A schema that is none.
-    pub(crate) fn of(question: &Question) -> Result<Self, Fault> {
-        let validator = question.schema.as_ref().map(jsonschema::validator_for).transpose();
-        let validator = validator.map_err(|error| std::sync::Arc::new(Error::Schema(error.to_string())))?;
-        Ok(Self(validator))
-    }
-
-    /// The answer as JSON, where it must be that.
-    fn check(&self, text: &str) -> Result<Option<Value>, String> {
-        let Some(validator) = &self.0 else { return Ok(None) };
-        let value: Value =
-            serde_json::from_str(unfenced(text)).map_err(|error| format!("no JSON: {error}"))?;
-        let fault = validator
-            .iter_errors(&value)
-            .next()
-            .map(|error| format!("{error} at {:?}", error.instance_path().to_string()));
-        fault.map_or(Ok(Some(value)), Err)
-    }
-}
-
-/// A JSON text without the fence that models like to put around it.
-fn unfenced(text: &str) -> &str {
-    let text = text.trim();
-    let inside = text.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
-    inside.map_or(text, |inside| inside.strip_prefix("json").unwrap_or(inside).trim())
-}
 
 /// A chat completion.
 pub(crate) struct Reply<'a> {
@@ -62,16 +31,15 @@ impl<'a> Reply<'a> {
 
     /// The answer, if it is whole and has the form asked for.
     pub(crate) fn answer(&self, model: &str, question: &Question, form: &Form) -> Result<Answer, Fault> {
-        let model = model.to_owned();
         let wrong = |reason: String, said: &str| Fault::Form {
-            model: model.clone(),
+            model: model.to_owned(),
             reason,
             said: beginning(said),
             usage: self.usage,
         };
         if self.finish == Some("length") {
             return Err(Fault::Unfinished {
-                model,
+                model: model.to_owned(),
                 max_tokens: question.sampling.max_tokens,
                 usage: self.usage,
             });
@@ -82,8 +50,7 @@ impl<'a> Reply<'a> {
         if let Some(finish) = self.finish.filter(|finish| *finish != "stop") {
             return Err(wrong(format!("it ended by {finish:?}"), text));
         }
-        let value = form.check(text).map_err(|reason| wrong(reason, text))?;
-        Ok(Answer { text: text.to_owned(), value, usage: self.usage })
+        form.read(model, text, self.usage)
     }
 }
 
@@ -111,6 +78,5 @@ mod tests {
             assert!(matches!(fault(text, "stop"), Fault::Form { .. }));
         }
         assert!(matches!(fault(json!("{\"n\": 3}"), "content_filter"), Fault::Form { .. }));
-        assert!(Form::of(&Question { schema: Some(json!({ "type": 7 })), ..question.clone() }).is_err());
     }
 }
