@@ -38,6 +38,9 @@ pub enum Error {
     /// A sampling setting cannot be meant.
     #[error("generation config: {0}")]
     Generation(String),
+    /// An answer cannot be held to the form asked for.
+    #[error("structured output: {0}")]
+    Guide(String),
     /// The model's output is not a number.
     #[error("the logits of new token {step} are not finite")]
     NonFiniteLogits {

@@ -20,6 +20,7 @@ pub mod decoder;
 mod error;
 mod generate;
 pub mod gguf;
+mod guide;
 mod sampler;
 mod tokenizer;
 
@@ -28,8 +29,9 @@ pub use chat::{ChatTemplate, Message, Segment};
 pub use decoder::{Decoder, DecoderConfig, KvCache, Loss, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::{
-    Generated, GenerationConfig, Scored, generate, generate_after, generate_scored, generate_text,
-    generate_text_after, generate_texts, remember,
+    Generated, GenerationConfig, Scored, generate, generate_after, generate_guided, generate_scored,
+    generate_text, generate_text_after, generate_texts, remember,
 };
+pub use guide::{Guide, Guides};
 pub use sampler::Sampler;
 pub use tokenizer::{Offsets, StreamDecoder, Tokenizer};

@@ -77,7 +77,8 @@ impl Sampler {
                 return *token;
             }
         }
-        order[weights.len() - 1]
+        // What is impossible stays so, however the shares were rounded.
+        order[weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0)]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tokenizers::AddedToken;
+use tokenizers::{AddedToken, DecoderWrapper};
 
 use crate::chat::Segment;
 use crate::error::{Error, Result};
@@ -121,9 +121,47 @@ impl Tokenizer {
         vocab.values().max().map_or(0, |&id| id as usize + 1)
     }
 
+    /// The bytes of every token by id; none for added tokens and for ids without one.
+    ///
+    /// # Errors
+    /// A tokenizer that is not byte-level BPE.
+    pub fn token_bytes(&self) -> Result<Vec<Option<Vec<u8>>>> {
+        let is_byte_level = match self.inner.get_decoder() {
+            Some(DecoderWrapper::ByteLevel(_)) => true,
+            Some(DecoderWrapper::Sequence(all)) => {
+                all.get_decoders().iter().any(|one| matches!(one, DecoderWrapper::ByteLevel(_)))
+            }
+            _ => false,
+        };
+        if !is_byte_level {
+            return Err(Error::Tokenizer {
+                origin: "bytes of tokens".to_owned(),
+                reason: "it is not byte-level".to_owned(),
+            });
+        }
+        let mut bytes = vec![None; self.vocab_size()];
+        for (token, id) in self.inner.get_vocab(false) {
+            bytes[id as usize] = token.chars().map(byte_of).collect();
+        }
+        for id in self.inner.get_added_tokens_decoder().into_keys() {
+            bytes[id as usize] = None;
+        }
+        Ok(bytes)
+    }
+
     /// A decoder for ids that come one by one.
     pub fn stream(&self) -> StreamDecoder<'_> {
         StreamDecoder { tokenizer: self, pending: Vec::new(), settled: 0 }
+    }
+}
+
+/// The byte that a character of a byte-level vocabulary stands for: those that can be printed stand for themselves, the others,
+/// in order, are counted from U+0100 on.
+fn byte_of(character: char) -> Option<u8> {
+    let is_printed = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    match u32::from(character) {
+        code @ 0..0x100 => Some(code as u8).filter(is_printed),
+        code => (0..=0xff).filter(|byte| !is_printed(byte)).nth((code - 0x100) as usize),
     }
 }
 

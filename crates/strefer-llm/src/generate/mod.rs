@@ -15,6 +15,7 @@ pub use scored::{Scored, generate_scored, remember};
 
 use crate::decoder::{Decoder, KvCache};
 use crate::error::Result;
+use crate::guide::Guide;
 use crate::tokenizer::{StreamDecoder, Tokenizer};
 use stop::Stopper;
 
@@ -43,7 +44,23 @@ pub fn generate_after(
     cfg: &GenerationConfig,
     mut see: impl FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Vec<u32>> {
-    one(decoder, cache, prompt_embeds, cfg, |token| Ok(see(token)))
+    one(decoder, cache, prompt_embeds, cfg, None, |token| Ok(see(token)))
+}
+
+/// As [`generate`], held to the form of `guide`: only tokens that may stand there are drawn, and the answer ends when it is
+/// whole. One that the most tokens cut off is not.
+///
+/// # Shapes
+/// - `prompt_embeds`: `(1, s, d)`
+pub fn generate_guided(
+    decoder: &Decoder,
+    prompt_embeds: &Tensor,
+    cfg: &GenerationConfig,
+    guide: Guide,
+    mut see: impl FnMut(u32) -> ControlFlow<()>,
+) -> Result<Vec<u32>> {
+    let cache = &mut KvCache::new(decoder.config());
+    one(decoder, cache, prompt_embeds, cfg, Some(guide), |token| Ok(see(token)))
 }
 
 fn one(
@@ -51,10 +68,11 @@ fn one(
     cache: &mut KvCache,
     prompt: &Tensor,
     cfg: &GenerationConfig,
+    guide: Option<Guide>,
     mut see: impl FnMut(u32) -> Result<ControlFlow<()>>,
 ) -> Result<Vec<u32>> {
     let (caches, prompts) = (std::slice::from_mut(cache), std::slice::from_ref(prompt));
-    let mut answers = rows::run(decoder, caches, prompts, cfg, |_, token, _| see(token));
+    let mut answers = rows::run(decoder, caches, prompts, cfg, guide, |_, token, _| see(token));
     answers.swap_remove(0)
 }
 
@@ -89,7 +107,7 @@ pub fn generate_text_after(
     mut see: impl FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Generated> {
     let mut writer = Writer::new(tokenizer, cfg);
-    let tokens = one(decoder, cache, prompt_embeds, cfg, |token| writer.push(token, &mut see))?;
+    let tokens = one(decoder, cache, prompt_embeds, cfg, None, |token| writer.push(token, &mut see))?;
     writer.finish(tokens, &mut see)
 }
 
@@ -109,8 +127,9 @@ pub fn generate_texts(
     let mut caches: Vec<KvCache> = prompts.iter().map(|_| KvCache::new(decoder.config())).collect();
     let mut writers: Vec<Writer<'_>> = prompts.iter().map(|_| Writer::new(tokenizer, cfg)).collect();
     let mut go_on = |_: &str| ControlFlow::Continue(());
-    let answers =
-        rows::run(decoder, &mut caches, prompts, cfg, |row, token, _| writers[row].push(token, &mut go_on));
+    let answers = rows::run(decoder, &mut caches, prompts, cfg, None, |row, token, _| {
+        writers[row].push(token, &mut go_on)
+    });
     let finish = |(tokens, writer): (Result<Vec<u32>>, Writer<'_>)| writer.finish(tokens?, &mut go_on);
     answers.into_iter().zip(writers).map(finish).collect()
 }

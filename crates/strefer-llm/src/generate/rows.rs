@@ -9,6 +9,7 @@ use super::GenerationConfig;
 use super::whole::WholeSequence;
 use crate::decoder::{Decoder, KvCache};
 use crate::error::{Error, Result};
+use crate::guide::Guide;
 use crate::sampler::Sampler;
 
 /// So many columns of a prompt go through the layers at a time: what they compute on the way does not grow with the prompt.
@@ -18,6 +19,8 @@ const COLUMNS: usize = 1024;
 struct Row<'a> {
     cache: &'a mut KvCache,
     sampler: Sampler,
+    /// What its answer may become, where that is not anything.
+    guide: Option<Guide>,
     whole: WholeSequence,
     /// What the layers have not seen yet, `(1, s, d)`.
     new: Tensor,
@@ -28,17 +31,22 @@ struct Row<'a> {
     ended: Option<Result<()>>,
 }
 
-/// Continues prompts until each has ended. `see` gets the row, every new token of it, an end token included, and the logits
+/// Continues prompts until each has ended, the first few each held to a guide. `see` gets the row, every new token of it, an end token included, and the logits
 /// it was drawn from, and may break the row off. What goes wrong with one row ends that row alone.
 pub(super) fn run(
     decoder: &Decoder,
     caches: &mut [KvCache],
     prompts: &[Tensor],
     cfg: &GenerationConfig,
+    guides: impl IntoIterator<Item = Guide>,
     mut see: impl FnMut(usize, u32, &[f32]) -> Result<ControlFlow<()>>,
 ) -> Vec<Result<Vec<u32>>> {
-    let mut rows: Vec<Result<Row<'_>>> =
-        caches.iter_mut().zip(prompts).map(|(cache, prompt)| Row::new(decoder, cache, prompt, cfg)).collect();
+    let mut guides = guides.into_iter();
+    let mut rows: Vec<Result<Row<'_>>> = caches
+        .iter_mut()
+        .zip(prompts)
+        .map(|(cache, prompt)| Row::new(decoder, cache, prompt, cfg, guides.next()))
+        .collect();
     loop {
         let mut active: Vec<(usize, &mut Row<'_>)> = (0..)
             .zip(&mut rows)
@@ -67,13 +75,7 @@ fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>]) {
     match logits(decoder, rows) {
         Ok(logits) => {
             for (row, logits) in rows.iter_mut().zip(logits) {
-                match row.sampler.draw(&logits) {
-                    Ok(token) => {
-                        row.tokens.push(token);
-                        row.logits = logits;
-                    }
-                    Err(error) => row.ended = Some(Err(error)),
-                }
+                row.draw(logits).unwrap_or_else(|error| row.ended = Some(Err(error)));
             }
         }
         Err(error) => {
@@ -138,6 +140,7 @@ impl<'a> Row<'a> {
         cache: &'a mut KvCache,
         prompt: &Tensor,
         cfg: &GenerationConfig,
+        guide: Option<Guide>,
     ) -> Result<Self> {
         let (b, s, _d) = prompt.dims3()?;
         if b != 1 || s == 0 {
@@ -147,12 +150,26 @@ impl<'a> Row<'a> {
         }
         let (sampler, whole) = (Sampler::new(cfg)?, WholeSequence::new(decoder, cache.len()));
         let (tokens, logits) = (Vec::new(), Vec::new());
-        let mut row = Self { cache, sampler, whole, new: prompt.clone(), tokens, logits, ended: None };
+        let mut row = Self { cache, sampler, guide, whole, new: prompt.clone(), tokens, logits, ended: None };
         row.prepare(decoder, prompt.clone())?;
         if cfg.max_new_tokens == 0 {
             row.ended = Some(Ok(()));
         }
         Ok(row)
+    }
+
+    /// Draws its next token.
+    fn draw(&mut self, mut logits: Vec<f32>) -> Result<()> {
+        if let Some(guide) = &mut self.guide {
+            guide.allow(&mut logits)?;
+        }
+        let token = self.sampler.draw(&logits)?;
+        if let Some(guide) = &mut self.guide {
+            guide.take(token)?;
+        }
+        self.tokens.push(token);
+        self.logits = logits;
+        Ok(())
     }
 
     /// Sets what is run next.
@@ -175,7 +192,8 @@ impl<'a> Row<'a> {
         let (None, Some(&token)) = (&self.ended, self.tokens.last()) else { return };
         let next = || -> Result<Option<Tensor>> {
             let broken = see(token, &self.logits)?.is_break();
-            if broken || cfg.eos_ids.contains(&token) || self.tokens.len() >= cfg.max_new_tokens {
+            let is_whole = self.guide.as_ref().is_some_and(Guide::is_over);
+            if broken || is_whole || cfg.eos_ids.contains(&token) || self.tokens.len() >= cfg.max_new_tokens {
                 return Ok(None);
             }
             Ok(Some(decoder.embed(&Tensor::new(&[[token]], self.new.device())?)?))

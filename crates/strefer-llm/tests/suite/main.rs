@@ -5,6 +5,7 @@ mod extra_rows;
 mod generation;
 mod gguf;
 mod gguf_parity;
+mod guide;
 mod invariants;
 mod tokenizer;
 

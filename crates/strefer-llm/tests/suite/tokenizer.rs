@@ -24,6 +24,22 @@ fn any_text_comes_back_equal() {
 }
 
 #[test]
+fn bytes_of_tokens_make_their_text() {
+    let tokenizer = tokenizer();
+    let bytes = tokenizer.token_bytes().unwrap();
+    assert_eq!(bytes.len(), tokenizer.vocab_size());
+    for text in ["The red ball rolls\n", "héllo ✓ 漢字 🦀", "\u{0}\t1234\u{7f}\u{a0}\u{ad}"] {
+        let ids = tokenizer.encode(text).unwrap();
+        let whole: Vec<u8> = ids.iter().flat_map(|&id| bytes[id as usize].clone().unwrap()).collect();
+        assert_eq!(whole, text.as_bytes());
+    }
+    assert!(bytes[..4].iter().all(Option::is_none), "special tokens have none");
+    let mut single: Vec<u8> = bytes.into_iter().flatten().filter(|b| b.len() == 1).map(|b| b[0]).collect();
+    single.sort_unstable();
+    assert_eq!(single, (0..=255).collect::<Vec<u8>>());
+}
+
+#[test]
 fn training_learns_words_keeps_specials_whole_and_is_repeatable() {
     let one = tokenizer();
     assert_eq!(one.token_id("<|endoftext|>"), Some(0));
