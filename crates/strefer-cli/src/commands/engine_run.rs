@@ -119,7 +119,10 @@ pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
     if !is_counted {
         RunFolder::claim(&args.out, &cfg, args.changed)?;
     }
-    crew.teachers = Teachers::open(&cfg.teachers, &folder.path("teachers"), args.replay || is_counted)?;
+    let placed = || device.placement().map(|placement| placement.first().clone());
+    let placed = || placed().map_err(|error| strefer_engine::Error::Config(crate::explain(&error)));
+    let replay = args.replay || is_counted;
+    crew.teachers = Teachers::open(&cfg.teachers, &folder.path("teachers"), replay, &placed)?;
     let stop = stop_flag()?;
     let bar = EngineBar::new(inputs.len(), &crew.teachers);
     let run = Run {
@@ -152,7 +155,8 @@ pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
     println!("{}", serde_json::to_string(&summary)?);
     if summary.parked > 0 {
         let list = folder.path("failures.jsonl");
-        tracing::warn!("{} videos came to nothing; why stands in {}", summary.parked, list.display());
+        let there = if list.exists() { "why stands in" } else { "a call for all stages writes why to" };
+        tracing::warn!("{} videos came to nothing; {there} {}", summary.parked, list.display());
     }
     match &summary.stopped {
         Some(reason) if summary.left > 0 => {

@@ -92,7 +92,11 @@ pub struct EngineConfig {
 #[serde(deny_unknown_fields)]
 pub struct TeacherConfig {
     /// Servers with one and the same model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<EndpointConfig>,
+    /// In their place, the folder of a Video LLM that answers in this process; relative to the working folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
     /// The most that may be spent on it in this run's folder.
     #[serde(default)]
     pub budget: Budget,
@@ -168,8 +172,12 @@ impl EngineConfig {
             if name.is_empty() || !name.chars().all(simple) {
                 return refuse(format!("teacher {name:?}: names are letters, digits, - and _"));
             }
-            if teacher.endpoints.is_empty() {
-                return refuse(format!("teacher {name:?} has no endpoint"));
+            match (&teacher.model, teacher.endpoints.is_empty()) {
+                (None, true) => return refuse(format!("teacher {name:?} has neither endpoints nor a model")),
+                (Some(_), false) => {
+                    return refuse(format!("teacher {name:?} has both endpoints and a model"));
+                }
+                _ => {}
             }
         }
         if self.recognise.is_some() && self.parse.is_none() {
@@ -256,7 +264,7 @@ impl EngineConfig {
             let models = teacher.endpoints.iter().take(1);
             let model = |endpoint: &EndpointConfig| EndpointConfig::new("http://", endpoint.model.clone());
             let budget = Budget::default();
-            (name.clone(), TeacherConfig { endpoints: models.map(model).collect(), budget })
+            (name.clone(), TeacherConfig { endpoints: models.map(model).collect(), model: None, budget })
         });
         Self {
             version: None,

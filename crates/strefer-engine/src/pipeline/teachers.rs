@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_core::Device;
 use serde::de::DeserializeOwned;
 use strefer_teacher::{
     Budget, Endpoint, Endpoints, Fault as TeacherFault, Question, Recorded, Replay, Spent, Teacher,
 };
 
 use super::fault::Fault;
+use super::own_teacher::OwnTeacher;
 use super::watch::Watch;
 use crate::config::TeacherConfig;
 use crate::error::{Error, Result};
@@ -36,31 +38,46 @@ impl Member {
 }
 
 impl Teachers {
-    /// The endpoints of a configuration; their answers lie in `dir`, a folder each. With `replay` nobody is asked, and only
-    /// those answers are given.
+    /// The teachers of a configuration; their answers lie in `dir`, a folder each. With `replay` nobody is asked, and only
+    /// those answers are given. Models in this process run where `device` says.
     ///
     /// # Errors
-    /// Endpoints that cannot be meant, folders that cannot be written.
-    pub fn open(configs: &BTreeMap<String, TeacherConfig>, dir: &Path, replay: bool) -> Result<Self> {
+    /// Endpoints and folders of models that cannot be meant, folders that cannot be written.
+    pub fn open(
+        configs: &BTreeMap<String, TeacherConfig>,
+        dir: &Path,
+        replay: bool,
+        device: &dyn Fn() -> Result<Device>,
+    ) -> Result<Self> {
         let mut teachers = Self::default();
         for (name, config) in configs {
+            let open = |folder| OwnTeacher::open(folder, device()?);
+            let own = config.model.as_deref().map(open).transpose()?;
             if replay {
-                let model = config.endpoints.first().map_or(String::new(), |first| first.model.clone());
+                let first = || config.endpoints.first().map_or("", |first| &first.model);
+                let model = own.as_ref().map_or_else(first, |own| own.model());
                 let member = Member::Replayed(Arc::new(Replay::new(dir.join(name), model)));
                 teachers.members.insert(name.clone(), member);
                 continue;
             }
-            teachers.hire(name, Arc::new(endpoints(name, config)?), config.budget, dir)?;
+            let teacher: Arc<dyn Teacher> = match own {
+                Some(own) => Arc::new(own),
+                None => Arc::new(endpoints(name, config)?),
+            };
+            teachers.hire(name, teacher, config.budget, dir)?;
         }
         Ok(teachers)
     }
 
-    /// Whether the endpoints of a configuration can be meant; nothing is written.
+    /// Whether the teachers of a configuration can be meant; nothing is loaded or written.
     ///
     /// # Errors
-    /// Endpoints that cannot.
+    /// One that cannot.
     pub fn check(configs: &BTreeMap<String, TeacherConfig>) -> Result<()> {
-        configs.iter().try_for_each(|(name, config)| endpoints(name, config).map(drop))
+        configs.iter().try_for_each(|(name, config)| match &config.model {
+            Some(folder) => OwnTeacher::check(folder),
+            None => endpoints(name, config).map(drop),
+        })
     }
 
     /// Adds one whose answers are kept in a folder below `dir`.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::Device;
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use strefer_core::jsonl::{Reader, read_records, write_all};
@@ -131,7 +132,8 @@ impl Lab {
         cfg.validate().unwrap();
         let folder = RunFolder::claim(&self.path(out), cfg, true).unwrap();
         let crew = Crew {
-            teachers: Teachers::open(&cfg.teachers, &folder.path("teachers"), false).unwrap(),
+            teachers: Teachers::open(&cfg.teachers, &folder.path("teachers"), false, &|| Ok(Device::Cpu))
+                .unwrap(),
             prompts: Prompts::default(),
             ..Crew::default()
         };

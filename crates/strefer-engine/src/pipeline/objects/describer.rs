@@ -1,7 +1,6 @@
 //! Our own region model says what masked pixels show, in this process.
 
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
 
 use strefer_core::sample::{Region, RegionMode, Role};
 use strefer_core::{FrameKey, FrameMask, IndexSpace, Sample};
@@ -10,6 +9,7 @@ use strefer_model::{Loaded, Purpose};
 use super::pointers::Pointer;
 use crate::pipeline::at_hand::AtHand;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::late_model::{LateModel, ModelLoader};
 use crate::pipeline::masklets::media;
 
 /// Tokens of an answer.
@@ -27,20 +27,16 @@ pub trait Describer: Send + Sync {
     fn describe(&self, at: &AtHand<'_>, shown: &[&Pointer], question: &str) -> Result<String, Fault>;
 }
 
-/// Loads a model, or says why it cannot be.
-pub type RegionLoader = dyn Fn() -> Result<Loaded, String> + Send + Sync;
-
 /// A Video LLM with a region connector, loaded when it is first needed. It is asked about one object at a time.
 pub struct RegionModel {
     name: String,
-    load: Box<RegionLoader>,
-    loaded: Mutex<Option<Loaded>>,
+    model: LateModel,
 }
 
 impl RegionModel {
     /// `digest` tells its weights from others.
-    pub fn new(digest: &str, load: Box<RegionLoader>) -> Self {
-        Self { name: format!("region-model/1 {digest}"), load, loaded: Mutex::new(None) }
+    pub fn new(digest: &str, load: Box<ModelLoader>) -> Self {
+        Self { name: format!("region-model/1 {digest}"), model: LateModel::new(load) }
     }
 }
 
@@ -51,23 +47,19 @@ impl Describer for RegionModel {
 
     fn describe(&self, at: &AtHand<'_>, shown: &[&Pointer], question: &str) -> Result<String, Fault> {
         let failed = |reason: String| Fault::Model { model: "reviewer".to_owned(), reason };
-        let mut turn = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = match turn.take() {
-            Some(loaded) => loaded,
-            None => (self.load)().map_err(failed)?,
-        };
-        let Loaded { model, processor, generation } = &*turn.insert(loaded);
         let sample = sample(at, shown, question);
-        let inputs =
-            processor.process(&sample, &Purpose::Infer).map_err(|error| failed(error.to_string()))?;
-        let mut cfg = generation.clone();
-        // The best token each time: a run gives the same as another.
-        (cfg.max_new_tokens, cfg.temperature) = (TOKENS, 0.0);
-        let ids = model
-            .generate(&inputs, &cfg, |_| ControlFlow::Continue(()))
-            .map_err(|error| failed(error.to_string()))?;
-        processor.decode(&ids).map_err(|error| failed(error.to_string()))
+        self.model.with(|loaded| answer(loaded, &sample)).and_then(|answer| answer).map_err(failed)
     }
+}
+
+fn answer(Loaded { model, processor, generation }: &Loaded, sample: &Sample) -> Result<String, String> {
+    let inputs = processor.process(sample, &Purpose::Infer).map_err(|error| error.to_string())?;
+    let mut cfg = generation.clone();
+    // The best token each time: a run gives the same as another.
+    (cfg.max_new_tokens, cfg.temperature) = (TOKENS, 0.0);
+    let go_on = |_| ControlFlow::Continue(());
+    let ids = model.generate(&inputs, &cfg, go_on).map_err(|error| error.to_string())?;
+    processor.decode(&ids).map_err(|error| error.to_string())
 }
 
 fn sample(at: &AtHand<'_>, shown: &[&Pointer], question: &str) -> Sample {

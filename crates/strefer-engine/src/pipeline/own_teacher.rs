@@ -1,0 +1,175 @@
+//! Our own Video LLM as a teacher, in this process.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use candle_core::{DType, Device};
+use strefer_core::Sample;
+use strefer_core::placeholder;
+use strefer_core::sample::{Media, MediaKind, Role};
+use strefer_llm::{GenerationConfig, Guides, generate, generate_guided};
+use strefer_model::{Checkpoint, Loaded, ProcessorOptions, Purpose};
+use strefer_teacher::{Answer, Fault, Form, Part, Question, Teacher, Usage};
+use tempfile::TempDir;
+
+use super::digest;
+use super::late_model::LateModel;
+use crate::error::{Error, Result};
+
+/// A Video LLM of a folder that answers what servers are asked: words about words, about an image, or about frames of a video. An
+/// answer with a schema is held to it token by token. Loaded for the first question; one is answered at a time.
+pub struct OwnTeacher {
+    name: String,
+    model: LateModel,
+    guides: OnceLock<Guides>,
+}
+
+impl fmt::Debug for OwnTeacher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnTeacher({})", self.name)
+    }
+}
+
+impl OwnTeacher {
+    /// The model of a folder, of any family that can be loaded, for `device`: in `bf16` on a card, in `f32` on a CPU. It is called
+    /// after the folder and the content of its files, so that the answers of other weights are not taken for its own.
+    ///
+    /// # Errors
+    /// A folder that holds no such model, a file that cannot be read.
+    pub fn open(folder: &Path, device: Device) -> Result<Self> {
+        Self::check(folder)?;
+        let called = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let called = called.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = format!("{called} {}", &digest::of_path(folder)?[..16]);
+        let folder = folder.to_owned();
+        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
+        let load = move || {
+            let loaded = Checkpoint::open(&folder)
+                .and_then(|checkpoint| checkpoint.load(&device, dtype, ProcessorOptions::default()));
+            loaded.map_err(|error| error.to_string())
+        };
+        Ok(Self { name, model: LateModel::new(Box::new(load)), guides: OnceLock::new() })
+    }
+
+    /// Whether a folder holds a model that can be loaded, as far as its configuration tells.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check(folder: &Path) -> Result<()> {
+        let wrong = |error: strefer_model::Error| Error::BadFile {
+            path: folder.to_owned(),
+            reason: format!("is no model: {error}"),
+        };
+        Checkpoint::open(folder).map(drop).map_err(wrong)
+    }
+
+    fn failed(&self, reason: impl fmt::Display) -> Fault {
+        Fault::Own { model: self.name.clone(), reason: reason.to_string() }
+    }
+
+    fn answer(&self, loaded: &Loaded, question: &Question) -> std::result::Result<Answer, Fault> {
+        let Loaded { model, processor, generation } = loaded;
+        let form = Form::of(question)?;
+        let sampling = question.sampling;
+        let cfg = GenerationConfig {
+            max_new_tokens: sampling.max_tokens as usize,
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            seed: sampling.seed,
+            ..generation.clone()
+        };
+        let shown = Shown::write(question).map_err(|reason| self.failed(reason))?;
+        let inputs = processor.process(&shown.sample, &Purpose::Infer).map_err(|error| self.failed(error))?;
+        let spliced = model.splice(&[inputs]).map_err(|error| self.failed(error))?;
+        let (decoder, prompt) = (model.language_model(), &spliced.embeds);
+        let go_on = |_| ControlFlow::Continue(());
+        let ids = match &question.schema {
+            None => generate(decoder, prompt, &cfg, go_on),
+            Some(schema) => self
+                .guide(loaded)
+                .and_then(|guides| guides.json(schema))
+                .and_then(|guide| generate_guided(decoder, prompt, &cfg, guide, go_on)),
+        };
+        let ids = ids.map_err(|error| self.failed(error))?;
+        let usage = Usage {
+            prompt_tokens: spliced.places.iter().map(|place| place.len as u64).sum(),
+            completion_tokens: ids.len() as u64,
+        };
+        let text = processor.decode(&ids).map_err(|error| self.failed(error))?;
+        let is_ended = ids.last().is_some_and(|id| cfg.eos_ids.contains(id));
+        let is_cut = ids.len() >= cfg.max_new_tokens && !is_ended;
+        match form.read(&self.name, &text, usage) {
+            // JSON may be whole with the last token that it could have.
+            Ok(answer) if !is_cut || answer.value.is_some() => Ok(answer),
+            Err(fault) if !is_cut => Err(fault),
+            _ => Err(Fault::Unfinished { model: self.name.clone(), max_tokens: sampling.max_tokens, usage }),
+        }
+    }
+
+    fn guide(&self, loaded: &Loaded) -> strefer_llm::Result<&Guides> {
+        if let Some(guides) = self.guides.get() {
+            return Ok(guides);
+        }
+        let guides = Guides::new(loaded.processor.tokenizer(), &loaded.generation.eos_ids)?;
+        Ok(self.guides.get_or_init(|| guides))
+    }
+}
+
+impl Teacher for OwnTeacher {
+    fn model(&self) -> &str {
+        &self.name
+    }
+
+    fn ask(&self, question: &Question) -> std::result::Result<Answer, Fault> {
+        self.model.with(|loaded| self.answer(loaded, question)).map_err(|reason| self.failed(reason))?
+    }
+}
+
+/// A question as a sample, and what it shows on disk.
+struct Shown {
+    sample: Sample,
+    _files: Option<TempDir>,
+}
+
+impl Shown {
+    fn write(question: &Question) -> std::result::Result<Self, String> {
+        let mut files = None;
+        let (mut media, mut said) = (Vec::new(), Vec::new());
+        for part in &question.parts {
+            let (frames, kind) = match part {
+                Part::Text(text) => {
+                    said.push(placeholder::literal(text));
+                    continue;
+                }
+                Part::Image(image) => (std::slice::from_ref(image), MediaKind::Image),
+                Part::Clip(clip) => (clip.frames.as_slice(), MediaKind::Frames),
+            };
+            if files.is_some() {
+                return Err("it is shown one image or video a question, not several".to_owned());
+            }
+            let folder = TempDir::with_prefix("strefer-shown-").map_err(|error| error.to_string())?;
+            let mut path = folder.path().to_owned();
+            for (at, frame) in frames.iter().enumerate() {
+                let ending = if frame.starts_with(b"\x89PNG") { "png" } else { "jpg" };
+                let file = folder.path().join(format!("{at:06}.{ending}"));
+                std::fs::write(&file, frame).map_err(|error| format!("{}: {error}", file.display()))?;
+                if kind == MediaKind::Image {
+                    path = file;
+                }
+            }
+            // Nothing in the question speaks of moments in seconds, so that it does not matter how fast the frames run.
+            let uri = path.to_string_lossy().into_owned();
+            media.push(Media { kind, uri, segment: None, size: None });
+            files = Some(folder);
+            said.push("<video>".to_owned());
+        }
+        let mut sample = Sample::new(question.prompt.name.clone(), "", media);
+        if let Some(system) = &question.system {
+            sample.say(Role::System, placeholder::literal(system));
+        }
+        sample.say(Role::User, said.join("\n"));
+        Ok(Self { sample, _files: files })
+    }
+}
