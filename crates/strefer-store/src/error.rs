@@ -85,6 +85,12 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// Files at an address whose writing was broken off.
+    #[error("{address}: not everything is there yet (it holds .incomplete): write it again")]
+    Incomplete {
+        /// The address.
+        address: String,
+    },
     /// Something is in the way of what would be written.
     #[error("{path} exists already")]
     Exists {

@@ -12,6 +12,7 @@
 //! `cloud`). What must be a file to be read lies on a [`Shelf`] for as long as it is held: a folder of local copies that
 //! does not grow beyond its room.
 
+mod address;
 mod error;
 mod lines;
 mod location;
@@ -19,13 +20,14 @@ pub mod mix;
 pub mod pack;
 #[cfg(feature = "parquet")]
 mod parquet;
-#[cfg(feature = "cloud")]
+#[cfg_attr(not(feature = "cloud"), path = "no_remote.rs")]
 mod remote;
 mod samples;
 mod shards;
 mod shelf;
 #[cfg(feature = "parquet")]
 mod table;
+mod target;
 
 pub use error::{Error, Result};
 pub use location::is_address;
@@ -33,3 +35,4 @@ pub use samples::SampleSet;
 pub use shelf::{Held, Shelf};
 #[cfg(feature = "parquet")]
 pub use table::read_table;
+pub use target::publish;

@@ -1,4 +1,4 @@
-//! Samples written as shards or parquet files.
+//! Samples written as shards, parquet files or JSON Lines, into a folder or to an address.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -6,18 +6,21 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use strefer_core::Sample;
+use strefer_core::jsonl::Writer;
 use strefer_core::records::LineRecord;
 
 use crate::error::{Error, Result, io};
 use crate::samples::SampleSet;
+use crate::target::Target;
 
-/// Writes a set with its media as WebDataset shards into `folder`, each begun anew once it holds `shard_bytes`. A medium that
-/// several samples of a shard show is in it once. Nothing has the folder's name before all is written; `each` is called after every sample.
+/// Writes a set with its media as WebDataset shards into `folder`, also an address, each begun anew once it holds `shard_bytes`. A
+/// medium that several samples of a shard show is in it once. Nothing has the folder's name before all is written, and what is not
+/// all there at an address is not read; `each` is called after every sample.
 ///
 /// # Errors
 /// A folder that exists, a sample that cannot be read, a medium that is missing or a folder.
 pub fn shards(set: &SampleSet, folder: &Path, shard_bytes: u64, mut each: impl FnMut()) -> Result<Packed> {
-    let folder = Folder::new(folder)?;
+    let target = Target::new(folder, set.shelf())?;
     let mut packed = Packed::default();
     let mut shard: Option<Shard> = None;
     for number in 0..set.len() {
@@ -29,10 +32,10 @@ pub fn shards(set: &SampleSet, folder: &Path, shard_bytes: u64, mut each: impl F
             Some(open) if open.bytes < shard_bytes => open,
             full => {
                 if let Some(full) = full {
-                    full.finish()?;
+                    target.whole(&full.finish()?)?;
                 }
                 packed.files += 1;
-                Shard::new(folder.path.join(format!("{:06}.tar", packed.files - 1)))?
+                Shard::new(target.path().join(format!("{:06}.tar", packed.files - 1)))?
             }
         };
         open.add(&format!("{number:09}"), sample, &names, set.media_root())?;
@@ -41,9 +44,9 @@ pub fn shards(set: &SampleSet, folder: &Path, shard_bytes: u64, mut each: impl F
         shard = Some(open);
     }
     if let Some(last) = shard {
-        last.finish()?;
+        target.whole(&last.finish()?)?;
     }
-    folder.finish()?;
+    target.finish()?;
     Ok(packed)
 }
 
@@ -54,36 +57,6 @@ pub struct Packed {
     pub samples: usize,
     /// Files.
     pub files: usize,
-}
-
-/// A folder that gets its name when everything is in it.
-pub(crate) struct Folder {
-    name: PathBuf,
-    /// Where it is while it is written.
-    pub(crate) path: PathBuf,
-}
-
-impl Folder {
-    pub(crate) fn new(name: &Path) -> Result<Self> {
-        if name.exists() {
-            return Err(Error::Exists { path: name.to_owned() });
-        }
-        let last = name.file_name().unwrap_or_default().to_string_lossy();
-        let path = name.with_file_name(format!(".{last}.{}.tmp", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(io(&path))?;
-        Ok(Self { name: name.to_owned(), path })
-    }
-
-    pub(crate) fn finish(self) -> Result<()> {
-        std::fs::rename(&self.path, &self.name).map_err(io(&self.name))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // After `finish` it has another name; otherwise what is half written must go.
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
 }
 
 /// A shard that is being written.
@@ -134,12 +107,13 @@ impl Shard {
         Ok(())
     }
 
-    fn finish(self) -> Result<()> {
+    /// Its file, whole.
+    fn finish(self) -> Result<PathBuf> {
         let written = self.archive.into_inner().and_then(|mut out| {
             out.flush()?;
             out.get_ref().sync_all()
         });
-        written.map_err(io(&self.path))
+        written.map_err(io(&self.path)).map(|()| self.path)
     }
 }
 
@@ -150,23 +124,52 @@ fn header(bytes: u64) -> tar::Header {
     header
 }
 
-/// Writes a set as parquet files into `folder`, so many rows each, packed with zstd: the record as JSON in the column
+/// Writes a set as JSON Lines, packed with zstd, into `folder`, also an address, so many rows a file. Media stay where they are;
+/// `each` is called after every sample.
+///
+/// # Errors
+/// A folder that exists, a sample that cannot be read.
+pub fn lines(set: &SampleSet, folder: &Path, rows: usize, each: impl FnMut()) -> Result<Packed> {
+    in_files(set, folder, ("jsonl.zst", rows), each, |path, samples| {
+        let (mut writer, mut count) = (Writer::create(path)?, 0);
+        for sample in samples {
+            writer.write(&sample?.into_record())?;
+            count += 1;
+        }
+        writer.finish()?;
+        Ok(count)
+    })
+}
+
+/// Writes a set into files of so many rows each, which `write` writes.
+fn in_files(
+    set: &SampleSet,
+    folder: &Path,
+    (ending, rows): (&str, usize),
+    mut each: impl FnMut(),
+    write: impl Fn(&Path, &mut dyn Iterator<Item = Result<Sample>>) -> Result<usize>,
+) -> Result<Packed> {
+    let target = Target::new(folder, set.shelf())?;
+    let mut packed = Packed::default();
+    let mut samples = (0..set.len()).map(|number| set.get(number)).inspect(|_| each()).peekable();
+    while samples.peek().is_some() {
+        let path = target.path().join(format!("{:06}.{ending}", packed.files));
+        packed.samples += write(&path, &mut samples.by_ref().take(rows.max(1)))?;
+        packed.files += 1;
+        target.whole(&path)?;
+    }
+    target.finish()?;
+    Ok(packed)
+}
+
+/// Writes a set as parquet files into `folder`, also an address, so many rows each, packed with zstd: the record as JSON in the column
 /// `sample`, and `id`, `dataset`, `group` beside it for whoever looks into them. Media stay where they are; `each` is called after every sample.
 ///
 /// # Errors
 /// A folder that exists, a sample that cannot be read.
 #[cfg(feature = "parquet")]
-pub fn parquet(set: &SampleSet, folder: &Path, rows: usize, mut each: impl FnMut()) -> Result<Packed> {
-    let folder = Folder::new(folder)?;
-    let mut packed = Packed::default();
-    let mut samples = (0..set.len()).map(|number| set.get(number)).inspect(|_| each()).peekable();
-    while samples.peek().is_some() {
-        let path = folder.path.join(format!("{:06}.parquet", packed.files));
-        packed.samples += write_parquet(&path, samples.by_ref().take(rows.max(1)))?;
-        packed.files += 1;
-    }
-    folder.finish()?;
-    Ok(packed)
+pub fn parquet(set: &SampleSet, folder: &Path, rows: usize, each: impl FnMut()) -> Result<Packed> {
+    in_files(set, folder, ("parquet", rows), each, |path, samples| write_parquet(path, samples))
 }
 
 /// Rows of a group, which are packed together.

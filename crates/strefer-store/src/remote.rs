@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::runtime::Runtime;
 use url::Url;
 
@@ -18,6 +18,15 @@ use crate::error::{Error, Result, io};
 
 /// Variables with these beginnings say who asks and where (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …).
 const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+
+/// Bytes of a portion of a large file.
+const PORTION: usize = 16 << 20;
+
+/// Portions that are under way at a time.
+const AT_ONCE: usize = 4;
+
+/// Bytes of a file that a web server is given: it takes no portions.
+const MOST_AT_ONCE: u64 = 256 << 20;
 
 /// Stores by their addresses, opened when they are first asked.
 pub(crate) struct Remote {
@@ -48,6 +57,80 @@ impl Remote {
             }
             Ok(())
         })
+    }
+
+    /// Puts a file at an address. Large ones go in portions, which are one object only when all are there.
+    pub(crate) fn put(&self, file: &Path, address: &str) -> Result<()> {
+        let size = file.metadata().map_err(io(file))?.len();
+        let is_server = address.starts_with("http");
+        if is_server && size > MOST_AT_ONCE {
+            let reason = format!(
+                "{size} bytes, and a web server takes {MOST_AT_ONCE} at a time: write smaller files (--shard-mb, --rows)"
+            );
+            return Err(remote(address, &reason));
+        }
+        if is_server || size <= PORTION as u64 {
+            return self.put_bytes(address, std::fs::read(file).map_err(io(file))?);
+        }
+        let (store, key) = self.store(address)?;
+        let mut from = std::fs::File::open(file).map_err(io(file))?;
+        self.wait(address, async {
+            let failed = |error| remote(address, &error);
+            let upload = store.put_multipart(&key).await.map_err(failed)?;
+            let mut upload = WriteMultipart::new_with_chunk_size(upload, PORTION);
+            let mut portion = vec![0; PORTION];
+            loop {
+                let read = match from.read(&mut portion) {
+                    Ok(0) => break upload.finish().await.map(drop).map_err(failed),
+                    Ok(read) => read,
+                    Err(error) => {
+                        // What came so far must not stay; that the file cannot be read weighs more.
+                        let _ = upload.abort().await;
+                        break Err(io(file)(error));
+                    }
+                };
+                upload.wait_for_capacity(AT_ONCE).await.map_err(failed)?;
+                upload.write(&portion[..read]);
+            }
+        })
+    }
+
+    /// Puts bytes at an address.
+    pub(crate) fn put_bytes(&self, address: &str, bytes: Vec<u8>) -> Result<()> {
+        let (store, key) = self.store(address)?;
+        self.wait(address, async {
+            store.put(&key, bytes.into()).await.map(drop).map_err(|error| remote(address, &error))
+        })
+    }
+
+    /// Takes away what lies at an address.
+    pub(crate) fn remove(&self, address: &str) -> Result<()> {
+        let (store, key) = self.store(address)?;
+        self.wait(address, async { store.delete(&key).await.map_err(|error| remote(address, &error)) })
+    }
+
+    /// Size, time and tag of what lies at an address.
+    pub(crate) fn version_of(&self, address: &str) -> Result<String> {
+        let (store, key) = self.store(address)?;
+        let meta =
+            self.wait(address, async { store.head(&key).await.map_err(|error| remote(address, &error)) })?;
+        Ok(format!("{} {} {}", meta.size, meta.last_modified.timestamp(), meta.e_tag.unwrap_or_default()))
+    }
+
+    /// Addresses of everything below an address that ends with `/`, at any depth, by name.
+    pub(crate) fn list_below(&self, address: &str) -> Result<Vec<String>> {
+        let (store, key) = self.store(address)?;
+        let found: Vec<ObjectMeta> = self.wait(address, async {
+            store.list(Some(&key)).try_collect().await.map_err(|error| remote(address, &error))
+        })?;
+        let name = |object: ObjectMeta| {
+            let parts: Vec<String> =
+                object.location.prefix_match(&key)?.map(|part| part.as_ref().to_owned()).collect();
+            Some(format!("{address}{}", parts.join("/")))
+        };
+        let mut files: Vec<String> = found.into_iter().filter_map(name).collect();
+        files.sort_unstable();
+        Ok(files)
     }
 
     /// Addresses of everything right below an address that ends with `/`, by name.

@@ -10,6 +10,7 @@ use crate::lines::Lines;
 use crate::location::{Kind, below, expanded, in_folder, is_address};
 use crate::shards::Shard;
 use crate::shelf::{Held, Shelf};
+use crate::target::INCOMPLETE;
 
 /// The samples that a name stands for, in the order of their files.
 #[derive(Debug)]
@@ -88,6 +89,11 @@ impl SampleSet {
         &self.media_root
     }
 
+    /// Where copies stand.
+    pub(crate) fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
+    }
+
     fn place(&self, index: usize) -> (&Opened, usize) {
         let file = self.starts.partition_point(|&start| start <= index) - 1;
         (&self.files[file], index - self.starts[file])
@@ -122,7 +128,7 @@ impl SampleSet {
                     self.shelf.copy(&key, &medium.uri, |to| shard.copy(&medium.uri, to))?
                 }
                 _ => match below(&self.media_root, &medium.uri) {
-                    path if is_address(&path) => fetched(&self.shelf, &path)?,
+                    path if is_address(&path) => self.shelf.fetch(&path.to_string_lossy())?,
                     _ => continue,
                 },
             };
@@ -163,7 +169,7 @@ fn files_of(path: &Path, shelf: &Arc<Shelf>) -> Result<Vec<PathBuf>> {
 fn open(path: &Path, most: usize, shelf: &Arc<Shelf>) -> Result<Opened> {
     let kind =
         Kind::of(&path.to_string_lossy()).ok_or_else(|| Error::UnknownKind { path: path.to_owned() })?;
-    let copy = is_address(path).then(|| fetched(shelf, path)).transpose()?;
+    let copy = is_address(path).then(|| shelf.fetch(&path.to_string_lossy())).transpose()?;
     let file = copy.as_ref().map_or(path, Held::path);
     let content = match kind {
         Kind::Lines => Content::Lines(Lines::open(path, file, most)?),
@@ -178,25 +184,12 @@ fn open(path: &Path, most: usize, shelf: &Arc<Shelf>) -> Result<Opened> {
     Ok(Opened { path: path.to_owned(), content, _copy: copy })
 }
 
-#[cfg(feature = "cloud")]
-fn fetched(shelf: &Arc<Shelf>, address: &Path) -> Result<Held> {
-    let address = address.to_string_lossy();
-    shelf.copy(&address, &address, |to| shelf.remote.fetch(&address, to))
-}
-
-#[cfg(feature = "cloud")]
+/// The files of samples right below an address.
 fn listed(shelf: &Arc<Shelf>, address: &Path) -> Result<Vec<PathBuf>> {
     let mut files = shelf.remote.list(&address.to_string_lossy())?;
+    if files.iter().any(|file| file.ends_with(INCOMPLETE)) {
+        return Err(Error::Incomplete { address: address.to_string_lossy().into_owned() });
+    }
     files.retain(|file| Kind::of(file).is_some());
     Ok(files.into_iter().map(PathBuf::from).collect())
-}
-
-#[cfg(not(feature = "cloud"))]
-fn fetched(_: &Arc<Shelf>, address: &Path) -> Result<Held> {
-    Err(Error::NotBuilt { what: address.display().to_string(), feature: "cloud" })
-}
-
-#[cfg(not(feature = "cloud"))]
-fn listed(_: &Arc<Shelf>, address: &Path) -> Result<Vec<PathBuf>> {
-    Err(Error::NotBuilt { what: address.display().to_string(), feature: "cloud" })
 }

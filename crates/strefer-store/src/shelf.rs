@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::error::{Result, io};
+use crate::remote::Remote;
 
 /// A folder of copies that goes away with its owner. Copies that nobody holds leave, the least recently used first, when there
 /// are more bytes than room; those that are held stay, and so it may hold more for a while.
@@ -17,8 +18,7 @@ pub struct Shelf {
     room: u64,
     state: Mutex<State>,
     changed: Condvar,
-    #[cfg(feature = "cloud")]
-    pub(crate) remote: crate::remote::Remote,
+    pub(crate) remote: Remote,
 }
 
 #[derive(Debug, Default)]
@@ -71,15 +71,12 @@ impl Shelf {
     pub fn new(room: u64, deadline: Duration) -> Result<Arc<Self>> {
         let folder = tempfile::Builder::new().prefix("strefer-").tempdir();
         let folder = folder.map_err(io(&std::env::temp_dir()))?;
-        #[cfg(not(feature = "cloud"))]
-        let _ = deadline;
         Ok(Arc::new(Self {
             folder,
             room,
             state: Mutex::default(),
             changed: Condvar::new(),
-            #[cfg(feature = "cloud")]
-            remote: crate::remote::Remote::new(deadline),
+            remote: Remote::new(deadline),
         }))
     }
 

@@ -108,6 +108,27 @@ fn shards_hold_samples_beside_their_media() {
     assert!(matches!(&error, Error::Exists { path } if *path == desk.path("again")), "{error}");
 }
 
+#[test]
+fn records_alone_are_packed_as_lines() {
+    let desk = Desk::new(10);
+    let packed = pack::lines(&desk.open("samples.jsonl").unwrap(), &desk.path("lines"), 4, || ());
+    assert_eq!(packed.unwrap().files, 3);
+    assert_eq!(
+        all(&desk.open("lines/{000000..000002}.jsonl.zst").unwrap()),
+        all(&desk.open("lines").unwrap())
+    );
+    assert_eq!(all(&desk.open("lines").unwrap()), (0..10).map(sample).collect::<Vec<_>>());
+}
+
+#[cfg(not(feature = "cloud"))]
+#[test]
+fn a_program_without_stores_says_so() {
+    let desk = Desk::new(3);
+    let set = desk.open("samples.jsonl").unwrap();
+    let error = pack::lines(&set, Path::new("s3://bucket/set"), 4, || ()).unwrap_err();
+    assert!(matches!(error, Error::NotBuilt { feature: "cloud", .. }), "{error}");
+}
+
 #[cfg(feature = "parquet")]
 #[test]
 fn rows_of_parquet_are_found_in_any_order_by_several_threads() {

@@ -1,4 +1,4 @@
-//! `strefer pack`: samples as shards with their media, or as parquet files.
+//! `strefer pack`: samples as shards with their media, or their records as parquet files or JSON Lines.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use strefer_store::{SampleSet, Shelf, pack};
 
 use crate::progress::bar;
 
-/// Write samples as WebDataset shards with their media, or as parquet files; training reads both
+/// Write samples as WebDataset shards with their media, or their records as parquet files or JSON Lines; training reads all of them
 #[derive(Debug, Args)]
 pub struct PackArgs {
     /// Samples: a file, a folder, a range or an address, as in a mixture
     samples: PathBuf,
-    /// The folder to write; must not exist
+    /// The folder to write, also an address (s3://bucket/set/) of a program built with --features cloud; must not exist
     #[arg(long)]
     out: PathBuf,
     /// What to write
@@ -27,7 +27,7 @@ pub struct PackArgs {
     /// Megabytes after which a new shard begins
     #[arg(long, default_value_t = 1000)]
     shard_mb: u64,
-    /// Rows of a parquet file
+    /// Rows of a file of records
     #[arg(long, default_value_t = 100_000)]
     rows: usize,
 }
@@ -39,6 +39,8 @@ enum Form {
     Shards,
     /// Records alone; media stay where they are (--features parquet)
     Parquet,
+    /// Records alone, as JSON Lines packed with zstd
+    Lines,
 }
 
 /// Runs it.
@@ -50,6 +52,7 @@ pub fn run(args: &PackArgs) -> Result<()> {
     let bar = bar(set.len(), "samples");
     let packed = match args.form {
         Form::Shards => pack::shards(&set, &args.out, args.shard_mb << 20, || bar.inc(1)),
+        Form::Lines => pack::lines(&set, &args.out, args.rows, || bar.inc(1)),
         Form::Parquet => parquet(&set, args, || bar.inc(1)),
     };
     bar.finish_and_clear();

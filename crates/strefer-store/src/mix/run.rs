@@ -15,8 +15,8 @@ use super::survey::{Known, Survey};
 use super::write::write;
 use crate::error::{Error, Result, io};
 use crate::location::is_address;
-use crate::pack::Folder;
 use crate::shelf::Shelf;
+use crate::target::Target;
 
 /// Bytes of local copies of what lies elsewhere.
 const SHELF: u64 = 20 << 30;
@@ -69,11 +69,15 @@ pub fn mix(
     observer: &mut dyn FnMut(Progress<'_>),
 ) -> Result<MixReport> {
     cfg.validate()?;
-    let folder = Folder::new(out)?;
+    if is_address(out) {
+        let reason = format!("it is made in a folder, not at {}: pack it from there", out.display());
+        return Err(Error::Mix { reason });
+    }
     let shelf = Shelf::new(SHELF, DEADLINE)?;
+    let folder = Target::new(out, &shelf)?;
     let sources: Vec<Source> =
         cfg.sources.iter().map(|named| Source::open(named, &shelf)).collect::<Result<_>>()?;
-    let mut dropped = Writer::create(folder.path.join("dropped.jsonl"))?;
+    let mut dropped = Writer::create(folder.path().join("dropped.jsonl"))?;
     let mut known = Known::default();
     let mut surveys = Vec::with_capacity(sources.len());
     for (named, source) in cfg.sources.iter().zip(&sources) {
@@ -85,7 +89,7 @@ pub fn mix(
     dropped.finish()?;
     let mut report = MixReport::default();
     for ((named, source), survey) in cfg.sources.iter().zip(&sources).zip(&surveys) {
-        let made = write(cfg, (named, source, survey), &folder.path, aids, stop, observer)?;
+        let made = write(cfg, (named, source, survey), folder.path(), aids, stop, observer)?;
         report.train += made.train;
         report.val += made.val;
         report.epoch += (made.train as f64 * named.weight).round() as usize;
@@ -96,9 +100,9 @@ pub fn mix(
     }
     let text = serde_json::to_vec_pretty(&report)
         .map_err(|error| Error::Mix { reason: format!("the report: {error}") })?;
-    let path = folder.path.join("mixture.json");
+    let path = folder.path().join("mixture.json");
     std::fs::write(&path, text).map_err(io(&path))?;
-    let path = folder.path.join("mixture.toml");
+    let path = folder.path().join("mixture.toml");
     std::fs::write(&path, for_training(cfg, out, &report)?).map_err(io(&path))?;
     folder.finish()?;
     Ok(report)
