@@ -18,6 +18,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// What lies at an address cannot be had.
+    #[error(transparent)]
+    Store(#[from] strefer_store::Error),
     /// Two records that should be about one video are not.
     #[error("video {video_id}: its {stage} record is about {found:?}")]
     MixedVideos {

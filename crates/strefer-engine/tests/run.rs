@@ -19,7 +19,7 @@ fn inputs(indices: std::ops::Range<u64>) -> Vec<Input> {
     let input = |index| {
         let truth = common::truth(7, index);
         let (video_id, uri) = (truth.video.video_id.clone(), truth.video.uri.clone());
-        Input { video_id, path: uri.clone().into(), uri, known: Some(Arc::new(truth)) }
+        Input { video_id, path: uri.clone().into(), uri, shelf: None, known: Some(Arc::new(truth)) }
     };
     indices.map(input).collect()
 }

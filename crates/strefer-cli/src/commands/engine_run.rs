@@ -1,7 +1,9 @@
 //! `strefer engine run`: videos become stage records and instruction samples.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
@@ -17,6 +19,7 @@ use strefer_engine::pipeline::{
     Crew, GivenFolder, Input, MaskletSource, Prompts, Run, RunFolder, Stage, Summary, Teachers, digest, input,
 };
 use strefer_engine::queue::{FolderQueue, WorkQueue};
+use strefer_store::{Shelf, is_address, publish};
 use strefer_vision::grounding_dino;
 use strefer_vision::sam2::Sam2Video;
 
@@ -31,7 +34,8 @@ use crate::progress::{EngineBar, bar};
 pub struct RunArgs {
     /// TOML file of the engine
     config: PathBuf,
-    /// Videos: a file, a folder, a pattern with *, or a list (.txt); otherwise those of the configuration
+    /// Videos: a file, a folder, a pattern with *, or a list (.txt); or an address (s3://bucket/videos/, https://host/a.mp4) of a
+    /// program built with --features cloud; otherwise those of the configuration
     #[arg(long, value_name = "PATH", conflicts_with = "world")]
     videos: Option<PathBuf>,
     /// Folder of a world made with `strefer synth`
@@ -53,6 +57,9 @@ pub struct RunArgs {
     /// The folder to write; a second call goes on where the first stopped, and several at once share the work
     #[arg(long)]
     out: PathBuf,
+    /// Put the joined records at this address as well (s3://bucket/run/), each time all is joined (--features cloud)
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["stage", "shard", "dry_run"])]
+    publish: Option<PathBuf>,
     /// Run one stage alone: recognise, parse, masklets, annotate, review, refine, question, clips,
     /// transcribe or samples
     #[arg(long, value_name = "NAME")]
@@ -111,6 +118,10 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
     let cfg = EngineConfig::load(&args.config, &args.overrides)
         .with_context(|| format!("{} is no engine configuration", args.config.display()))?;
+    if let Some(address) = &args.publish {
+        ensure!(is_address(address), "--publish {} is no address", address.display());
+        ensure!(cfg!(feature = "cloud"), "--publish: the program is built without this (--features cloud)");
+    }
     let inputs = args.inputs(&cfg)?;
     let folder = RunFolder::look(&args.out, &cfg, args.changed)?;
     let mut crew = args.crew(&cfg, &folder, device)?;
@@ -151,6 +162,9 @@ pub fn run(args: &RunArgs, device: &DeviceArgs) -> Result<()> {
     let whole = args.stage.is_none() && args.shard.is_none();
     if whole && (args.join || summary.left == 0) {
         summary = run.join(&inputs, summary)?;
+        if let Some(address) = &args.publish {
+            publish(&joined(&args.out)?, address, &shelf(&cfg)?)?;
+        }
     }
     println!("{}", serde_json::to_string(&summary)?);
     if summary.parked > 0 {
@@ -181,6 +195,9 @@ impl RunArgs {
                 ensure!(given.is_none(), "records of a world are its own: leave out --given");
                 let space = IndexSpace::Uniform { n: self.frames, rule: UniformRule::LinspaceTrunc };
                 world_inputs(world, space)?
+            }
+            (None, Some(videos)) if is_address(videos) => {
+                input::videos_at(&videos.to_string_lossy(), &shelf(cfg)?)?
             }
             (None, Some(videos)) => input::videos(videos)?,
             (None, None) => {
@@ -245,6 +262,25 @@ impl RunArgs {
         let prompts = Prompts::open(cfg, beside)?;
         Ok(Crew { teachers: Teachers::default(), prompts, masklets, describer, features })
     }
+}
+
+/// Brings videos from addresses and puts records there, each within the time of a stage. Copies stay only while they are worked on.
+fn shelf(cfg: &EngineConfig) -> Result<Arc<Shelf>> {
+    Ok(Shelf::new(0, Duration::from_secs_f64(cfg.work.stage_s))?)
+}
+
+/// The joined records of a run's folder, those of samples last.
+fn joined(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let entries = entries.with_context(|| format!("cannot read {}", folder.display()))?;
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_record = |path: &PathBuf| {
+        let name = name(path);
+        !name.starts_with('.') && (name.ends_with(".jsonl") || name.ends_with(".jsonl.zst"))
+    };
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(is_record).collect();
+    files.sort_by_key(|path| (name(path).starts_with("samples."), name(path)));
+    Ok(files)
 }
 
 /// A detector, a tracker and a referee, loaded when they are needed.

@@ -39,7 +39,7 @@ pub fn world_inputs(world: &Path, space: IndexSpace) -> anyhow::Result<Vec<Input
         };
         let (video_id, path) = (clip.id.clone(), world.join(&uri));
         let known = Arc::new(WorldClip { clip, uri: uri.clone(), kind, space });
-        Input { video_id, uri, path, known: Some(known) }
+        Input { video_id, uri, path, shelf: None, known: Some(known) }
     };
     Ok(read_truth(world)?.into_iter().map(input).collect())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use strefer_core::records::{Video, VideoKind};
 use strefer_core::sample::Schema;
+use strefer_store::Held;
 use strefer_video::{Limits, VideoSource};
 
 use super::digest;
@@ -26,6 +27,8 @@ pub struct AtHand<'a> {
     /// Digest of its content.
     pub digest: String,
     limits: Limits,
+    /// Of one that lies at an address.
+    copy: OnceCell<Held>,
     source: OnceCell<VideoSource>,
 }
 
@@ -75,6 +78,7 @@ impl Desk {
             video: placeholder(input),
             given,
             limits,
+            copy: OnceCell::new(),
             source: OnceCell::new(),
         };
         match (&at.given.truth, &at.given.video) {
@@ -82,7 +86,7 @@ impl Desk {
             (Some(truth), Some(video)) => {
                 (at.digest, at.video) = (digest::of_value(truth)?, video.clone());
             }
-            (_, Some(video)) if !input.path.exists() => {
+            (_, Some(video)) if input.shelf.is_none() && !input.path.exists() => {
                 (at.digest, at.video) = (digest::of_value(video)?, video.clone());
             }
             _ => {
@@ -101,7 +105,11 @@ impl Desk {
     fn look(&self, at: &AtHand<'_>) -> Result<Remembered, Fault> {
         let path = &at.input.path;
         let unreadable = |error: Error| Fault::Unreadable { reason: error.to_string() };
-        let state = digest::state_of(path).map_err(unreadable)?;
+        let state = match &at.input.shelf {
+            None => digest::state_of(path),
+            Some(shelf) => shelf.version_of(&path.to_string_lossy()).map_err(Error::Store),
+        };
+        let state = state.map_err(unreadable)?;
         let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
         let file = self.dir.join(&name[..2]).join(format!("{}.json", &name[..24]));
         let known =
@@ -121,7 +129,7 @@ impl Desk {
             kind,
             ..at.video.clone()
         };
-        let seen = Remembered { state, digest: digest::of_path(path).map_err(unreadable)?, video };
+        let seen = Remembered { state, digest: digest::of_path(at.path()?).map_err(unreadable)?, video };
         if self.writes {
             remember(&file, &seen).map_err(|error| Fault::of_disk(&error))?;
         }
@@ -154,6 +162,20 @@ fn placeholder(input: &Input) -> Video {
 }
 
 impl AtHand<'_> {
+    /// Where it is: of one at an address a copy, which stays as long as this.
+    ///
+    /// # Errors
+    /// It cannot be brought.
+    pub fn path(&self) -> Result<&Path, Fault> {
+        let Some(shelf) = &self.input.shelf else { return Ok(&self.input.path) };
+        if let Some(copy) = self.copy.get() {
+            return Ok(copy.path());
+        }
+        let brought = shelf.fetch(&self.input.path.to_string_lossy());
+        let copy = brought.map_err(|error| Fault::Unreadable { reason: error.to_string() })?;
+        Ok(self.copy.get_or_init(|| copy).path())
+    }
+
     /// Its frames.
     ///
     /// # Errors
@@ -164,7 +186,7 @@ impl AtHand<'_> {
         }
         let folder_fps = if self.video.fps > 0.0 { self.video.fps } else { self.limits.folder_fps };
         let limits = Limits { folder_fps, ..self.limits.clone() };
-        let opened = VideoSource::open(&self.input.path, &limits);
+        let opened = VideoSource::open(self.path()?, &limits);
         let source = opened.map_err(|error| Fault::Unreadable { reason: error.to_string() })?;
         Ok(self.source.get_or_init(|| source))
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use strefer_core::Record;
 use strefer_core::records::{Clips, Entities, LineRecord, Masklets, Transcript, Video};
+use strefer_store::{Shelf, is_address};
 use strefer_video::is_image;
 
 use crate::error::{Error, Result};
@@ -28,8 +29,10 @@ pub struct Input {
     pub video_id: String,
     /// As records write where it is.
     pub uri: String,
-    /// Where it is.
+    /// Where it is: a file, a folder of frames, or an address.
     pub path: PathBuf,
+    /// What brings it here, where it lies at an address.
+    pub shelf: Option<Arc<Shelf>>,
     /// What is known about it.
     pub known: Option<Arc<dyn Known>>,
 }
@@ -89,8 +92,7 @@ pub fn videos(path: &Path) -> Result<Vec<Input>> {
     let (root, found) = if path.extension().is_some_and(|ending| ending == "txt") {
         let text = std::fs::read_to_string(path).map_err(io(path))?;
         let root = path.parent().unwrap_or(Path::new("")).to_owned();
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let found = lines.map(|line| root.join(line)).collect();
+        let found = listed(&text).map(|line| root.join(line)).collect();
         (root, found)
     } else if path.is_dir() && !is_film(path) {
         let mut found = Vec::new();
@@ -114,9 +116,54 @@ pub fn videos(path: &Path) -> Result<Vec<Input>> {
         let uri = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().into_owned();
         let ending = if path.is_dir() { None } else { path.extension() };
         let cut = ending.map_or(0, |ending| ending.len() + 1);
-        Input { video_id: uri[..uri.len() - cut].to_owned(), uri, path, known: None }
+        Input { video_id: uri[..uri.len() - cut].to_owned(), uri, path, shelf: None, known: None }
     });
     unique(inputs.collect())
+}
+
+/// The videos that an address names: a file, all below one that ends with `/`, or a list (`.txt`) of addresses, also relative to
+/// its own. They are brought by way of `shelf`, each for as long as it is worked on.
+///
+/// # Errors
+/// As for [`videos`]; a store or server that does not answer, or lists nothing.
+pub fn videos_at(address: &str, shelf: &Arc<Shelf>) -> Result<Vec<Input>> {
+    let above = |address: &str| address[..address.rfind('/').map_or(0, |at| at + 1)].to_owned();
+    let (root, found) = if address.ends_with(".txt") {
+        let list = shelf.fetch(address)?;
+        let text = std::fs::read_to_string(list.path()).map_err(io(Path::new(address)))?;
+        (above(address), listed(&text).map(str::to_owned).collect())
+    } else if address.ends_with('/') {
+        let is_video = |name: &str| {
+            let ending = Path::new(name).extension().map(|ending| ending.to_ascii_lowercase());
+            ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+        };
+        let below = shelf.list_below(address)?.into_iter().map(|found| found[address.len()..].to_owned());
+        (address.to_owned(), below.filter(|name| is_video(name)).collect())
+    } else {
+        let root = above(address);
+        let name = address[root.len()..].to_owned();
+        (root, vec![name])
+    };
+    if found.is_empty() {
+        let reason = "no video is there".to_owned();
+        return Err(Error::BadFile { path: PathBuf::from(address), reason });
+    }
+    let found: Vec<String> = found;
+    unique(found.into_iter().map(|uri| at_address(&root, uri, shelf)).collect())
+}
+
+/// A video by its name below an address, or by an address of its own.
+fn at_address(root: &str, uri: String, shelf: &Arc<Shelf>) -> Input {
+    let path = if is_address(Path::new(&uri)) { uri.clone() } else { format!("{root}{uri}") };
+    let named = uri.split_once("://").map_or(uri.as_str(), |(_, named)| named);
+    let cut = Path::new(named).extension().map_or(0, |ending| ending.len() + 1);
+    let video_id = named[..named.len() - cut].to_owned();
+    Input { video_id, uri, path: PathBuf::from(path), shelf: Some(Arc::clone(shelf)), known: None }
+}
+
+/// The lines of a list that name something.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 /// The videos, if all have different names.

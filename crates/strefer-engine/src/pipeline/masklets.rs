@@ -153,7 +153,7 @@ impl MaskletSource for Models {
         let mut eyes = BoxEyes::new(&frames, &models.detector, BoxEyes::PUBLISHED);
         let tracks = TrackEyes::new(&frames, &models.tracker, SessionOptions::default(), KEPT_FEATURES);
         let mut referee: Box<dyn Referee + '_> = match &models.referee {
-            Some(referees) => referees.over(&frames, media(at), &timeline),
+            Some(referees) => referees.over(&frames, media(at)?, &timeline),
             None => Box::new(Nobody),
         };
         let mut perception = Perception {
@@ -172,13 +172,13 @@ impl MaskletSource for Models {
 }
 
 /// The video as a model of ours takes it.
-pub(super) fn media(at: &AtHand<'_>) -> Media {
+pub(super) fn media(at: &AtHand<'_>) -> Result<Media, Fault> {
     let kind = match at.video.kind {
         VideoKind::File => MediaKind::Video,
         VideoKind::FramesDir => MediaKind::Frames,
     };
     let size = Some((at.video.height, at.video.width));
-    Media { kind, uri: at.input.path.display().to_string(), segment: None, size }
+    Ok(Media { kind, uri: at.path()?.display().to_string(), segment: None, size })
 }
 
 /// Looks only while there is time.

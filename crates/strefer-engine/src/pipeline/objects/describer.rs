@@ -47,7 +47,7 @@ impl Describer for RegionModel {
 
     fn describe(&self, at: &AtHand<'_>, shown: &[&Pointer], question: &str) -> Result<String, Fault> {
         let failed = |reason: String| Fault::Model { model: "reviewer".to_owned(), reason };
-        let sample = sample(at, shown, question);
+        let sample = sample(at, shown, question)?;
         self.model.with(|loaded| answer(loaded, &sample)).and_then(|answer| answer).map_err(failed)
     }
 }
@@ -62,8 +62,8 @@ fn answer(Loaded { model, processor, generation }: &Loaded, sample: &Sample) -> 
     processor.decode(&ids).map_err(|error| error.to_string())
 }
 
-fn sample(at: &AtHand<'_>, shown: &[&Pointer], question: &str) -> Sample {
-    let media = media(at);
+fn sample(at: &AtHand<'_>, shown: &[&Pointer], question: &str) -> Result<Sample, Fault> {
+    let media = media(at)?;
     let key = |pointer: &Pointer| FrameKey(pointer.frame as u32);
     let single = (shown.len() == 1).then(|| key(shown[0]));
     let mut sample = Sample::new("review", media.uri.clone(), vec![media]);
@@ -76,5 +76,5 @@ fn sample(at: &AtHand<'_>, shown: &[&Pointer], question: &str) -> Sample {
         fixed_key: single,
     });
     sample.say(Role::User, format!("<video>\n{question}"));
-    sample
+    Ok(sample)
 }
