@@ -100,7 +100,7 @@ fn files_of_any_size_are_put_whole_and_replaced() {
     for (fill, size) in [(b'a', 40 << 20), (b'b', 1000)] {
         let content: Vec<u8> = (0..size).map(|place| fill + (place % 7) as u8).collect();
         std::fs::write(&file, &content).unwrap();
-        publish(&[file.clone()], &address, &shelf).unwrap();
+        publish(std::slice::from_ref(&file), &address, &shelf).unwrap();
         assert_eq!(std::fs::read(shelf.fetch(&at).unwrap().path()).unwrap(), content);
         versions.push(shelf.version_of(&at).unwrap());
     }
