@@ -7,6 +7,7 @@
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;
 //!
+//! use candle_core::Device;
 //! use strefer_engine::clips::ColourFeatures;
 //! use strefer_engine::pipeline::{Crew, Prompts, Run, RunFolder, Teachers, input};
 //! use strefer_engine::queue::FolderQueue;
@@ -17,7 +18,7 @@
 //! let inputs = input::videos("videos".as_ref())?;
 //! let folder = RunFolder::claim("runs/engine".as_ref(), &cfg, false)?;
 //! let crew = Crew {
-//!     teachers: Teachers::open(&cfg.teachers, &folder.path("teachers"), false)?,
+//!     teachers: Teachers::open(&cfg.teachers, &folder.path("teachers"), false, &|| Ok(Device::Cpu))?,
 //!     prompts: Prompts::open(&cfg, "".as_ref())?,
 //!     masklets: None,
 //!     describer: None,

@@ -16,7 +16,8 @@ use strefer_engine::pipeline::captions::Captions;
 use strefer_engine::pipeline::masklets::{Loaded, Models, Referees, Simulated};
 use strefer_engine::pipeline::objects::describer::{Describer, RegionModel};
 use strefer_engine::pipeline::{
-    Crew, GivenFolder, Input, MaskletSource, Prompts, Run, RunFolder, Stage, Summary, Teachers, digest, input,
+    Crew, GivenFolder, Input, MaskletSource, Prompts, Run, RunFolder, Stage, Summary, Teachers, digest,
+    input, input_afar,
 };
 use strefer_engine::queue::{FolderQueue, WorkQueue};
 use strefer_store::{Shelf, is_address, publish};
@@ -197,7 +198,7 @@ impl RunArgs {
                 world_inputs(world, space)?
             }
             (None, Some(videos)) if is_address(videos) => {
-                input::videos_at(&videos.to_string_lossy(), &shelf(cfg)?)?
+                input_afar::videos_at(&videos.to_string_lossy(), &shelf(cfg)?)?
             }
             (None, Some(videos)) => input::videos(videos)?,
             (None, None) => {

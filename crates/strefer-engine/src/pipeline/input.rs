@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use strefer_core::Record;
 use strefer_core::records::{Clips, Entities, LineRecord, Masklets, Transcript, Video};
-use strefer_store::{Shelf, is_address};
+use strefer_store::Shelf;
 use strefer_video::is_image;
 
 use crate::error::{Error, Result};
@@ -121,48 +121,8 @@ pub fn videos(path: &Path) -> Result<Vec<Input>> {
     unique(inputs.collect())
 }
 
-/// The videos that an address names: a file, all below one that ends with `/`, or a list (`.txt`) of addresses, also relative to
-/// its own. They are brought by way of `shelf`, each for as long as it is worked on.
-///
-/// # Errors
-/// As for [`videos`]; a store or server that does not answer, or lists nothing.
-pub fn videos_at(address: &str, shelf: &Arc<Shelf>) -> Result<Vec<Input>> {
-    let above = |address: &str| address[..address.rfind('/').map_or(0, |at| at + 1)].to_owned();
-    let (root, found) = if address.ends_with(".txt") {
-        let list = shelf.fetch(address)?;
-        let text = std::fs::read_to_string(list.path()).map_err(io(Path::new(address)))?;
-        (above(address), listed(&text).map(str::to_owned).collect())
-    } else if address.ends_with('/') {
-        let is_video = |name: &str| {
-            let ending = Path::new(name).extension().map(|ending| ending.to_ascii_lowercase());
-            ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
-        };
-        let below = shelf.list_below(address)?.into_iter().map(|found| found[address.len()..].to_owned());
-        (address.to_owned(), below.filter(|name| is_video(name)).collect())
-    } else {
-        let root = above(address);
-        let name = address[root.len()..].to_owned();
-        (root, vec![name])
-    };
-    if found.is_empty() {
-        let reason = "no video is there".to_owned();
-        return Err(Error::BadFile { path: PathBuf::from(address), reason });
-    }
-    let found: Vec<String> = found;
-    unique(found.into_iter().map(|uri| at_address(&root, uri, shelf)).collect())
-}
-
-/// A video by its name below an address, or by an address of its own.
-fn at_address(root: &str, uri: String, shelf: &Arc<Shelf>) -> Input {
-    let path = if is_address(Path::new(&uri)) { uri.clone() } else { format!("{root}{uri}") };
-    let named = uri.split_once("://").map_or(uri.as_str(), |(_, named)| named);
-    let cut = Path::new(named).extension().map_or(0, |ending| ending.len() + 1);
-    let video_id = named[..named.len() - cut].to_owned();
-    Input { video_id, uri, path: PathBuf::from(path), shelf: Some(Arc::clone(shelf)), known: None }
-}
-
 /// The lines of a list that name something.
-fn listed(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn listed(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 

@@ -27,6 +27,7 @@ pub mod fault;
 pub mod folder;
 pub mod frames;
 pub mod input;
+pub mod input_afar;
 mod join;
 pub mod keys;
 pub mod late_model;

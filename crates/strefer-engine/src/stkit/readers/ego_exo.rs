@@ -11,7 +11,7 @@ use strefer_video::{Limits, VideoInfo, VideoSource};
 
 use super::aria::{Onlooker, Trajectory, timesync};
 use super::masks::Objects;
-use super::table::rows;
+use super::table::good_rows;
 use super::{Made, Reader};
 use crate::error::{Error, Result};
 use crate::pipeline::GivenFolder;
@@ -123,8 +123,7 @@ impl EgoExo {
     /// No list of takes, no records, none of the takes is there.
     pub fn open(cfg: &EgoExoConfig) -> Result<Self> {
         let list = cfg.root.join("takes.json");
-        let mut takes = Vec::<Take>::new();
-        rows(&list, |row| takes.extend(row.ok()))?;
+        let mut takes: Vec<Take> = good_rows(&list)?;
         takes.retain(|take| cfg.root.join(take.dir(&cfg.root)).join("trajectory").is_dir());
         if takes.is_empty() {
             return Err(Error::BadFile { path: list, reason: "none of its takes is there".to_owned() });

@@ -65,6 +65,22 @@ enum Row<T> {
     Other(IgnoredAny),
 }
 
+/// The rows of a table of which each should be good; how many are not is said.
+///
+/// # Errors
+/// A file that cannot be read or is no array.
+pub(super) fn good_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let (mut found, mut broken) = (Vec::new(), 0);
+    rows(path, |row| match row {
+        Ok(row) => found.push(row),
+        Err(_) => broken += 1,
+    })?;
+    if broken > 0 {
+        tracing::warn!("{}: {broken} rows cannot be read and are left out", path.display());
+    }
+    Ok(found)
+}
+
 /// Hands every row of a table on, one after the other; those that are no `T` as broken.
 ///
 /// # Errors

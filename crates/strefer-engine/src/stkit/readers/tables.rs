@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::table::{Broken, Token, maybe_token, rows};
+use super::table::{Broken, Token, good_rows, maybe_token, rows};
 use crate::error::{Error, Result};
 use crate::stkit::camera::{Pinhole, Pose, Rotation};
 use crate::stkit::vector::Point;
@@ -147,9 +147,7 @@ pub(super) struct Tables {
 
 /// The scenes in their order; those that are not readable are left out.
 pub(super) fn scenes(dir: &Path) -> Result<Vec<Scene>> {
-    let mut found = Vec::new();
-    rows(&dir.join("scene.json"), |row| found.extend(good(row)))?;
-    Ok(found)
+    good_rows(&dir.join("scene.json"))
 }
 
 /// A row that is missed by whatever names it, or by nothing.
