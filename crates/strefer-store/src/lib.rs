@@ -10,7 +10,7 @@
 //!
 //! They are named by a file, a folder, a pattern (`train-{000..127}.tar`), or an address (`s3://bucket/train/`, feature
 //! `cloud`). What must be a file to be read lies on a [`Shelf`] for as long as it is held: a folder of local copies that
-//! does not grow beyond its room.
+//! does not grow beyond its room. [`pack`] writes sets into folders and to addresses, [`publish`] puts files there.
 
 mod address;
 mod error;

@@ -87,6 +87,14 @@ pub enum Fault {
     /// Answers cannot be read or kept.
     #[error(transparent)]
     Store(#[from] Arc<Error>),
+    /// A model in this process that cannot be loaded: nothing can be asked of it.
+    #[error("{model} cannot be loaded: {reason}")]
+    NotLoaded {
+        /// The model.
+        model: String,
+        /// Why not.
+        reason: String,
+    },
     /// A model or rule in this process that failed.
     #[error("{model}: {reason}")]
     Own {
@@ -126,6 +134,7 @@ impl Fault {
             Self::Budget(_) => "budget",
             Self::NotRecorded { .. } => "not_recorded",
             Self::Store(_) => "store",
+            Self::NotLoaded { .. } => "not_loaded",
             Self::Own { .. } => "own",
         }
     }

@@ -119,7 +119,7 @@ impl Fault {
             TeacherFault::Budget(reason) => {
                 Self::Budget { teacher: teacher.to_owned(), reason: format!("the budget is spent: {reason}") }
             }
-            TeacherFault::Refused { status: 401..=404, .. } => {
+            TeacherFault::Refused { status: 401..=404, .. } | TeacherFault::NotLoaded { .. } => {
                 Self::Shut { teacher: teacher.to_owned(), reason: fault.to_string() }
             }
             // What was answered cannot be kept: asking on would pay for answers that are lost.

@@ -88,7 +88,7 @@ impl OwnTeacher {
         let ids = match &question.schema {
             None => generate(decoder, prompt, &cfg, go_on),
             Some(schema) => self
-                .guide(loaded)
+                .guides(loaded)
                 .and_then(|guides| guides.json(schema))
                 .and_then(|guide| generate_guided(decoder, prompt, &cfg, guide, go_on)),
         };
@@ -108,7 +108,7 @@ impl OwnTeacher {
         }
     }
 
-    fn guide(&self, loaded: &Loaded) -> strefer_llm::Result<&Guides> {
+    fn guides(&self, loaded: &Loaded) -> strefer_llm::Result<&Guides> {
         if let Some(guides) = self.guides.get() {
             return Ok(guides);
         }
@@ -123,7 +123,8 @@ impl Teacher for OwnTeacher {
     }
 
     fn ask(&self, question: &Question) -> std::result::Result<Answer, Fault> {
-        self.model.with(|loaded| self.answer(loaded, question)).map_err(|reason| self.failed(reason))?
+        let absent = |reason| Fault::NotLoaded { model: self.name.clone(), reason };
+        self.model.with(|loaded| self.answer(loaded, question)).map_err(absent)?
     }
 }
 

@@ -140,6 +140,15 @@ fn a_stage_asks_it_once() {
     assert_eq!(lab.ledger("out").len(), 2, "an answer that is there is not asked for");
     assert_eq!(lab.plan("out", &cfg).stages[&Stage::Recognise].there, 2);
 
+    // Weights that cannot be loaded say nothing about videos: the run ends, and they are as they were.
+    let weights = folder.join("model.safetensors");
+    let good = std::fs::read(&weights).unwrap();
+    std::fs::write(&weights, &good[..good.len() / 2]).unwrap();
+    let summary = lab.run_so("broken", &cfg, &way());
+    let stopped = summary.stopped.unwrap();
+    assert!(summary.left == 2 && stopped.contains("model.safetensors"), "{stopped}");
+    assert!(lab.failures("broken").is_empty());
+
     let mut wrong = cfg.clone();
     wrong.teachers.get_mut("eyes").unwrap().model = None;
     assert!(wrong.validate().unwrap_err().to_string().contains("neither endpoints nor a model"));

@@ -47,9 +47,10 @@ fn noise_becomes_json_of_the_form_asked_for() {
             "colour": { "type": "string", "maxLength": 8 },
             "kind": { "enum": ["ball", "box", null] },
             "moves": { "type": "boolean" },
+            "does": { "type": ["string", "null"], "maxLength": 5 },
             "at": { "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": 99 }, "minItems": 2, "maxItems": 2 },
         },
-        "required": ["colour", "kind", "moves", "at"],
+        "required": ["colour", "kind", "moves", "does", "at"],
         "additionalProperties": false,
     });
     let prompt = decoder.embed(&Tensor::new(&[[5u32, 6, 7]], &Device::Cpu).unwrap()).unwrap();
@@ -65,7 +66,8 @@ fn noise_becomes_json_of_the_form_asked_for() {
         assert!(value["moves"].is_boolean(), "{text}");
         let [first, second] = value["at"].as_array().unwrap().as_slice() else { panic!("{text}") };
         assert!([first, second].into_iter().all(|at| at.as_u64().unwrap() < 100), "{text}");
-        assert_eq!(value.as_object().unwrap().len(), 4, "{text}");
+        assert!(value["does"].is_null() || value["does"].as_str().unwrap().chars().count() <= 5, "{text}");
+        assert_eq!(value.as_object().unwrap().len(), 5, "{text}");
         said.insert(text);
     }
     assert!(said.len() > 20, "a guide leaves what is open to the model: {said:?}");
