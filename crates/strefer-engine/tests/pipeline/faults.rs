@@ -18,12 +18,9 @@ fn answered_once(lab: &Lab, out: &str) -> usize {
     answered.len()
 }
 
-#[test]
-fn whatever_a_server_does_wrong_nothing_is_lost_or_asked_twice() {
-    let (lab, good) = (Lab::new(), StandIn::start([]).answering(knows));
-    lab.films(3);
-    lab.run("good", &config(&good));
-    let acts = [
+/// What servers do wrong, once each.
+fn wrongs() -> [Act; 10] {
+    [
         Act::Status(429, Some(1)),
         Act::Say("{\"paragraph\": 3}"),
         Act::Break,
@@ -34,8 +31,15 @@ fn whatever_a_server_does_wrong_nothing_is_lost_or_asked_twice() {
         Act::Say("{\"paragraph\": \"A boy"),
         Act::Unfinished,
         Act::Status(400, None),
-    ];
-    let bad = StandIn::start(acts).answering(knows);
+    ]
+}
+
+#[test]
+fn whatever_a_server_does_wrong_nothing_is_lost_or_asked_twice() {
+    let (lab, good) = (Lab::new(), StandIn::start([]).answering(knows));
+    lab.films(3);
+    lab.run("good", &config(&good));
+    let bad = StandIn::start(wrongs()).answering(knows);
     let mut cfg = config(&bad);
     cfg.work.tries = 4;
     let summary = lab.run("bad", &cfg);
@@ -49,6 +53,24 @@ fn whatever_a_server_does_wrong_nothing_is_lost_or_asked_twice() {
     let usable = 10 * good.asked().len() as u64;
     assert_eq!(paid, usable + 30, "two of another form, one that did not end");
     assert!(entries.iter().any(|entry| entry.outcome == "refused"));
+}
+
+#[test]
+#[ignore = "needs real videos: STREFER_VIDEOS names their folder"]
+fn real_videos_go_through_a_server_that_does_everything_wrong() {
+    let folder = std::env::var_os("STREFER_VIDEOS").expect("STREFER_VIDEOS names a folder of .mp4 files");
+    let (lab, good) = (Lab::new(), StandIn::start([]).answering(knows));
+    lab.real(folder.as_ref());
+    let videos = lab.inputs().len();
+    assert_eq!(lab.run("good", &config(&good)).videos, videos);
+    let bad = StandIn::start(wrongs()).answering(knows);
+    let mut cfg = config(&bad);
+    cfg.work.tries = 4;
+    let summary = lab.run("bad", &cfg);
+    assert_eq!((summary.videos, summary.parked, summary.left), (videos, 0, 0));
+    assert!(summary.samples > 0);
+    assert_eq!(lab.files("good"), lab.files("bad"));
+    assert_eq!(answered_once(&lab, "bad"), good.asked().len());
 }
 
 #[test]

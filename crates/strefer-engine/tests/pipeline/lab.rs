@@ -17,6 +17,7 @@ use strefer_engine::pipeline::{
 };
 use strefer_engine::queue::FolderQueue;
 use strefer_teacher::Entry;
+use strefer_video::{Limits, VideoSource};
 
 use crate::stand_in::StandIn;
 
@@ -66,11 +67,22 @@ impl Lab {
 
     /// Masklets of a film: `e0` in all of its frames that are looked at, `e1` in those of the first half.
     pub fn masklets(&self, name: &str, frames: usize) -> Masklets {
+        self.masklets_in(name, frames, 3.0, (32, 48))
+    }
+
+    /// The same of any video: its frames, their rate, and their height and width.
+    pub fn masklets_in(
+        &self,
+        name: &str,
+        frames: usize,
+        fps: f64,
+        (height, width): (usize, usize),
+    ) -> Masklets {
         let n = 12;
-        let times_s: Vec<f64> = (0..n).map(|at| (at * (frames - 1) / (n - 1)) as f64 / 3.0).collect();
+        let times_s: Vec<f64> = (0..n).map(|at| (at * (frames - 1) / (n - 1)) as f64 / fps).collect();
         let frame = |at: usize| {
             let area = PixelBox { x0: at, y0: 8, x1: at + 10, y1: 20 };
-            let rle = Rle::from_mask(&Mask::from_box(32, 48, area));
+            let rle = Rle::from_mask(&Mask::from_box(height, width, area));
             json!({ "rle": strefer_core::RleRecord::from(rle), "area": 120, "bbox_xywh": [at, 8, 10, 12] })
         };
         let object = |eid: &str, last: usize| {
@@ -82,6 +94,25 @@ impl Lab {
             "frame_times_s": times_s, "objects": [object("e0", n), object("e1", n / 2)],
         }))
         .unwrap()
+    }
+
+    /// Copies of real videos, with masklets.
+    pub fn real(&self, folder: &Path) {
+        let mut masklets = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|ending| ending != "mp4") {
+                continue;
+            }
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            std::fs::copy(&path, self.path("films").join(format!("{name}.mp4"))).unwrap();
+            let source = VideoSource::open(&path, &Limits::default()).unwrap();
+            let info = source.info();
+            let size = (info.height as usize, info.width as usize);
+            masklets.push(self.masklets_in(&name, info.n_frames(), info.fps, size));
+        }
+        assert!(!masklets.is_empty(), "no video in {}", folder.display());
+        self.give(masklets);
     }
 
     pub fn give(&self, masklets: impl IntoIterator<Item = Masklets>) {
