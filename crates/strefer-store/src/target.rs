@@ -27,30 +27,31 @@ enum Kind {
 }
 
 impl Target {
-    /// A folder, or an address by way of `shelf`.
+    /// A folder, or an address by way of `shelf`. What an earlier call left unfinished at an address goes, and nothing else does.
     ///
     /// # Errors
-    /// It is there already, unless it was not written to the end.
+    /// It is there already, unless it was not written to the end; at an address lies what such a call never writes.
     pub(crate) fn new(name: &Path, shelf: &Arc<Shelf>) -> Result<Self> {
         let name = name.to_owned();
         if is_address(&name) {
-            let target = |name: PathBuf| -> Result<Self> {
-                let folder = tempfile::Builder::new().prefix("strefer-out-").tempdir();
-                let folder = folder.map_err(io(&std::env::temp_dir()))?;
-                let path = folder.path().to_owned();
-                Ok(Self { name, path, kind: Kind::Address { shelf: Arc::clone(shelf), _folder: folder } })
-            };
             let address = folder_address(&name);
+            let marker = format!("{address}{INCOMPLETE}");
             let there = shelf.list_below(&address)?;
-            let is_incomplete = there.contains(&format!("{address}{INCOMPLETE}"));
-            if !there.is_empty() && !is_incomplete {
+            let (marked, left): (Vec<_>, Vec<_>) = there.into_iter().partition(|found| *found == marker);
+            let is_ours = left.iter().all(|found| is_packed(&found[address.len()..]));
+            if !left.is_empty() && (marked.is_empty() || !is_ours) {
                 return Err(Error::Exists { path: name });
             }
-            shelf.put_bytes(&format!("{address}{INCOMPLETE}"), Vec::new())?;
-            for old in there.iter().filter(|old| !old.ends_with(INCOMPLETE)) {
-                shelf.remove(old)?;
-            }
-            return target(name);
+            let folder = tempfile::Builder::new().prefix("strefer-out-").tempdir();
+            let folder = folder.map_err(io(&std::env::temp_dir()))?;
+            shelf.put_bytes(&marker, Vec::new())?;
+            left.iter().try_for_each(|old| shelf.remove(old))?;
+            let path = folder.path().to_owned();
+            return Ok(Self {
+                name,
+                path,
+                kind: Kind::Address { shelf: Arc::clone(shelf), _folder: folder },
+            });
         }
         if name.exists() {
             return Err(Error::Exists { path: name });
@@ -92,6 +93,13 @@ impl Drop for Target {
     }
 }
 
+/// Whether a name below an address is one that packing gives: a number of six digits or more, and the ending of samples.
+fn is_packed(name: &str) -> bool {
+    let (number, ending) = name.split_once('.').unwrap_or((name, ""));
+    let is_number = number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && ["tar", "parquet", "jsonl.zst"].contains(&ending)
+}
+
 /// An address with the `/` at its end that makes it a folder's.
 pub(crate) fn folder_address(address: &Path) -> String {
     format!("{}/", address.to_string_lossy().trim_end_matches('/'))
@@ -111,4 +119,19 @@ pub fn publish(files: &[PathBuf], address: &Path, shelf: &Arc<Shelf>) -> Result<
         shelf.put(file, &format!("{address}{name}"))?;
     }
     shelf.remove(&marker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_packing_gives_may_be_taken_away() {
+        assert!(["000000.tar", "000012.parquet", "1000000.jsonl.zst"].into_iter().all(is_packed));
+        for other in
+            ["samples.jsonl", "samples.jsonl.zst", "videos/000001.tar", "00001.tar", "000001.mp4", "000001"]
+        {
+            assert!(!is_packed(other), "{other}");
+        }
+    }
 }

@@ -86,6 +86,16 @@ fn what_was_broken_off_is_not_read_and_is_written_anew() {
     pack::shards(&here, &address, 1 << 30, || {}).unwrap();
     assert_eq!(open(&folder).unwrap().len(), here.len());
     assert_eq!(shelf.list_below(&folder.to_string_lossy()).unwrap().len(), 1, "nothing of the old is left");
+
+    // What somebody else left unfinished is not ours to take away.
+    let strange = fresh("strange");
+    for name in [".incomplete", "samples.jsonl"] {
+        let file = dir.path().join(name);
+        std::fs::write(&file, "theirs").unwrap();
+        shelf.put(&file, &format!("{}/{name}", strange.display())).unwrap();
+    }
+    assert!(matches!(pack::shards(&here, &strange, 1 << 30, || {}), Err(Error::Exists { .. })));
+    assert_eq!(shelf.list_below(&format!("{}/", strange.display())).unwrap().len(), 2);
 }
 
 #[test]

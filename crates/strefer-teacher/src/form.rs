@@ -12,6 +12,8 @@ use crate::question::{Answer, Question, Usage};
 pub struct Form(Option<jsonschema::Validator>);
 
 impl Form {
+    /// That of a question.
+    ///
     /// # Errors
     /// A schema that is none.
     pub fn of(question: &Question) -> Result<Self, Fault> {

@@ -160,7 +160,7 @@ impl Shown {
                     path = file;
                 }
             }
-            // Nothing in the question speaks of moments in seconds, so that it does not matter how fast the frames run.
+            // No moment of the question is a token of the model, so that it does not matter how fast the frames run.
             let uri = path.to_string_lossy().into_owned();
             media.push(Media { kind, uri, segment: None, size: None });
             files = Some(folder);
