@@ -47,5 +47,9 @@ fn main() -> ExitCode {
     let freed = if makes_records { Freed::ByThread } else { Freed::ByAll };
     // SAFETY: no thread has started yet.
     unsafe { strefer_cli::prepare_process(freed) };
+    if cases.as_ref().is_ok_and(|cases| cases.get(&args.case).is_some_and(Case::has_portions)) {
+        // SAFETY: as above.
+        unsafe { strefer_cli::share_portions_only() };
+    }
     strefer_cli::report_errors(cases.and_then(|cases| run(&args, &cases)))
 }

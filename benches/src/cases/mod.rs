@@ -90,6 +90,11 @@ impl Case {
         matches!(self.work, Work::Generator(_))
     }
 
+    /// Whether it goes side by side in portions, as `strefer train` does it.
+    pub fn has_portions(&self) -> bool {
+        matches!(&self.work, Work::Train(case) if case.portions > 1)
+    }
+
     /// Whether it is meant for a card.
     pub fn needs_card(&self) -> bool {
         self.device == Machine::Card

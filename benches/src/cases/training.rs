@@ -1,6 +1,7 @@
 //! One step of training: forward, backward, AdamW.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::Result;
 use candle_core::{DType, Tensor, Var};
@@ -9,7 +10,7 @@ use strefer_llm::decoder::positions_of;
 use strefer_llm::{Decoder, DecoderConfig};
 use strefer_nn::ops::{self, AttentionMask};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
-use strefer_nn::{Linear, Recompute, linear};
+use strefer_nn::{Linear, Recompute, linear, side_by_side};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
 use super::{Place, Prepared, parameters};
@@ -25,7 +26,14 @@ pub(super) struct Train {
     /// Whether layers run again in the backward.
     #[serde(default)]
     recompute: bool,
+    /// Portions of the batch that go through side by side: as many as the trainer makes of it.
+    #[serde(default = "one")]
+    pub(super) portions: usize,
     video: Option<VideoPart>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What is shown before the text of each row.
@@ -44,13 +52,16 @@ struct Video {
     fc2: Linear,
     /// `(batch * frames, 3, h, w)`
     pixels: Tensor,
+    frames: usize,
     pooled_side: usize,
 }
 
 impl Video {
-    /// `(b, frames * side * side, d)`
-    fn tokens(&self, b: usize) -> candle_core::Result<Tensor> {
-        let feats = self.tower.forward(&self.pixels, FeatureLayer::LastNormed)?;
+    /// What these rows show, `(b, frames * side * side, d)`.
+    fn tokens(&self, rows: &Range<usize>) -> candle_core::Result<Tensor> {
+        let (b, first) = (rows.len(), rows.start * self.frames);
+        let pixels = self.pixels.narrow(0, first, b * self.frames)?;
+        let feats = self.tower.forward(&pixels, FeatureLayer::LastNormed)?;
         let xs = ops::gelu_erf(&feats.apply(&self.fc1)?)?.apply(&self.fc2)?;
         let (f, n, d) = xs.dims3()?;
         let (side, to) = (n.isqrt(), self.pooled_side);
@@ -70,22 +81,38 @@ struct Step {
     vars: BTreeMap<String, Var>,
     optimizer: AdamW,
     recompute: Option<Recompute>,
+    portions: usize,
 }
 
 impl Step {
     fn run(&mut self) -> candle_core::Result<()> {
-        let mut embeds = self.decoder.embed(&self.ids)?;
-        if let Some(video) = &self.video {
-            embeds = Tensor::cat(&[&video.tokens(embeds.dim(0)?)?, &embeds], 1)?;
+        let b = self.ids.dim(0)?;
+        let rows = |at: usize| at * b / self.portions..(at + 1) * b / self.portions;
+        let passed = side_by_side((0..self.portions).map(rows).collect(), |rows| self.pass(rows))?;
+        let (mut grads, mut count) = (Gradients::default(), 0);
+        for (of_portion, supervised) in passed {
+            grads.add(of_portion)?;
+            count += supervised;
         }
-        let hidden = self.decoder.forward(&embeds, &self.positions, &AttentionMask::causal(), None)?;
-        let (sum, count) = self.decoder.loss(&hidden, &self.labels)?;
-        let loss = (sum / count as f64)?;
-        let mut grads = Gradients::collect(&self.vars, &loss.backward()?);
+        grads.scale(1.0 / count as f64)?;
+        self.optimizer.step(&grads, 1e-4)
+    }
+
+    /// Gradients of the summed loss of some rows, and the number of positions that it is summed over.
+    fn pass(&self, rows: Range<usize>) -> candle_core::Result<(Gradients, usize)> {
+        let of = |xs: &Tensor| xs.narrow(0, rows.start, rows.len());
+        let mut embeds = self.decoder.embed(&of(&self.ids)?)?;
+        if let Some(video) = &self.video {
+            embeds = Tensor::cat(&[&video.tokens(&rows)?, &embeds], 1)?;
+        }
+        let positions = of(&self.positions)?;
+        let hidden = self.decoder.forward(&embeds, &positions, &AttentionMask::causal(), None)?;
+        let (sum, count) = self.decoder.loss(&hidden, &of(&self.labels)?)?;
+        let mut grads = Gradients::collect(&self.vars, &sum.backward()?);
         if let Some(recompute) = &self.recompute {
             recompute.add_to(&mut grads, &self.vars)?;
         }
-        self.optimizer.step(&grads, 1e-4)
+        Ok((grads, count))
     }
 }
 
@@ -106,6 +133,7 @@ impl Train {
                 fc1: linear(dv, d, vb.pp("fc1"))?,
                 fc2: linear(d, d, vb.pp("fc2"))?,
                 pixels: place.uniform(-1.0, 1.0, (b * part.frames, 3, size, size))?,
+                frames: part.frames,
                 pooled_side: part.pooled_side,
             })
         });
@@ -119,7 +147,8 @@ impl Train {
         let vars = store.vars();
         let optimizer = AdamW::new(&vars, AdamWConfig::default(), &[])?;
         let positions = positions_of(b, &vec![true; b * s], &place.device)?;
-        let mut step = Step { decoder, video, ids, positions, labels, vars, optimizer, recompute };
+        let portions = self.portions.clamp(1, b);
+        let mut step = Step { decoder, video, ids, positions, labels, vars, optimizer, recompute, portions };
         // Among the pool's own threads, as the trainer does.
         let work = move || Ok(rayon::scope(|_| step.run())?);
         Ok(Prepared { work: Box::new(work), parameters: parameters(&store) })

@@ -15,7 +15,7 @@ mod teachers;
 
 pub use interrupt::stop_flag;
 pub use model_dir::find_model;
-pub use process::{Freed, prepare_process};
+pub use process::{Freed, prepare_process, share_portions_only};
 
 /// Logs go to stderr; `STREFER_LOG` chooses how many.
 pub fn start_logging() {

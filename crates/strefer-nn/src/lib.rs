@@ -26,6 +26,7 @@ pub mod optim;
 mod params;
 mod recompute;
 mod schedule;
+mod side_by_side;
 mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -40,5 +41,6 @@ pub use norm::{LayerNorm, RmsNorm};
 pub use params::ParamStore;
 pub use recompute::{LayerWatch, Pass, Recompute};
 pub use schedule::{Schedule, Shape, WarmUp};
+pub use side_by_side::side_by_side;
 pub use storage::{let_go, refill};
 pub use weights::{Declared, Mismatch, Misshapen, Weights, save_safetensors};

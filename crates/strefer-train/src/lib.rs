@@ -30,6 +30,7 @@ mod history;
 mod layers;
 mod log;
 mod plan;
+mod portions;
 mod ranks;
 mod reader;
 mod saver;

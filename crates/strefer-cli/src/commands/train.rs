@@ -59,6 +59,11 @@ pub struct TrainArgs {
 /// Runs it.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let mut config = TrainConfig::load(&args.config, &args.overrides)?;
+    // Products with quantised weights are shared out by candle itself.
+    if config.lora.as_ref().is_none_or(|lora| lora.base.is_none()) {
+        // SAFETY: nothing has been started but the log, and reading a file starts no thread.
+        unsafe { crate::process::share_portions_only() };
+    }
     config.init = args.hub.folder(&config.init)?;
     if let Some(step) = args.show {
         println!("{}", super::show::run(&config, step, args.page.as_deref())?.display());

@@ -99,13 +99,13 @@ impl RankMemory {
         self.gradients.values().sum::<usize>() + self.visiting + self.activations.max(self.exchange)
     }
 
-    /// What a rank keeps from step to step.
+    /// What a rank keeps from step to step, with so many sets of gradients in a step.
     pub(crate) fn kept(
         config: &TrainConfig,
         parameters: &[Parameter],
         owners: &Owners,
         first: bool,
-        several_passes: bool,
+        sets: usize,
     ) -> Result<Self> {
         let width = if config.steps.dtype == Float::F32 { 4 } else { 2 };
         let full = config.steps.shard == Sharding::Full && owners.are_several();
@@ -122,8 +122,6 @@ impl RankMemory {
             if !learns {
                 continue;
             }
-            // A pass makes a set of gradients of its own before it is added to that of the step.
-            let sets = if several_passes { 2 } else { 1 };
             if !shared || own {
                 *found.gradients.entry(*part).or_default() += sets * width * count;
             }

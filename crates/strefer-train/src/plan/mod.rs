@@ -11,13 +11,13 @@ use strefer_model::{Checkpoint, Processor, ProcessorOptions};
 
 use crate::config::{Float, Part, TrainConfig};
 use crate::error::Result;
+use crate::portions::Portions;
 use crate::ranks::Owners;
 use crate::reader::{AHEAD, Cursor, Source};
-use crate::trainer::by_length;
 
 pub use memory::RankMemory;
 use memory::{Parameter, parameters, spread, states};
-pub(crate) use work::{Learning, RowSize, flops};
+pub(crate) use work::{Learning, RowSize, flops, kept};
 
 /// Samples that are looked at, spread over the run.
 const LOOKED_AT: usize = 64;
@@ -83,14 +83,20 @@ impl Plan {
         // Passes of rows that were looked at, as many as the run has, up to a limit: their largest.
         let rng = Rng::new(config.seed, "plan");
         let draws = (steps * passes.count()).min(DRAWS);
-        let most = (0..draws as u64).flat_map(|draw| {
+        let count = |learns: bool| -> usize {
+            let some = parameters.iter().filter(|parameter| parameter.learns || !learns);
+            some.map(|parameter| parameter.count).sum()
+        };
+        let (learn, all) = (count(true), count(false));
+        let portions = Portions::new(config, cfg, learning, learn);
+        let held = (0..draws as u64).map(|draw| {
             let order = rng.at(draw).permutation(rows.len());
             let pass = order.into_iter().cycle().take(if rows.is_empty() { 0 } else { passes.rows() });
-            let pass: Vec<RowSize> = pass.map(|at| rows[at]).collect();
-            if config.steps.pack > 0 { vec![pass] } else { by_length(pass, |row: &RowSize| row.positions) }
+            let pass = portions.of(pass.map(|at| rows[at]).collect(), |row| *row);
+            portions.held(&pass, rayon::current_num_threads(), passes.count() > 1)
         });
-        let most = most.map(|group| work::kept(&group, cfg, learning, &config.steps)).max();
-        let activations = width * most.unwrap_or_default();
+        let (most, sets) = held.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))).unwrap_or_default();
+        let activations = width * most;
         let frames = rows.iter().map(|row| row.frames).max().unwrap_or_default();
         let sample = frames * 3 * cfg.image_size().pow(2) * size_of::<f32>();
         let ahead = config.data.readers * (AHEAD + 1) * passes.rows() * sample;
@@ -99,17 +105,11 @@ impl Plan {
         for rank in 0..ranks {
             let owners =
                 spread(Owners::of_rank(config.steps.shard, rank, ranks), config.steps.shard, &parameters);
-            let several = passes.count() > 1 || passes.rows() > 1;
-            let mut memory = RankMemory::kept(config, &parameters, &owners, rank == 0, several)?;
+            let mut memory = RankMemory::kept(config, &parameters, &owners, rank == 0, sets)?;
             memory.activations = activations;
             memory.data = ahead + (config.data.cache_mb << 20);
             found.push(memory);
         }
-        let count = |learns: bool| -> usize {
-            let some = parameters.iter().filter(|parameter| parameter.learns || !learns);
-            some.map(|parameter| parameter.count).sum()
-        };
-        let (learn, all) = (count(true), count(false));
         let own = if config.steps.dtype == Float::F32 { 4 } else { 2 };
         let learning_parameters = parameters.iter().filter(|parameter| parameter.learns);
         let state: usize = learning_parameters.map(|parameter| states(config, parameter.count)).sum();

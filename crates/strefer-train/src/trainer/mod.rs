@@ -1,5 +1,6 @@
 //! The training run: batches, steps, evaluations, checkpoints.
 
+mod pass;
 mod setup;
 mod shares;
 mod step;
@@ -20,7 +21,6 @@ use strefer_nn::{Dropout, LayerWatch, ParamStore, Recompute, Weights};
 
 pub(crate) use self::setup::LAYERS;
 use self::setup::{Built, Quiz, build, claim_output, groups};
-pub(crate) use self::step::by_length;
 use crate::checkpoints::Checkpoints;
 use crate::config::{Part, Passes, Sharding, TrainConfig};
 use crate::error::{Error, Result};

@@ -25,6 +25,13 @@ impl Shares {
         }
     }
 
+    /// Adds those of other samples.
+    pub(super) fn join(&mut self, other: Self) {
+        for (sums, others) in [(&mut self.sources, other.sources), (&mut self.groups, other.groups)] {
+            others.into_iter().for_each(|(name, sum)| add(sums, &name, sum));
+        }
+    }
+
     /// The shares of all ranks, by source and by group.
     pub(super) fn of_all(self, ranks: &Ranks, what: &str) -> Result<[BTreeMap<String, Share>; 2]> {
         let own = [self.sources, self.groups].map(|sums| sums.into_iter().collect::<Vec<_>>());
