@@ -33,6 +33,18 @@ impl Sampler {
         Ok(token)
     }
 
+    /// Whether it takes the best token each time, so that nobody need show it the logits.
+    pub(crate) fn takes_best(&self) -> bool {
+        self.cfg.temperature == 0.0 && self.cfg.repetition_penalty == 1.0
+    }
+
+    /// Takes the best token as found elsewhere; none where logits are not finite.
+    pub(crate) fn take(&mut self, best: Option<u32>) -> Result<u32> {
+        let token = best.ok_or(Error::NonFiniteLogits { step: self.drawn.len() })?;
+        self.drawn.push(token);
+        Ok(token)
+    }
+
     fn penalise(&self, logits: &mut [f32]) {
         let penalty = self.cfg.repetition_penalty as f32;
         if penalty == 1.0 {
@@ -127,6 +139,14 @@ mod tests {
         assert_eq!(seen(GenerationConfig { top_p: 0.79, ..cfg() }), 1);
         assert_eq!(seen(GenerationConfig { top_p: 0.9, ..cfg() }), 2);
         assert_eq!(seen(GenerationConfig { top_p: 0.01, ..cfg() }), 0, "the best always stays");
+    }
+
+    #[test]
+    fn what_was_found_elsewhere_counts_as_drawn() {
+        let mut sampler = Sampler::new(&GenerationConfig::default()).unwrap();
+        assert!(sampler.takes_best() && !Sampler::new(&cfg()).unwrap().takes_best());
+        assert_eq!(sampler.take(Some(7)).unwrap(), 7);
+        assert!(matches!(sampler.take(None), Err(Error::NonFiniteLogits { step: 1 })));
     }
 
     #[test]

@@ -1,29 +1,51 @@
 //! Our own Video LLM as a teacher, in this process.
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{DType, Device};
 use strefer_core::Sample;
 use strefer_core::placeholder;
 use strefer_core::sample::{Media, MediaKind, Role};
-use strefer_llm::{GenerationConfig, Guides, generate, generate_guided};
+use strefer_llm::{Batcher, GenerationConfig, Guides};
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions, Purpose};
 use strefer_teacher::{Answer, Fault, Form, Part, Question, Teacher, Usage};
 use tempfile::TempDir;
 
 use super::digest;
-use super::late_model::LateModel;
+use super::late_model::ModelLoader;
 use crate::error::{Error, Result};
 
+/// Answers that are under way at the same time, if so many threads ask.
+const AT_ONCE: usize = 16;
+
 /// A Video LLM of a folder that answers what servers are asked: words about words, about an image, or about frames of a video. An
-/// answer with a schema is held to it token by token. Loaded for the first question; one is answered at a time.
+/// answer with a schema is held to it token by token. Loaded for the first question. What several threads ask is answered together
+/// (continuous batching), which changes an answer by no more than rounding.
 pub struct OwnTeacher {
     name: String,
-    model: LateModel,
+    load: Box<ModelLoader>,
+    ready: Mutex<Option<Arc<Ready>>>,
+}
+
+/// The loaded model.
+struct Ready {
+    loaded: Loaded,
+    batcher: Batcher,
+    /// Held while frames go through the vision tower: those of one question at a time.
+    seeing: Mutex<()>,
     guides: OnceLock<Guides>,
+}
+
+impl Ready {
+    fn guides(&self) -> strefer_llm::Result<&Guides> {
+        if let Some(guides) = self.guides.get() {
+            return Ok(guides);
+        }
+        let guides = Guides::new(self.loaded.processor.tokenizer(), &self.loaded.generation.eos_ids)?;
+        Ok(self.guides.get_or_init(|| guides))
+    }
 }
 
 impl fmt::Debug for OwnTeacher {
@@ -50,7 +72,7 @@ impl OwnTeacher {
                 .and_then(|checkpoint| checkpoint.load(&device, dtype, ProcessorOptions::default()));
             loaded.map_err(|error| error.to_string())
         };
-        Ok(Self { name, model: LateModel::new(Box::new(load)), guides: OnceLock::new() })
+        Ok(Self { name, load: Box::new(load), ready: Mutex::new(None) })
     }
 
     /// Whether a folder holds a model that can be loaded, as far as its configuration tells.
@@ -69,8 +91,19 @@ impl OwnTeacher {
         Fault::Own { model: self.name.clone(), reason: reason.to_string() }
     }
 
-    fn answer(&self, loaded: &Loaded, question: &Question) -> std::result::Result<Answer, Fault> {
-        let Loaded { model, processor, generation } = loaded;
+    fn ready(&self) -> std::result::Result<Arc<Ready>, Fault> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = &*ready {
+            return Ok(Arc::clone(ready));
+        }
+        let loaded = (self.load)().map_err(|reason| Fault::NotLoaded { model: self.name.clone(), reason })?;
+        let batcher = Batcher::new(loaded.model.language_model().clone(), AT_ONCE);
+        let new = Arc::new(Ready { loaded, batcher, seeing: Mutex::new(()), guides: OnceLock::new() });
+        Ok(Arc::clone(ready.insert(new)))
+    }
+
+    fn answer(&self, ready: &Ready, question: &Question) -> std::result::Result<Answer, Fault> {
+        let Loaded { model, processor, generation } = &ready.loaded;
         let form = Form::of(question)?;
         let sampling = question.sampling;
         let cfg = GenerationConfig {
@@ -82,16 +115,12 @@ impl OwnTeacher {
         };
         let shown = Shown::write(question).map_err(|reason| self.failed(reason))?;
         let inputs = processor.process(&shown.sample, &Purpose::Infer).map_err(|error| self.failed(error))?;
-        let spliced = model.splice(&[inputs]).map_err(|error| self.failed(error))?;
-        let (decoder, prompt) = (model.language_model(), &spliced.embeds);
-        let go_on = |_| ControlFlow::Continue(());
-        let ids = match &question.schema {
-            None => generate(decoder, prompt, &cfg, go_on),
-            Some(schema) => self
-                .guides(loaded)
-                .and_then(|guides| guides.json(schema))
-                .and_then(|guide| generate_guided(decoder, prompt, &cfg, guide, go_on)),
+        let spliced = {
+            let _turn = ready.seeing.lock().unwrap_or_else(PoisonError::into_inner);
+            model.splice(&[inputs]).map_err(|error| self.failed(error))?
         };
+        let guide = question.schema.as_ref().map(|schema| ready.guides()?.json(schema)).transpose();
+        let ids = guide.and_then(|guide| ready.batcher.generate(&spliced.embeds, &cfg, guide));
         let ids = ids.map_err(|error| self.failed(error))?;
         let usage = Usage {
             prompt_tokens: spliced.places.iter().map(|place| place.len as u64).sum(),
@@ -107,14 +136,6 @@ impl OwnTeacher {
             _ => Err(Fault::Unfinished { model: self.name.clone(), max_tokens: sampling.max_tokens, usage }),
         }
     }
-
-    fn guides(&self, loaded: &Loaded) -> strefer_llm::Result<&Guides> {
-        if let Some(guides) = self.guides.get() {
-            return Ok(guides);
-        }
-        let guides = Guides::new(loaded.processor.tokenizer(), &loaded.generation.eos_ids)?;
-        Ok(self.guides.get_or_init(|| guides))
-    }
 }
 
 impl Teacher for OwnTeacher {
@@ -123,8 +144,7 @@ impl Teacher for OwnTeacher {
     }
 
     fn ask(&self, question: &Question) -> std::result::Result<Answer, Fault> {
-        let absent = |reason| Fault::NotLoaded { model: self.name.clone(), reason };
-        self.model.with(|loaded| self.answer(loaded, question)).map_err(absent)?
+        self.answer(&*self.ready()?, question)
     }
 }
 

@@ -86,6 +86,31 @@ fn what_is_shown_and_said_is_what_it_answers_about() {
 }
 
 #[test]
+fn what_threads_ask_side_by_side_is_answered_as_it_is_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("model");
+    model(&folder, 3);
+    let questions: Vec<Question> = (0..6u8)
+        .map(|at| match at % 3 {
+            0 => Question { sampling: Sampling { seed: u64::from(at), ..drawn(64) }, ..choice() },
+            1 => choice().showing(Part::Image(frame(40 * at))),
+            _ => choice().showing(clip(&[at, 90, 200])),
+        })
+        .collect();
+    let alone = OwnTeacher::open(&folder, Device::Cpu).unwrap();
+    let together = OwnTeacher::open(&folder, Device::Cpu).unwrap();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let together = &together;
+        let ask = |question| scope.spawn(move || together.ask(question).unwrap());
+        let threads: Vec<_> = questions.iter().map(ask).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (question, answer) in questions.iter().zip(answers) {
+        assert_eq!(alone.ask(question).unwrap(), answer);
+    }
+}
+
+#[test]
 fn its_name_tells_its_weights_from_others() {
     let dir = tempfile::tempdir().unwrap();
     let folder = |name: &str| dir.path().join(name);

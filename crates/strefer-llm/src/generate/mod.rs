@@ -1,6 +1,8 @@
 //! Writes answers, token by token: one with its text as it grows, or several at once.
 
+mod batcher;
 mod config;
+mod greedy;
 mod rows;
 mod scored;
 mod stop;
@@ -10,6 +12,7 @@ use std::ops::ControlFlow;
 
 use candle_core::Tensor;
 
+pub use batcher::Batcher;
 pub use config::GenerationConfig;
 pub use scored::{Scored, generate_scored, remember};
 
@@ -72,7 +75,7 @@ fn one(
     mut see: impl FnMut(u32) -> Result<ControlFlow<()>>,
 ) -> Result<Vec<u32>> {
     let (caches, prompts) = (std::slice::from_mut(cache), std::slice::from_ref(prompt));
-    let mut answers = rows::run(decoder, caches, prompts, cfg, guide, |_, token, _| see(token));
+    let mut answers = rows::run(decoder, caches, prompts, cfg, guide, false, |_, token, _| see(token));
     answers.swap_remove(0)
 }
 
@@ -127,7 +130,7 @@ pub fn generate_texts(
     let mut caches: Vec<KvCache> = prompts.iter().map(|_| KvCache::new(decoder.config())).collect();
     let mut writers: Vec<Writer<'_>> = prompts.iter().map(|_| Writer::new(tokenizer, cfg)).collect();
     let mut go_on = |_: &str| ControlFlow::Continue(());
-    let answers = rows::run(decoder, &mut caches, prompts, cfg, None, |row, token, _| {
+    let answers = rows::run(decoder, &mut caches, prompts, cfg, None, false, |row, token, _| {
         writers[row].push(token, &mut go_on)
     });
     let finish = |(tokens, writer): (Result<Vec<u32>>, Writer<'_>)| writer.finish(tokens?, &mut go_on);

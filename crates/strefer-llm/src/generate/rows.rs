@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use candle_core::{DType, Tensor, bail};
 use strefer_nn::ops::AttentionMask;
 
-use super::GenerationConfig;
 use super::whole::WholeSequence;
+use super::{GenerationConfig, greedy};
 use crate::decoder::{Decoder, KvCache};
 use crate::error::{Error, Result};
 use crate::guide::Guide;
@@ -15,9 +15,24 @@ use crate::sampler::Sampler;
 /// So many columns of a prompt go through the layers at a time: what they compute on the way does not grow with the prompt.
 const COLUMNS: usize = 1024;
 
+/// The cache of a row: its own, or one that lives on behind it.
+pub(super) enum Held<'a> {
+    Own(Box<KvCache>),
+    Lent(&'a mut KvCache),
+}
+
+impl Held<'_> {
+    fn get(&mut self) -> &mut KvCache {
+        match self {
+            Self::Own(cache) => cache,
+            Self::Lent(cache) => cache,
+        }
+    }
+}
+
 /// One answer under way.
-struct Row<'a> {
-    cache: &'a mut KvCache,
+pub(super) struct Row<'a> {
+    cache: Held<'a>,
     sampler: Sampler,
     /// What its answer may become, where that is not anything.
     guide: Option<Guide>,
@@ -25,76 +40,118 @@ struct Row<'a> {
     /// What the layers have not seen yet, `(1, s, d)`.
     new: Tensor,
     tokens: Vec<u32>,
-    /// What the last token was drawn from.
+    most: usize,
+    eos_ids: Vec<u32>,
+    /// Whether somebody wants to see what each token was drawn from.
+    scored: bool,
+    /// What the last token was drawn from, if it was drawn here.
     logits: Vec<f32>,
     /// Why it is over, if it is.
     ended: Option<Result<()>>,
 }
 
-/// Continues prompts until each has ended, the first few each held to a guide. `see` gets the row, every new token of it, an end token included, and the logits
-/// it was drawn from, and may break the row off. What goes wrong with one row ends that row alone.
+/// Continues prompts until each has ended, the first few each held to a guide. `see` gets the row, every new token of it, an end token included, and
+/// if it is `scored` the logits that it was drawn from, and may break the row off. What goes wrong with one row ends that row alone.
 pub(super) fn run(
     decoder: &Decoder,
     caches: &mut [KvCache],
     prompts: &[Tensor],
     cfg: &GenerationConfig,
     guides: impl IntoIterator<Item = Guide>,
+    scored: bool,
     mut see: impl FnMut(usize, u32, &[f32]) -> Result<ControlFlow<()>>,
 ) -> Vec<Result<Vec<u32>>> {
     let mut guides = guides.into_iter();
-    let mut rows: Vec<Result<Row<'_>>> = caches
-        .iter_mut()
-        .zip(prompts)
-        .map(|(cache, prompt)| Row::new(decoder, cache, prompt, cfg, guides.next()))
-        .collect();
-    loop {
-        let mut active: Vec<(usize, &mut Row<'_>)> = (0..)
-            .zip(&mut rows)
-            .filter_map(|(at, row)| Some((at, row.as_mut().ok()?)))
-            .filter(|(_, row)| row.ended.is_none())
-            .collect();
-        if active.is_empty() {
-            break;
+    let mut rows = Rows::default();
+    let mut answers = Vec::new();
+    for (at, (cache, prompt)) in caches.iter_mut().zip(prompts).enumerate() {
+        answers.push(None);
+        match Row::new(decoder, Held::Lent(cache), prompt, cfg, guides.next()) {
+            Ok(row) => rows.join(at, Row { scored, ..row }),
+            Err(error) => answers[at] = Some(Err(error)),
         }
+    }
+    while !rows.is_empty() {
+        for (at, answer) in rows.step(decoder, &mut see) {
+            answers[at] = Some(answer);
+        }
+    }
+    answers.into_iter().flatten().collect()
+}
+
+/// Rows that go through the layers together. Others may join between steps.
+#[derive(Default)]
+pub(super) struct Rows<'a>(Vec<(usize, Row<'a>)>);
+
+impl<'a> Rows<'a> {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The numbers that rows joined with.
+    pub fn numbers(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.0.iter().map(|(at, _)| *at)
+    }
+
+    /// Adds a row, which is called by a number that no other has.
+    pub fn join(&mut self, at: usize, row: Row<'a>) {
+        self.0.push((at, row));
+    }
+
+    /// A new token for every row; those that have ended leave.
+    pub fn step(
+        &mut self,
+        decoder: &Decoder,
+        mut see: impl FnMut(usize, u32, &[f32]) -> Result<ControlFlow<()>>,
+    ) -> Vec<(usize, Result<Vec<u32>>)> {
+        let mut active: Vec<&mut (usize, Row<'a>)> =
+            self.0.iter_mut().filter(|(_, row)| row.ended.is_none()).collect();
         // Prompts, and sequences that begin anew, go alone.
         let (single, long): (Vec<_>, Vec<_>) =
-            active.iter_mut().map(|(_, row)| &mut **row).partition(|row| row.new.dims()[1] == 1);
+            active.iter_mut().map(|(_, row)| row).partition(|row| row.new.dims()[1] == 1);
         let alone = long.into_iter().map(|row| vec![row]);
         for mut rows in alone.chain([single].into_iter().filter(|rows| !rows.is_empty())) {
             advance(decoder, &mut rows);
         }
         for (at, row) in active {
-            row.finish_step(decoder, cfg, |token, logits| see(at, token, logits));
+            row.finish_step(decoder, |token, logits| see(*at, token, logits));
         }
+        let ended = self.0.extract_if(.., |(_, row)| row.ended.is_some());
+        ended.map(|(at, row)| (at, row.ended.unwrap_or(Ok(())).map(|()| row.tokens))).collect()
     }
-    rows.into_iter().map(|row| row.and_then(|row| row.ended.unwrap_or(Ok(())).map(|()| row.tokens))).collect()
 }
 
 /// Runs what is new of the rows through the layers, equally much of each, and draws a token for each.
 fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>]) {
-    match logits(decoder, rows) {
-        Ok(logits) => {
-            for (row, logits) in rows.iter_mut().zip(logits) {
-                row.draw(logits).unwrap_or_else(|error| row.ended = Some(Err(error)));
-            }
-        }
-        Err(error) => {
-            // An error cannot be cloned: one row gets it as it is, the others what it says.
-            let (said, mut error) = (error.to_string(), Some(error));
-            for row in rows {
-                let shared = || Error::Generation(said.clone());
-                row.ended = Some(Err(error.take().map_or_else(shared, Error::from)));
-            }
+    if let Err(error) = logits(decoder, rows).and_then(|logits| draw(rows, &logits)) {
+        // An error cannot be cloned: one row gets it as it is, the others what it says.
+        let (said, mut error) = (error.to_string(), Some(error));
+        for row in rows {
+            let shared = || Error::Generation(said.clone());
+            row.ended = Some(Err(error.take().map_or_else(shared, Error::from)));
         }
     }
 }
 
-/// The logits behind the last column of every row.
-fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<Vec<Vec<f32>>> {
+/// Draws a token for each row from its logits, `(b, v)`. What a card has is looked through there if nobody wants to see more of it.
+fn draw(rows: &mut [&mut Row<'_>], logits: &Tensor) -> candle_core::Result<()> {
+    let drawn: Vec<Result<()>> = if logits.device().is_cpu() || !rows.iter().all(|row| row.takes_best()) {
+        rows.iter_mut().zip(logits.to_vec2()?).map(|(row, logits)| row.draw(logits)).collect()
+    } else {
+        rows.iter_mut().zip(greedy::best(logits)?).map(|(row, best)| row.take(best)).collect()
+    };
+    for (row, drawn) in rows.iter_mut().zip(drawn) {
+        row.ended = drawn.err().map(Err);
+    }
+    Ok(())
+}
+
+/// The logits behind the last column of every row, `(b, v)`.
+fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<Tensor> {
     let new: Vec<&Tensor> = rows.iter().map(|row| &row.new).collect();
     let embeds = Tensor::cat(&new, 0)?; // (b, s, d)
     let s = embeds.dim(1)?;
-    let mut caches: Vec<&mut KvCache> = rows.iter_mut().map(|row| &mut *row.cache).collect();
+    let mut caches: Vec<&mut KvCache> = rows.iter_mut().map(|row| row.cache.get()).collect();
     // A sequence that is rotated by its own length must be seen whole once it is longer than that.
     let longest = decoder.switches_after();
     let is_long = longest.is_some_and(|longest| caches.iter().any(|cache| cache.len() + s > longest));
@@ -105,7 +162,7 @@ fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<V
         last = Some(see_columns(decoder, &columns, &mut caches)?);
     }
     let Some(last) = last else { bail!("rows without a new column have no logits") };
-    decoder.logits(&last)?.to_dtype(DType::F32)?.squeeze(1)?.to_vec2()
+    decoder.logits(&last)?.to_dtype(DType::F32)?.squeeze(1)
 }
 
 /// Runs the beginning that several prompts have in common through the layers, behind what `cache` holds.
@@ -135,9 +192,9 @@ fn see_columns(
 }
 
 impl<'a> Row<'a> {
-    fn new(
+    pub(super) fn new(
         decoder: &Decoder,
-        cache: &'a mut KvCache,
+        mut cache: Held<'a>,
         prompt: &Tensor,
         cfg: &GenerationConfig,
         guide: Option<Guide>,
@@ -148,9 +205,20 @@ impl<'a> Row<'a> {
                 "a prompt of {b} rows and {s} tokens cannot be continued"
             )));
         }
-        let (sampler, whole) = (Sampler::new(cfg)?, WholeSequence::new(decoder, cache.len()));
-        let (tokens, logits) = (Vec::new(), Vec::new());
-        let mut row = Self { cache, sampler, guide, whole, new: prompt.clone(), tokens, logits, ended: None };
+        let whole = WholeSequence::new(decoder, cache.get().len());
+        let mut row = Self {
+            cache,
+            sampler: Sampler::new(cfg)?,
+            guide,
+            whole,
+            new: prompt.clone(),
+            tokens: Vec::new(),
+            most: cfg.max_new_tokens,
+            eos_ids: cfg.eos_ids.clone(),
+            scored: false,
+            logits: Vec::new(),
+            ended: None,
+        };
         row.prepare(decoder, prompt.clone())?;
         if cfg.max_new_tokens == 0 {
             row.ended = Some(Ok(()));
@@ -172,28 +240,35 @@ impl<'a> Row<'a> {
         Ok(())
     }
 
+    /// Whether its next token is the best one, whatever the others are like.
+    fn takes_best(&self) -> bool {
+        self.guide.is_none() && !self.scored && self.sampler.takes_best()
+    }
+
+    /// Takes the best token, where there is one.
+    fn take(&mut self, best: Option<u32>) -> Result<()> {
+        self.tokens.push(self.sampler.take(best)?);
+        Ok(())
+    }
+
     /// Sets what is run next.
     fn prepare(&mut self, decoder: &Decoder, new: Tensor) -> Result<()> {
-        let (wanted, limit) = (self.cache.len() + new.dim(1)?, decoder.config().max_position_embeddings);
+        let cache = self.cache.get();
+        let (wanted, limit) = (cache.len() + new.dim(1)?, decoder.config().max_position_embeddings);
         if wanted > limit {
             return Err(Error::TooLong { wanted, limit });
         }
-        self.new = self.whole.extend(new, self.cache)?;
+        self.new = self.whole.extend(new, cache)?;
         Ok(())
     }
 
     /// Shows the token that was drawn, and ends the row or prepares its next step.
-    fn finish_step(
-        &mut self,
-        decoder: &Decoder,
-        cfg: &GenerationConfig,
-        see: impl FnOnce(u32, &[f32]) -> Result<ControlFlow<()>>,
-    ) {
+    fn finish_step(&mut self, decoder: &Decoder, see: impl FnOnce(u32, &[f32]) -> Result<ControlFlow<()>>) {
         let (None, Some(&token)) = (&self.ended, self.tokens.last()) else { return };
         let next = || -> Result<Option<Tensor>> {
             let broken = see(token, &self.logits)?.is_break();
             let is_whole = self.guide.as_ref().is_some_and(Guide::is_over);
-            if broken || is_whole || cfg.eos_ids.contains(&token) || self.tokens.len() >= cfg.max_new_tokens {
+            if broken || is_whole || self.eos_ids.contains(&token) || self.tokens.len() >= self.most {
                 return Ok(None);
             }
             Ok(Some(decoder.embed(&Tensor::new(&[[token]], self.new.device())?)?))

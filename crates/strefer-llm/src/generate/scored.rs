@@ -54,7 +54,7 @@ pub fn generate_scored(
         return prompts.iter().map(|_| Err(Error::Generation(reason.clone()))).collect();
     }
     let mut scores: Vec<Vec<f64>> = vec![Vec::new(); prompts.len()];
-    let answers = rows::run(decoder, caches, prompts, cfg, None, |row, token, logits| {
+    let answers = rows::run(decoder, caches, prompts, cfg, None, true, |row, token, logits| {
         scores[row].push(log_probability(logits, token));
         Ok(ControlFlow::Continue(()))
     });

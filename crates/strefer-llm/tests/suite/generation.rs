@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
-use strefer_llm::{Decoder, DecoderConfig, Error, GenerationConfig, KvCache, RopeScaling, Tokenizer};
+use strefer_llm::{
+    Batcher, Decoder, DecoderConfig, Error, GenerationConfig, KvCache, RopeScaling, Tokenizer,
+};
 use strefer_llm::{
     generate, generate_after, generate_scored, generate_text, generate_texts, remember, train_bpe,
 };
@@ -294,4 +296,51 @@ fn rows_with_caches_of_their_own_equal_the_full_passes() {
             assert_close(&found.narrow(0, row, 1).unwrap(), &full.narrow(1, s, 1).unwrap(), 1e-5);
         }
     }
+}
+
+#[test]
+fn what_many_threads_ask_is_answered_as_each_alone() {
+    let decoder = decoder(40);
+    let batcher = Batcher::new(decoder.clone(), 3);
+    let asked: Vec<(Tensor, GenerationConfig)> = (0..12)
+        .map(|at| {
+            let cfg = GenerationConfig {
+                max_new_tokens: 3 * (at % 5),
+                temperature: if at % 2 == 0 { 0.0 } else { 1.0 },
+                seed: at as u64,
+                ..GenerationConfig::default()
+            };
+            (randn(at as u64, &[1, 1 + at, 128]), cfg)
+        })
+        .collect();
+    let answers: Vec<Vec<u32>> = std::thread::scope(|scope| {
+        let batcher = &batcher;
+        let ask = |(prompt, cfg)| scope.spawn(move || batcher.generate(prompt, cfg, None).unwrap());
+        let threads: Vec<_> = asked.iter().map(|(prompt, cfg)| ask((prompt, cfg))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for ((prompt, cfg), answer) in asked.iter().zip(answers) {
+        assert_eq!(answer, generate(&decoder, prompt, cfg, go_on).unwrap());
+    }
+}
+
+#[test]
+fn a_batcher_outlives_what_goes_wrong_in_it() {
+    let decoder = decoder(40);
+    let batcher = Batcher::new(decoder.clone(), 4);
+    let cfg = GenerationConfig { max_new_tokens: 5, ..GenerationConfig::default() };
+    let good = randn(2, &[1, 4, 128]);
+    let (broken, too_long) = ((&good * f64::NAN).unwrap(), randn(1, &[1, 65, 128]));
+    std::thread::scope(|scope| {
+        let ask = |prompt| {
+            let (batcher, cfg) = (&batcher, &cfg);
+            scope.spawn(move || batcher.generate(prompt, cfg, None))
+        };
+        let [first, bad, long, second] = [&good, &broken, &too_long, &good].map(ask);
+        assert!(matches!(bad.join().unwrap(), Err(Error::NonFiniteLogits { step: 0 })));
+        assert!(matches!(long.join().unwrap(), Err(Error::TooLong { wanted: 65, limit: 64 })));
+        let alone = generate(&decoder, &good, &cfg, go_on).unwrap();
+        assert_eq!(first.join().unwrap().unwrap(), alone);
+        assert_eq!(second.join().unwrap().unwrap(), alone);
+    });
 }
