@@ -103,7 +103,7 @@ fn a_run_uses_the_memory_that_was_planned() {
     let modules = modules.map(str::to_owned).to_vec();
     lora.lora = Some(LoraConfig { rank: 8, alpha: 16.0, modules, dropout: 0.0, base: None });
     for (name, config) in [("plain", plain("plain")), ("again", again), ("lora", lora)] {
-        let plan = Plan::of(&config, 1).unwrap();
+        let plan = Plan::of(&config, 1, false).unwrap();
         let (planned, used) = (plan.ranks[0].total() as f64, growth(&lab, &config) as f64);
         assert!(
             (planned / used - 1.0).abs() < 0.1,

@@ -72,6 +72,19 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
 }
 
 #[test]
+fn any_number_of_threads_ends_with_the_same_weights() {
+    let lab = Lab::new(3);
+    for (output, threads) in [("alone", 1), ("three", 3)] {
+        let mut config = lab.config(output, 3);
+        config.steps.batch = 6;
+        assert!(config.may_go_side_by_side());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| train(config, false, 99)).unwrap();
+    }
+    assert_eq!(weights(&lab.path("alone")), weights(&lab.path("three")));
+}
+
+#[test]
 fn a_damaged_checkpoint_is_passed_over_and_the_run_ends_with_the_same_weights() {
     let lab = Lab::new(3);
     let run = |output: &str, background: bool, resume: bool, stop_after: usize| {

@@ -27,7 +27,7 @@ pub unsafe fn prepare_process(freed: Freed) {
     keep_freed_memory(freed);
 }
 
-/// Leaves element-wise operations to the thread that asks for them: that of one of several portions of a pass, which has work
+/// Keeps element-wise operations on the thread that asks for them: with several portions of a pass under way each thread has work
 /// enough. A step of strefer-tiny takes a twentieth less time.
 ///
 /// # Safety

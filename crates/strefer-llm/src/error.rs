@@ -38,6 +38,9 @@ pub enum Error {
     /// A sampling setting cannot be meant.
     #[error("generation config: {0}")]
     Generation(String),
+    /// A mistake of the program in a step that several answers share.
+    #[error("another answer of the same step ended in a panic")]
+    Panicked,
     /// An answer cannot be held to the form asked for.
     #[error("structured output: {0}")]
     Guide(String),

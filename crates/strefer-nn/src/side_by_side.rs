@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-/// Runs every part, as many at a time as rayon has threads, and returns what they gave in the order of the parts. A thread
-/// that has a whole part to itself waits for no other, as threads that share every operation of a small model do. At most
-/// as many parts as threads are under way, and none is begun behind one that failed.
+/// Runs every part, as many at a time as rayon has threads, and returns what they gave in the order of the parts. Threads that
+/// each have a part of their own wait for each other far less than threads that share every operation of a small model. No
+/// part is begun after one has failed.
 ///
 /// ```
 /// let squares = strefer_nn::side_by_side(vec![3, 1, 2], |n| Ok::<i32, ()>(n * n));

@@ -2,16 +2,16 @@
 
 use strefer_model::VideoLlmConfig;
 
-use crate::config::{Float, TrainConfig};
+use crate::config::TrainConfig;
 use crate::plan::{Learning, RowSize, kept};
 
 /// The most portions of a group; products of fewer rows use a core less well.
 const MOST: usize = 4;
 
-/// The share of what a group keeps for its backward that the gradients of its portions may take besides.
+/// The share of what a pass keeps for its backward that the gradients of its portions may take besides.
 const ROOM: f64 = 0.25;
 
-/// Divides the rows of a pass. It depends on the run alone, so that a run gives the same numbers whatever the machine.
+/// Divides the rows of a pass. It depends on the run alone, so that the numbers do not depend on how many threads there are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portions<'a> {
     run: &'a TrainConfig,
@@ -19,65 +19,61 @@ pub(crate) struct Portions<'a> {
     learning: Learning,
     /// Numbers that learn.
     learn: usize,
-    side_by_side: bool,
+    may_go_side_by_side: bool,
+}
+
+/// The rows of a pass, divided.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Divided<T> {
+    /// Those of long rows first.
+    pub portions: Vec<Vec<T>>,
+    /// Whether they go side by side, each with gradients of its own, or one after the other.
+    pub side_by_side: bool,
 }
 
 impl<'a> Portions<'a> {
-    /// As a run on CPUs divides them.
+    /// As a run divides them on CPUs, or on cards, each of whose operations is shared out already.
     pub(crate) fn new(
         run: &'a TrainConfig,
         model: &'a VideoLlmConfig,
         learning: Learning,
         learn: usize,
+        on_card: bool,
     ) -> Self {
-        // Who runs layers again wants memory, not time; what is dropped depends on the order of passes; and narrow numbers are a
-        // card's, which shares out every operation itself.
-        let dropout = run.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
-        let (steps, f32) = (&run.steps, run.steps.dtype == Float::F32);
-        let side_by_side = f32 && !steps.recompute && steps.pack == 0 && !dropout;
-        Self { run, model, learning, learn, side_by_side }
+        let may_go_side_by_side = !on_card && run.may_go_side_by_side();
+        Self { run, model, learning, learn, may_go_side_by_side }
     }
 
-    /// As a run divides them where portions cannot go side by side.
-    pub(crate) fn one_by_one(self) -> Self {
-        Self { side_by_side: false, ..self }
-    }
-
-    /// Whether portions go side by side, each with gradients of its own.
-    pub(crate) fn side_by_side(&self) -> bool {
-        self.side_by_side
-    }
-
-    /// The portions, those of long rows first.
-    pub(crate) fn of<T>(&self, rows: Vec<T>, size: impl Fn(&T) -> RowSize) -> Vec<Vec<T>> {
+    /// Divides the rows of a pass.
+    pub(crate) fn of<T>(&self, rows: Vec<T>, size: impl Fn(&T) -> RowSize) -> Divided<T> {
         if self.run.steps.pack > 0 {
-            return if rows.is_empty() { Vec::new() } else { vec![rows] };
+            let portions = if rows.is_empty() { Vec::new() } else { vec![rows] };
+            return Divided { portions, side_by_side: false };
         }
-        let mut portions = Vec::new();
-        for group in by_length(rows, |row| size(row).positions) {
-            let sizes: Vec<RowSize> = group.iter().map(&size).collect();
-            portions.extend(divided(group, self.count(&sizes)));
+        let groups = by_length(rows, |row| size(row).positions);
+        let kept = |group: &Vec<T>| self.kept(&group.iter().map(&size).collect::<Vec<_>>());
+        let kept: Vec<usize> = groups.iter().map(kept).collect();
+        let room = |kept: usize| kept as f64 * ROOM / self.learn.max(1) as f64;
+        let count =
+            |(group, kept): (&Vec<T>, &usize)| (room(*kept) as usize).min(MOST).min(group.len()).max(1);
+        let counts: Vec<usize> = groups.iter().zip(&kept).map(count).collect();
+        let has_room = counts.iter().sum::<usize>() as f64 <= room(kept.iter().sum());
+        if !self.may_go_side_by_side || !has_room {
+            return Divided { portions: groups, side_by_side: false };
         }
-        portions
+        let portions = groups.into_iter().zip(counts).flat_map(|(group, count)| divided(group, count));
+        Divided { portions: portions.collect(), side_by_side: true }
     }
 
-    /// Numbers that those of a pass's portions keep which are under way at the same time, on so many threads; and the sets of
-    /// gradients that are there at its end, when other passes of the step were `before` it.
-    pub(crate) fn held(&self, portions: &[Vec<RowSize>], threads: usize, before: bool) -> (usize, usize) {
-        let sets = portions.len() + usize::from(before);
-        // One by one, each is added to the sum before the next begins.
-        let (at_once, sets) = if self.side_by_side { (threads, sets) } else { (1, sets.min(2)) };
-        let mut each: Vec<usize> = portions.iter().map(|rows| self.kept(rows)).collect();
+    /// The most numbers that the portions under way at a time keep, with so many threads; and the sets of gradients at the end of the
+    /// pass, when other passes of the step came `before` it.
+    pub(crate) fn held(&self, pass: &Divided<RowSize>, threads: usize, before: bool) -> (usize, usize) {
+        let sets = pass.portions.len() + usize::from(before);
+        // One after the other, each is added to the sum before the next begins.
+        let (at_once, sets) = if pass.side_by_side { (threads, sets) } else { (1, sets.min(2)) };
+        let mut each: Vec<usize> = pass.portions.iter().map(|rows| self.kept(rows)).collect();
         each.sort_unstable_by_key(|kept| std::cmp::Reverse(*kept));
         (each.iter().take(at_once).sum(), sets)
-    }
-
-    fn count(&self, group: &[RowSize]) -> usize {
-        if !self.side_by_side {
-            return 1;
-        }
-        let room = self.kept(group) as f64 * ROOM / self.learn.max(1) as f64;
-        (room as usize).min(MOST).min(group.len()).max(1)
     }
 
     fn kept(&self, rows: &[RowSize]) -> usize {
@@ -130,21 +126,30 @@ mod tests {
         let model = Checkpoint::open(root.join("checkpoints/strefer-tiny/base")).unwrap().config;
         let learning = Learning::of(&[Part::Vision, Part::Connector, Part::Region, Part::Language]);
         let row = |positions| RowSize { positions, supervised: 60, frames: 8, video_tokens: 128 };
-        let rows = vec![row(300); 8];
-        let lens = |run: &TrainConfig, learn: usize| -> Vec<usize> {
-            let portions = Portions::new(run, &model, learning, learn);
-            portions.of(rows.clone(), |row| *row).iter().map(Vec::len).collect()
+        let alike = vec![row(300); 8];
+        let lens = |run: &TrainConfig, learn: usize, on_card: bool, rows: &[RowSize]| {
+            let portions = Portions::new(run, &model, learning, learn, on_card);
+            let Divided { portions, side_by_side } = portions.of(rows.to_vec(), |row| *row);
+            (portions.iter().map(Vec::len).collect::<Vec<_>>(), side_by_side)
         };
         let tiny = 1_200_000;
-        assert_eq!(lens(&run, tiny), [2, 2, 2, 2]);
-        assert_eq!(lens(&run, 30 * tiny), [8]);
-        let portions = Portions::new(&run, &model, learning, tiny);
-        assert_eq!(portions.one_by_one().of(rows.clone(), |row| *row).len(), 1);
-        let divided = portions.of(rows.clone(), |row| *row);
-        let (two, sets) = portions.held(&divided, 2, false);
-        assert_eq!((2 * two, sets), (portions.held(&divided, 4, true).0, 4));
+        assert_eq!(lens(&run, tiny, false, &alike), (vec![2, 2, 2, 2], true));
+        assert_eq!(lens(&run, tiny, true, &alike), (vec![8], false));
+        assert_eq!(lens(&run, 30 * tiny, false, &alike), (vec![8], false));
+        // Groups of other lengths go one after the other, too, where there is no room for a set of gradients of each.
+        let unlike = [row(2000), row(1000), row(300), row(300), row(100)];
+        assert_eq!(lens(&run, tiny, false, &unlike), (vec![1, 1, 1, 1, 1], true));
+        assert_eq!(lens(&run, 30 * tiny, false, &unlike), (vec![1, 1, 2, 1], false));
+
+        let portions = Portions::new(&run, &model, learning, tiny, false);
+        let pass = portions.of(alike.clone(), |row| *row);
+        let (two, sets) = portions.held(&pass, 2, false);
+        assert_eq!((2 * two, sets + 1), portions.held(&pass, 4, true));
+        let large = Portions::new(&run, &model, learning, 30 * tiny, false);
+        let pass = large.of(unlike.to_vec(), |row| *row);
+        assert_eq!(large.held(&pass, 4, true), (large.kept(&pass.portions[0]), 2));
         run.steps.recompute = true;
-        assert_eq!(lens(&run, tiny), [8]);
+        assert_eq!(lens(&run, tiny, false, &alike), (vec![8], false));
     }
 
     #[test]

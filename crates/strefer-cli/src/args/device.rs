@@ -67,6 +67,14 @@ impl DeviceArgs {
         Ok(Placement::new(devices)?)
     }
 
+    /// Whether it is a card, which need not be in this machine.
+    pub fn is_card(&self) -> bool {
+        match self.device.first() {
+            Some(name) => *name != DeviceName::Cpu,
+            None => candle_core::utils::cuda_is_available(),
+        }
+    }
+
     /// The device of one rank, where there can be but one: where none is named, the card of its number on its machine.
     pub fn of_rank(&self, local_rank: usize) -> anyhow::Result<Device> {
         anyhow::ensure!(
@@ -100,6 +108,8 @@ mod tests {
         let args = DeviceArgs { device: vec![DeviceName::Cpu, DeviceName::Cpu] };
         assert!(args.placement().unwrap_err().to_string().contains("names cpu twice"));
         assert!(args.of_rank(0).unwrap_err().to_string().contains("one device"));
-        assert!(DeviceArgs { device: vec![DeviceName::Cpu] }.of_rank(1).unwrap().is_cpu());
+        let cpu = DeviceArgs { device: vec![DeviceName::Cpu] };
+        assert!(cpu.of_rank(1).unwrap().is_cpu() && !cpu.is_card());
+        assert!(DeviceArgs { device: vec![DeviceName::Cuda(1)] }.is_card());
     }
 }

@@ -56,6 +56,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     // SAFETY: no thread has started yet.
     unsafe { strefer_cli::prepare_process(args.job.freed()) };
+    if let Job::Train(args) = &args.job {
+        // SAFETY: as above.
+        unsafe { train::prepare(args) };
+    }
     strefer_cli::start_logging();
     strefer_cli::report_errors(match &args.job {
         Job::Synth(args) => synth::run(args),

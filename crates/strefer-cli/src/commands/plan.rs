@@ -14,6 +14,8 @@ pub struct Room {
     pub ranks: usize,
     /// Bytes of each rank; what is free here, shared evenly, when absent.
     pub each: Option<usize>,
+    /// Whether it is that of cards.
+    pub on_card: bool,
 }
 
 /// Prints the plan of a run on so many ranks.
@@ -21,7 +23,7 @@ pub struct Room {
 /// # Errors
 /// The run cannot be planned, or does not fit.
 pub fn run(config: &TrainConfig, room: &Room, as_json: bool) -> Result<()> {
-    let plan = Plan::of(config, room.ranks)?;
+    let plan = Plan::of(config, room.ranks, room.on_card)?;
     let each = room.each.unwrap_or_else(|| free_memory() / room.ranks);
     let disk = free_disk(&config.output);
     if as_json {

@@ -56,14 +56,21 @@ pub struct TrainArgs {
     hub: HubArgs,
 }
 
+/// Leaves the threads to portions of passes, in runs that may have some.
+///
+/// # Safety
+/// It sets the environment: call it before any thread has started.
+pub unsafe fn prepare(args: &TrainArgs) {
+    // What is wrong with the file is said by the run.
+    if TrainConfig::load(&args.config, &args.overrides).is_ok_and(|config| config.may_go_side_by_side()) {
+        // SAFETY: by the caller's promise; reading a file starts no thread.
+        unsafe { crate::share_portions_only() };
+    }
+}
+
 /// Runs it.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let mut config = TrainConfig::load(&args.config, &args.overrides)?;
-    // Products with quantised weights are shared out by candle itself.
-    if config.lora.as_ref().is_none_or(|lora| lora.base.is_none()) {
-        // SAFETY: nothing has been started but the log, and reading a file starts no thread.
-        unsafe { crate::process::share_portions_only() };
-    }
     config.init = args.hub.folder(&config.init)?;
     if let Some(step) = args.show {
         println!("{}", super::show::run(&config, step, args.page.as_deref())?.display());
@@ -74,7 +81,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
             .ranks
             .map_or_else(|| World::from_env().map(|world| world.size), |ranks| Ok(ranks as usize))?;
         let each = args.memory.map(|memory| (memory * 1e9) as usize);
-        return super::plan::run(&config, &super::plan::Room { ranks, each }, args.json);
+        let room = super::plan::Room { ranks, each, on_card: args.device.is_card() };
+        return super::plan::run(&config, &room, args.json);
     }
     let output = config.output.clone();
     let world = World::from_env()?;

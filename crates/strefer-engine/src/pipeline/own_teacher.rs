@@ -33,7 +33,7 @@ pub struct OwnTeacher {
 struct Ready {
     loaded: Loaded,
     batcher: Batcher,
-    /// Held while frames go through the vision tower: those of one question at a time.
+    /// Held while frames go through the vision tower: what they need there is needed once, however many ask.
     seeing: Mutex<()>,
     guides: OnceLock<Guides>,
 }
@@ -116,7 +116,9 @@ impl OwnTeacher {
         let shown = Shown::write(question).map_err(|reason| self.failed(reason))?;
         let inputs = processor.process(&shown.sample, &Purpose::Infer).map_err(|error| self.failed(error))?;
         let spliced = {
-            let _turn = ready.seeing.lock().unwrap_or_else(PoisonError::into_inner);
+            // A thread of a pool must not wait: what others wait for might be its to do.
+            let waits = rayon::current_thread_index().is_none();
+            let _turn = waits.then(|| ready.seeing.lock().unwrap_or_else(PoisonError::into_inner));
             model.splice(&[inputs]).map_err(|error| self.failed(error))?
         };
         let guide = question.schema.as_ref().map(|schema| ready.guides()?.json(schema)).transpose();

@@ -3,23 +3,44 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// The first of the largest of each row, as [`Sampler::draw`](crate::Sampler::draw) takes it without temperature; none for a row
-/// with a number that is not finite.
-///
-/// # Shapes
-/// - `logits`: `(b, v)`, f32
-pub(super) fn best(logits: &Tensor) -> Result<Vec<Option<u32>>> {
-    let (b, v) = logits.dims2()?;
-    let largest = logits.max_keepdim(D::Minus1)?;
-    // Of equals, which are frequent in bf16, the first; every index is exact in f32.
-    let places = Tensor::arange(0u32, v as u32, logits.device())?.to_dtype(DType::F32)?;
-    let places = places.unsqueeze(0)?.broadcast_as((b, v))?;
-    let none = Tensor::full(v as f32, (b, v), logits.device())?;
-    let first = logits.broadcast_eq(&largest)?.where_cond(&places, &none)?.min(D::Minus1)?;
-    let sums = logits.sum(D::Minus1)?;
-    let found = Tensor::stack(&[first, sums], 1)?.to_vec2::<f32>()?;
-    let token = |row: Vec<f32>| (row[1].is_finite() && row[0] < v as f32).then_some(row[0] as u32);
-    Ok(found.into_iter().map(token).collect())
+/// Finds them, as [`Sampler::draw`](crate::Sampler::draw) does without temperature.
+#[derive(Debug, Default)]
+pub(super) struct Greedy {
+    /// Of logits of this shape, and on their device: the number of every column, and the number of columns in every place.
+    places: Option<(Tensor, Tensor)>,
+}
+
+impl Greedy {
+    /// The first of the largest of each row; none for a row with a number that is not finite.
+    ///
+    /// # Shapes
+    /// - `logits`: `(b, v)`, f32
+    pub(super) fn best(&mut self, logits: &Tensor) -> Result<Vec<Option<u32>>> {
+        let (places, none) = self.places(logits)?;
+        let v = logits.dim(1)? as f32;
+        let largest = logits.max_keepdim(D::Minus1)?;
+        // Of equals, which are frequent in bf16, the first; every index is exact in f32.
+        let first = logits.broadcast_eq(&largest)?.where_cond(&places, &none)?.min(D::Minus1)?;
+        // Nothing but zeros, or a number that is none.
+        let nothing = (logits * 0.0)?.sum(D::Minus1)?;
+        let found = Tensor::stack(&[first, nothing], 1)?.to_vec2::<f32>()?;
+        let token = |row: Vec<f32>| (row[1] == 0.0 && row[0] < v).then_some(row[0] as u32);
+        Ok(found.into_iter().map(token).collect())
+    }
+
+    /// They are made once for all steps: a card would be sent them each time.
+    fn places(&mut self, logits: &Tensor) -> Result<(Tensor, Tensor)> {
+        let fits = |(_, none): &&(Tensor, Tensor)| {
+            none.shape() == logits.shape() && none.device().same_device(logits.device())
+        };
+        if let Some(places) = self.places.as_ref().filter(fits) {
+            return Ok(places.clone());
+        }
+        let ((b, v), device) = (logits.dims2()?, logits.device());
+        let places = Tensor::arange(0u32, v as u32, device)?.to_dtype(DType::F32)?.unsqueeze(0)?;
+        let none = Tensor::full(v as f32, (b, v), device)?;
+        Ok(self.places.insert((places.broadcast_as((b, v))?.contiguous()?, none)).clone())
+    }
 }
 
 #[cfg(test)]
@@ -40,7 +61,9 @@ mod tests {
             .iter()
             .map(|row| Some(Sampler::new(&GenerationConfig::default()).unwrap().draw(row).unwrap()))
             .collect();
-        assert_eq!(best(&logits).unwrap(), wanted);
+        let mut greedy = Greedy::default();
+        assert_eq!(greedy.best(&logits).unwrap(), wanted);
+        assert_eq!(greedy.best(&logits.narrow(0, 3, 2).unwrap()).unwrap(), wanted[3..5]);
         assert!(rows.iter().any(|row| {
             let largest = row.iter().copied().fold(f32::MIN, f32::max);
             row.iter().filter(|logit| **logit == largest).count() > 1
@@ -49,9 +72,9 @@ mod tests {
 
     #[test]
     fn numbers_that_are_not_finite_have_no_best() {
-        let rows =
-            [[1.0, f32::NAN], [f32::INFINITY, 0.0], [2.0, f32::NEG_INFINITY], [f32::NAN; 2], [3.0, 4.0]];
+        let (no, up, down) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+        let rows = [[1.0, no], [up, 0.0], [2.0, down], [no, no], [3.0, 4.0], [f32::MIN, f32::MIN]];
         let logits = Tensor::new(&rows, &Device::Cpu).unwrap();
-        assert_eq!(best(&logits).unwrap(), [None, None, None, None, Some(1)]);
+        assert_eq!(Greedy::default().best(&logits).unwrap(), [None, None, None, None, Some(1), Some(0)]);
     }
 }

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use candle_core::{DType, Tensor, bail};
 use strefer_nn::ops::AttentionMask;
 
+use super::GenerationConfig;
+use super::greedy::Greedy;
 use super::whole::WholeSequence;
-use super::{GenerationConfig, greedy};
 use crate::decoder::{Decoder, KvCache};
 use crate::error::{Error, Result};
 use crate::guide::Guide;
@@ -22,6 +23,13 @@ pub(super) enum Held<'a> {
 }
 
 impl Held<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Own(cache) => cache.len(),
+            Self::Lent(cache) => cache.len(),
+        }
+    }
+
     fn get(&mut self) -> &mut KvCache {
         match self {
             Self::Own(cache) => cache,
@@ -62,7 +70,7 @@ pub(super) fn run(
     mut see: impl FnMut(usize, u32, &[f32]) -> Result<ControlFlow<()>>,
 ) -> Vec<Result<Vec<u32>>> {
     let mut guides = guides.into_iter();
-    let mut rows = Rows::default();
+    let mut rows = Rows::new(decoder);
     let mut answers = Vec::new();
     for (at, (cache, prompt)) in caches.iter_mut().zip(prompts).enumerate() {
         answers.push(None);
@@ -80,22 +88,37 @@ pub(super) fn run(
 }
 
 /// Rows that go through the layers together. Others may join between steps.
-#[derive(Default)]
-pub(super) struct Rows<'a>(Vec<(usize, Row<'a>)>);
+pub(super) struct Rows<'a> {
+    rows: Vec<(usize, Row<'a>)>,
+    drawing: Drawing,
+}
+
+/// How tokens are drawn.
+struct Drawing {
+    /// Whether logits are looked through where they lie, if nobody wants to see more of them.
+    on_card: bool,
+    greedy: Greedy,
+}
 
 impl<'a> Rows<'a> {
+    /// None yet.
+    pub fn new(decoder: &Decoder) -> Self {
+        let drawing = Drawing { on_card: !decoder.device().is_cpu(), greedy: Greedy::default() };
+        Self { rows: Vec::new(), drawing }
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
     }
 
     /// The numbers that rows joined with.
     pub fn numbers(&self) -> impl ExactSizeIterator<Item = usize> {
-        self.0.iter().map(|(at, _)| *at)
+        self.rows.iter().map(|(at, _)| *at)
     }
 
-    /// Adds a row, which is called by a number that no other has.
+    /// Adds a row under a number that no other has.
     pub fn join(&mut self, at: usize, row: Row<'a>) {
-        self.0.push((at, row));
+        self.rows.push((at, row));
     }
 
     /// A new token for every row; those that have ended leave.
@@ -104,41 +127,52 @@ impl<'a> Rows<'a> {
         decoder: &Decoder,
         mut see: impl FnMut(usize, u32, &[f32]) -> Result<ControlFlow<()>>,
     ) -> Vec<(usize, Result<Vec<u32>>)> {
+        let drawing = &mut self.drawing;
         let mut active: Vec<&mut (usize, Row<'a>)> =
-            self.0.iter_mut().filter(|(_, row)| row.ended.is_none()).collect();
+            self.rows.iter_mut().filter(|(_, row)| row.ended.is_none()).collect();
         // Prompts, and sequences that begin anew, go alone.
-        let (single, long): (Vec<_>, Vec<_>) =
-            active.iter_mut().map(|(_, row)| row).partition(|row| row.new.dims()[1] == 1);
-        let alone = long.into_iter().map(|row| vec![row]);
-        for mut rows in alone.chain([single].into_iter().filter(|rows| !rows.is_empty())) {
-            advance(decoder, &mut rows);
+        let (mut single, long): (Vec<_>, Vec<_>) = active
+            .iter_mut()
+            .map(|(_, row)| row)
+            .partition(|row| row.new.dims()[1] == 1 && row.cache.len() > 0);
+        for row in long {
+            advance(decoder, &mut [row], drawing);
         }
+        advance(decoder, &mut single, drawing);
         for (at, row) in active {
             row.finish_step(decoder, |token, logits| see(*at, token, logits));
         }
-        let ended = self.0.extract_if(.., |(_, row)| row.ended.is_some());
+        let ended = self.rows.extract_if(.., |(_, row)| row.ended.is_some());
         ended.map(|(at, row)| (at, row.ended.unwrap_or(Ok(())).map(|()| row.tokens))).collect()
     }
 }
 
-/// Runs what is new of the rows through the layers, equally much of each, and draws a token for each.
-fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>]) {
-    if let Err(error) = logits(decoder, rows).and_then(|logits| draw(rows, &logits)) {
-        // An error cannot be cloned: one row gets it as it is, the others what it says.
-        let (said, mut error) = (error.to_string(), Some(error));
-        for row in rows {
-            let shared = || Error::Generation(said.clone());
-            row.ended = Some(Err(error.take().map_or_else(shared, Error::from)));
+/// Runs what is new of the rows through the layers, equally much of each, and draws a token for each. What cannot be done for all
+/// is done for each alone.
+fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>], drawing: &mut Drawing) {
+    if rows.is_empty() {
+        return;
+    }
+    let held: Vec<usize> = rows.iter().map(|row| row.cache.len()).collect();
+    let drawn = logits(decoder, rows).and_then(|logits| draw(rows, &logits, drawing));
+    match (drawn, rows) {
+        (Ok(()), _) => {}
+        (Err(error), [row]) => row.ended = Some(Err(error.into())),
+        (Err(_), rows) => {
+            for (row, held) in rows.iter_mut().zip(held) {
+                row.cache.get().truncate(held);
+                advance(decoder, &mut [row], drawing);
+            }
         }
     }
 }
 
-/// Draws a token for each row from its logits, `(b, v)`. What a card has is looked through there if nobody wants to see more of it.
-fn draw(rows: &mut [&mut Row<'_>], logits: &Tensor) -> candle_core::Result<()> {
-    let drawn: Vec<Result<()>> = if logits.device().is_cpu() || !rows.iter().all(|row| row.takes_best()) {
-        rows.iter_mut().zip(logits.to_vec2()?).map(|(row, logits)| row.draw(logits)).collect()
+/// Draws a token for each row from its logits, `(b, v)`.
+fn draw(rows: &mut [&mut Row<'_>], logits: &Tensor, drawing: &mut Drawing) -> candle_core::Result<()> {
+    let drawn: Vec<Result<()>> = if drawing.on_card && rows.iter().all(|row| row.takes_best()) {
+        rows.iter_mut().zip(drawing.greedy.best(logits)?).map(|(row, best)| row.take(best)).collect()
     } else {
-        rows.iter_mut().zip(greedy::best(logits)?).map(|(row, best)| row.take(best)).collect()
+        rows.iter_mut().zip(logits.to_vec2()?).map(|(row, logits)| row.draw(logits)).collect()
     };
     for (row, drawn) in rows.iter_mut().zip(drawn) {
         row.ended = drawn.err().map(Err);
@@ -194,7 +228,7 @@ fn see_columns(
 impl<'a> Row<'a> {
     pub(super) fn new(
         decoder: &Decoder,
-        mut cache: Held<'a>,
+        cache: Held<'a>,
         prompt: &Tensor,
         cfg: &GenerationConfig,
         guide: Option<Guide>,
@@ -205,7 +239,7 @@ impl<'a> Row<'a> {
                 "a prompt of {b} rows and {s} tokens cannot be continued"
             )));
         }
-        let whole = WholeSequence::new(decoder, cache.get().len());
+        let whole = WholeSequence::new(decoder, cache.len());
         let mut row = Self {
             cache,
             sampler: Sampler::new(cfg)?,
@@ -240,7 +274,7 @@ impl<'a> Row<'a> {
         Ok(())
     }
 
-    /// Whether its next token is the best one, whatever the others are like.
+    /// Whether it takes the best token, so that no other logit matters.
     fn takes_best(&self) -> bool {
         self.guide.is_none() && !self.scored && self.sampler.takes_best()
     }
@@ -278,5 +312,76 @@ impl<'a> Row<'a> {
             Ok(Some(new)) => self.prepare(decoder, new).err().map(Err),
             Err(error) => Some(Err(error)),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use strefer_nn::ParamStore;
+    use strefer_nn::testing::randn;
+
+    use super::*;
+    use crate::decoder::DecoderConfig;
+
+    fn decoder() -> Decoder {
+        let store = ParamStore::new(5, &Device::Cpu, DType::F32);
+        Decoder::new(&DecoderConfig::tiny(40), store.var_builder()).unwrap()
+    }
+
+    fn answers(decoder: &Decoder, prompts: &[Tensor], on_card: bool) -> Vec<Result<Vec<u32>>> {
+        let mut rows = Rows::new(decoder);
+        rows.drawing.on_card = on_card;
+        for (at, prompt) in prompts.iter().enumerate() {
+            // One that draws is among those that take the best.
+            let temperature = if at == 1 { 1.0 } else { 0.0 };
+            let cfg = GenerationConfig { max_new_tokens: 3 + at, temperature, ..GenerationConfig::default() };
+            let cache = Held::Own(Box::new(KvCache::new(decoder.config())));
+            rows.join(at, Row::new(decoder, cache, prompt, &cfg, None).unwrap());
+        }
+        let mut answers: Vec<(usize, Result<Vec<u32>>)> = Vec::new();
+        while !rows.is_empty() {
+            answers.extend(rows.step(decoder, |_, _, _| Ok(ControlFlow::Continue(()))));
+        }
+        answers.sort_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    #[test]
+    fn logits_that_a_card_looks_through_give_the_same_answers() {
+        let decoder = decoder();
+        let prompts: Vec<Tensor> = [4, 1, 7, 2].iter().map(|&s| randn(s as u64, &[1, s, 128])).collect();
+        let here: Vec<Vec<u32>> =
+            answers(&decoder, &prompts, false).into_iter().map(Result::unwrap).collect();
+        let there: Vec<Vec<u32>> =
+            answers(&decoder, &prompts, true).into_iter().map(Result::unwrap).collect();
+        assert_eq!(here, there);
+        let broken = [(&prompts[0] * f64::NAN).unwrap()];
+        assert!(matches!(answers(&decoder, &broken, true)[0], Err(Error::NonFiniteLogits { step: 0 })));
+    }
+
+    #[test]
+    fn what_cannot_be_done_for_all_rows_is_done_for_each() {
+        let decoder = decoder();
+        // Of another width: no layer takes it.
+        let prompts = [randn(1, &[1, 1, 128]), randn(2, &[1, 1, 128]), randn(3, &[1, 1, 64])];
+        let found = answers(&decoder, &prompts, false);
+        assert!(matches!(found[2], Err(Error::Tensor(_))));
+        let alone = answers(&decoder, &prompts[..2], false);
+        for (found, alone) in found.iter().zip(&alone) {
+            assert_eq!(found.as_ref().unwrap(), alone.as_ref().unwrap());
+        }
+        // Rows that joined late, or lost their step, go on from what they had seen.
+        let cfg = GenerationConfig { max_new_tokens: 4, ..GenerationConfig::default() };
+        let row = |prompt: &Tensor| {
+            let cache = Held::Own(Box::new(KvCache::new(decoder.config())));
+            Row::new(&decoder, cache, prompt, &cfg, None).unwrap()
+        };
+        let mut rows = [row(&prompts[0]), row(&prompts[2])];
+        let mut both: Vec<&mut Row<'_>> = rows.iter_mut().collect();
+        advance(&decoder, &mut both, &mut Rows::new(&decoder).drawing);
+        let [good, bad] = rows;
+        assert!(good.ended.is_none() && good.tokens == found[0].as_ref().unwrap()[..1]);
+        assert!(matches!(bad.ended, Some(Err(_))));
     }
 }

@@ -192,6 +192,16 @@ fn one_percent() -> f64 {
 }
 
 impl TrainConfig {
+    /// Whether rows of a pass may go through the model side by side on CPUs, if the model is small. Not where layers run again, which is
+    /// for want of memory; not with dropout, whose draws follow the order of passes; not over quantised weights, which every portion
+    /// would unpack for itself; and not in narrow types, which are a card's.
+    pub fn may_go_side_by_side(&self) -> bool {
+        let StepsConfig { pack, dtype, recompute, .. } = self.steps;
+        let lora = self.lora.as_ref();
+        let hinders = lora.is_some_and(|lora| lora.dropout > 0.0 || lora.base.is_some());
+        dtype.is_f32() && pack == 0 && !recompute && !hinders
+    }
+
     /// Reads a file and sets single values: `("steps.total", "100")`.
     pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self> {
         let config: Self = strefer_core::settings::load(path, overrides)?;

@@ -72,7 +72,7 @@ pub struct RankMemory {
     pub exchange: usize,
     /// A copy of what learns, which a checkpoint is written from.
     pub snapshot: usize,
-    /// What a pass keeps for its backward.
+    /// What the rows under way at a time keep for their backward.
     pub activations: usize,
     /// Samples that were read ahead, and decoded frames that are kept.
     pub data: usize,

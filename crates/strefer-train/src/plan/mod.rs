@@ -64,11 +64,12 @@ pub struct SampleStatistics {
 }
 
 impl Plan {
-    /// Looks at the checkpoint's tensors without reading them, and at some samples of the run. Nothing is written.
+    /// Looks at the checkpoint's tensors without reading them, and at some samples of the run. Nothing is written. `on_card`: the
+    /// run is one for cards.
     ///
     /// # Errors
     /// A batch that so many ranks cannot share; a model or mixture that cannot be read.
-    pub fn of(config: &TrainConfig, ranks: usize) -> Result<Self> {
+    pub fn of(config: &TrainConfig, ranks: usize, on_card: bool) -> Result<Self> {
         let passes = config.steps.passes(ranks)?;
         let checkpoint = Checkpoint::open(&config.init)?;
         let cfg = &checkpoint.config;
@@ -88,14 +89,14 @@ impl Plan {
             some.map(|parameter| parameter.count).sum()
         };
         let (learn, all) = (count(true), count(false));
-        let portions = Portions::new(config, cfg, learning, learn);
+        let portions = Portions::new(config, cfg, learning, learn, on_card);
         let held = (0..draws as u64).map(|draw| {
             let order = rng.at(draw).permutation(rows.len());
             let pass = order.into_iter().cycle().take(if rows.is_empty() { 0 } else { passes.rows() });
             let pass = portions.of(pass.map(|at| rows[at]).collect(), |row| *row);
             portions.held(&pass, rayon::current_num_threads(), passes.count() > 1)
         });
-        let (most, sets) = held.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))).unwrap_or_default();
+        let (most, sets) = held.fold((0, 1), |a, b| (a.0.max(b.0), a.1.max(b.1)));
         let activations = width * most;
         let frames = rows.iter().map(|row| row.frames).max().unwrap_or_default();
         let sample = frames * 3 * cfg.image_size().pow(2) * size_of::<f32>();

@@ -36,7 +36,10 @@ impl Passed {
 }
 
 impl Trainer {
-    /// Forward and backward of some rows. What is dropped on the way is drawn for the `draw`th time of the step.
+    /// Forward and backward of some rows. `draw` numbers the pass within the step, for dropout.
+    ///
+    /// Several may be under way at once only where nothing is dropped and no layer runs again
+    /// ([`crate::TrainConfig::may_go_side_by_side`]): what these know of a pass is the trainer's.
     pub(super) fn pass(&self, rows: Vec<Row>, draw: u64) -> Result<Passed> {
         let (mut inputs, origins): (Vec<Inputs>, Vec<_>) =
             rows.into_iter().map(|Row { inputs, source, group }| (inputs, (source, group))).unzip();

@@ -12,7 +12,7 @@ use crate::config::{Part, Sharding};
 use crate::error::{Error, Result};
 use crate::log::StepReport;
 use crate::plan::{RowSize, flops};
-use crate::portions::Portions;
+use crate::portions::{Divided, Portions};
 use crate::ranks::Ranks;
 use crate::reader::{Batch, Reader, Row};
 
@@ -108,10 +108,10 @@ impl Trainer {
                 pile.passed.add(self.pass(rows, draws.next().unwrap_or_default())?)?;
                 continue;
             }
-            let rows: Vec<(Vec<Row>, u64)> =
-                portions.of(rows, size).into_iter().zip(draws.by_ref()).collect();
+            let Divided { portions, side_by_side: together } = portions.of(rows, size);
+            let rows: Vec<(Vec<Row>, u64)> = portions.into_iter().zip(draws.by_ref()).collect();
             let pass = |(rows, draw)| self.pass(rows, draw);
-            if portions.side_by_side() {
+            if together {
                 for passed in side_by_side(rows, pass)? {
                     pile.passed.add(passed)?;
                 }
@@ -131,8 +131,8 @@ impl Trainer {
     /// How this rank divides the rows of a pass.
     fn portions(&self) -> Portions<'_> {
         let learn = self.vars.values().map(|var| var.elem_count()).sum();
-        let portions = Portions::new(&self.config, &self.model_config, self.learning, learn);
-        if self.model.language_model().device().is_cpu() { portions } else { portions.one_by_one() }
+        let on_card = !self.model.language_model().device().is_cpu();
+        Portions::new(&self.config, &self.model_config, self.learning, learn, on_card)
     }
 
     /// The norm of all gradients, and those of the parts. `shared`: this rank has some of them only.
