@@ -56,13 +56,18 @@ pub struct TrainArgs {
     hub: HubArgs,
 }
 
-/// Leaves the threads to portions of passes, in runs that may have some.
+/// Bytes of weights up to which passes usually have several portions.
+const SMALL: u64 = 64 << 20;
+
+/// Leaves the threads to portions of passes, in runs that are likely to have some.
 ///
 /// # Safety
 /// It sets the environment: call it before any thread has started.
 pub unsafe fn prepare(args: &TrainArgs) {
-    // What is wrong with the file is said by the run.
-    if TrainConfig::load(&args.config, &args.overrides).is_ok_and(|config| config.may_go_side_by_side()) {
+    // What is wrong with the file or the model is said by the run.
+    let Ok(config) = TrainConfig::load(&args.config, &args.overrides) else { return };
+    let weights = std::fs::metadata(config.init.join("model.safetensors"));
+    if config.may_go_side_by_side() && weights.is_ok_and(|file| file.len() <= SMALL) {
         // SAFETY: by the caller's promise; reading a file starts no thread.
         unsafe { crate::share_portions_only() };
     }
