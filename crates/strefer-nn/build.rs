@@ -5,15 +5,17 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 15] = [
     "activation",
     "adamw",
     "attention",
     "attention_back",
+    "attention_rows",
     "cast",
     "cross_entropy",
     "deformable",
     "depthwise",
+    "few_rows",
     "mask_pool",
     "norm",
     "parts",

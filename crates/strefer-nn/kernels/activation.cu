@@ -78,34 +78,47 @@ template <typename F, typename T> struct Backward {
     }
 };
 
+// Gates and what they let through, in rows that may be halves of longer ones.
+struct Halves {
+    i64 width, step;
+
+    // Where the value at `at` of all rows lies.
+    __device__ __forceinline__ i64 place(i64 at) const { return at < width ? at : at / width * step + at % width; }
+};
+
 template <typename T> struct Swiglu {
     const T *gate, *up;
     T* y;
+    Halves halves;
     template <int N> __device__ __forceinline__ void operator()(i64 at, Count<N>) const {
         float gates[N], ups[N];
-        load(gates, gate + at);
-        load(ups, up + at);
+        const i64 from = halves.place(at);
+        load(gates, gate + from);
+        load(ups, up + from);
 #pragma unroll
         for (int i = 0; i < N; i++) gates[i] = Silu::value(gates[i]) * ups[i];
         store(y + at, gates);
     }
 };
 
+// Gradients lie as their values do.
 template <typename T> struct SwigluBack {
     const T *gate, *up, *grad;
     T *dgate, *dup;
+    Halves halves;
     template <int N> __device__ __forceinline__ void operator()(i64 at, Count<N>) const {
         float gates[N], ups[N], grads[N], dups[N];
-        load(gates, gate + at);
-        load(ups, up + at);
+        const i64 from = halves.place(at);
+        load(gates, gate + from);
+        load(ups, up + from);
         load(grads, grad + at);
 #pragma unroll
         for (int i = 0; i < N; i++) {
             dups[i] = grads[i] * Silu::value(gates[i]);
             gates[i] = grads[i] * ups[i] * Silu::slope(gates[i]);
         }
-        store(dgate + at, gates);
-        store(dup + at, dups);
+        store(dgate + from, gates);
+        store(dup + from, dups);
     }
 };
 
@@ -119,9 +132,10 @@ template <typename T> struct SwigluBack {
     FUNCTION(T, suffix, gelu_erf, GeluErf)                                                                             \
     FUNCTION(T, suffix, gelu_tanh, GeluTanh)                                                                           \
     FUNCTION(T, suffix, silu, Silu)                                                                                    \
-    EXPORT(swiglu_##suffix, (const T* gate, const T* up, T* y, i64 count, int packed),                                 \
-           (spread<T>(count, packed, Swiglu<T>{gate, up, y})))                                                         \
-    EXPORT(swiglu_back_##suffix, (const T* gate, const T* up, const T* grad, T* dgate, T* dup, i64 count, int packed), \
-           (spread<T>(count, packed, SwigluBack<T>{gate, up, grad, dgate, dup})))
+    EXPORT(swiglu_##suffix, (const T* gate, const T* up, T* y, i64 count, i64 width, i64 step, int packed),            \
+           (spread<T>(count, packed, Swiglu<T>{gate, up, y, Halves{width, step}})))                                    \
+    EXPORT(swiglu_back_##suffix, (const T* gate, const T* up, const T* grad, T* dgate, T* dup, i64 count, i64 width,   \
+                                  i64 step, int packed),                                                               \
+           (spread<T>(count, packed, SwigluBack<T>{gate, up, grad, dgate, dup, Halves{width, step}})))
 
 FOR_FLOATS(ACTIVATIONS)

@@ -64,8 +64,9 @@ struct Seer {
 struct Plan {
     int first, end, whole_first, whole_end;
 
-    __device__ __forceinline__ explicit Plan(const int* at)
-        : first(at[0]), end(at[1]), whole_first(at[2]), whole_end(at[3]) {}
+    __device__ __forceinline__ Plan(int first, int end, int whole_first, int whole_end)
+        : first(first), end(end), whole_first(whole_first), whole_end(whole_end) {}
+    __device__ __forceinline__ explicit Plan(const int* at) : Plan(at[0], at[1], at[2], at[3]) {}
 
     __device__ __forceinline__ bool whole(int tile) const { return tile >= whole_first && tile < whole_end; }
 };

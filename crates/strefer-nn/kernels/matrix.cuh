@@ -33,6 +33,13 @@ template <typename T> __device__ __forceinline__ void store_pair(T* to, u32 both
     *reinterpret_cast<u32*>(to) = both;
 }
 
+// Eight values from 16 bytes, or zeros; those that are read ONCE go past the nearest cache.
+template <bool ONCE, typename T> __device__ __forceinline__ void load_four_pairs(u32 (&to)[4], const T* from, bool there) {
+    const uint4* pack = reinterpret_cast<const uint4*>(from);
+    const uint4 found = !there ? make_uint4(0, 0, 0, 0) : ONCE ? __ldcs(pack) : *pack;
+    to[0] = found.x, to[1] = found.y, to[2] = found.z, to[3] = found.w;
+}
+
 // C += A · B
 #define MULTIPLY(T, name)                                                                                              \
     template <> __device__ __forceinline__ void multiply<T>(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {        \

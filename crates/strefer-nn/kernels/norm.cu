@@ -119,6 +119,34 @@ __device__ void norm(const T* x, const T* weight, const T* bias, T* y, i64 rows,
     }
 }
 
+// RMS norm of a sum, which is kept too. A thread reads back what it wrote itself.
+template <int N, typename T>
+__device__ void sum_norm_row(const Team& team, const T* x, const T* added, const T* weight, T* sum, T* y, int d,
+                             float eps) {
+    float values[N], others[N];
+    for (int at = team.lane * N; at < d; at += team.lanes * N) {
+        load(values, x + at);
+        load(others, added + at);
+#pragma unroll
+        for (int i = 0; i < N; i++) values[i] += others[i];
+        store(sum + at, values);
+    }
+    norm_row<false, N, T>(team, sum, weight, nullptr, y, d, eps);
+}
+
+template <typename T>
+__device__ void sum_norm(const T* x, const T* added, const T* weight, T* sum, T* y, i64 rows, int d, float eps, int lanes,
+                         int packed) {
+    const Team team(lanes);
+    if (team.row >= rows) return;
+    const i64 start = team.row * d;
+    if (packed) {
+        sum_norm_row<PACK<T>>(team, x + start, added + start, weight, sum + start, y + start, d, eps);
+    } else {
+        sum_norm_row<1>(team, x + start, added + start, weight, sum + start, y + start, d, eps);
+    }
+}
+
 template <bool CENTRED, typename T>
 __device__ void norm_back(const T* x, const T* weight, const T* grad, T* dx, float* stats, i64 rows, int d, float eps,
                           int lanes, int packed) {
@@ -141,6 +169,9 @@ __device__ void norm_back(const T* x, const T* weight, const T* grad, T* dx, flo
     EXPORT(layer_norm_##suffix, (const T* x, const T* weight, const T* bias, T* y, i64 rows, int d, float eps,         \
                                  int lanes, int packed),                                                               \
            norm<true>(x, weight, bias, y, rows, d, eps, lanes, packed))                                                \
+    EXPORT(sum_rms_norm_##suffix, (const T* x, const T* added, const T* weight, T* sum, T* y, i64 rows, int d,         \
+                                   float eps, int lanes, int packed),                                                  \
+           sum_norm(x, added, weight, sum, y, rows, d, eps, lanes, packed))                                            \
     EXPORT(rms_norm_back_##suffix, (const T* x, const T* weight, const T* grad, T* dx, float* stats, i64 rows, int d,  \
                                     float eps, int lanes, int packed),                                                 \
            norm_back<false>(x, weight, grad, dx, stats, rows, d, eps, lanes, packed))                                  \

@@ -99,6 +99,29 @@ impl Linear {
         Ok(())
     }
 
+    /// One layer that gives what these give side by side, for running; nothing where one of them has a low-rank update, a
+    /// quantised weight or one that learns, where their inputs or types differ, or where only some have a bias.
+    ///
+    /// # Errors
+    /// No memory for the joined weight.
+    pub fn joined(parts: &[&Self]) -> Result<Option<Self>> {
+        let Some(first) = parts.first() else { return Ok(None) };
+        let fits = |part: &&Self| {
+            let plain = part.lora.is_none() && part.quantised.is_none() && !part.weight.track_op();
+            plain
+                && part.weight.dtype() == first.weight.dtype()
+                && part.weight.dims().last() == first.weight.dims().last()
+                && part.bias.is_some() == first.bias.is_some()
+        };
+        if !parts.iter().all(fits) {
+            return Ok(None);
+        }
+        let weights: Vec<&Tensor> = parts.iter().map(|part| &part.weight).collect();
+        let biases: Vec<&Tensor> = parts.iter().filter_map(|part| part.bias.as_ref()).collect();
+        let bias = if biases.is_empty() { None } else { Some(Tensor::cat(&biases, 0)?) };
+        Ok(Some(Self::new(Tensor::cat(&weights, 0)?, bias)))
+    }
+
     /// The layer with its update folded into the weight.
     pub fn merge(&self) -> Result<Self> {
         Ok(Self { weight: self.effective_weight()?, bias: self.bias.clone(), lora: None, quantised: None })

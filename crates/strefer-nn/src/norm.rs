@@ -18,6 +18,11 @@ impl RmsNorm {
     pub fn new(dim: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
         Ok(Self { weight: vb.get_with_hints(dim, "weight", Init::Const(1.))?, eps })
     }
+
+    /// `xs + added`, and that normed: twice `(.., dim)`.
+    pub fn forward_sum(&self, xs: &Tensor, added: &Tensor) -> Result<(Tensor, Tensor)> {
+        ops::sum_rms_norm(xs, added, &self.weight, self.eps)
+    }
 }
 
 impl Module for RmsNorm {

@@ -56,6 +56,7 @@ impl Processor {
             DType::F32 => flat.to_vec1::<f32>()?.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             DType::BF16 => flat.to_vec1::<bf16>()?.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             DType::F16 => flat.to_vec1::<f16>()?.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+            DType::I64 => flat.to_vec1::<i64>()?.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             DType::U32 => flat.to_vec1::<u32>()?.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             other => bail!("no kernel takes {other:?}"),
         };

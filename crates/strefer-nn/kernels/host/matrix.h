@@ -28,6 +28,13 @@ template <typename T> void store_pair(T* to, unsigned bits) {
     memcpy(to, &bits, 4);
 }
 
+template <bool ONCE, typename T> void load_four_pairs(unsigned (&to)[4], const T* from, bool there) {
+    memset(to, 0, 16);
+    if (!there) return;
+    CHECK_ALIGNED(from);
+    memcpy(to, from, 16);
+}
+
 namespace host {
 
 // One of the two values of a register.

@@ -18,7 +18,7 @@ const PAD: usize = 8;
 const MOST_WARPS: usize = 4;
 /// Below so many blocks, keys are split among more; a split has at least so many tiles of keys.
 const ENOUGH_BLOCKS: usize = 264;
-const SPLIT_TILES: usize = 4;
+const SPLIT_TILES: usize = 2;
 
 /// From one row of the batch to the next, from one position to the next, and from one head to the next, in values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Attention {
         self.group() * self.queries
     }
 
-    fn rows_of_all(&self) -> usize {
+    pub(super) fn rows_of_all(&self) -> usize {
         self.batch * self.heads.key * self.rows()
     }
 
@@ -165,22 +165,58 @@ impl Attention {
         (tiles, (ENOUGH_BLOCKS / blocks).min(most).max(1))
     }
 
+    /// Whether the queries of a row of the batch are a single tile.
+    pub(super) fn is_one_tile(&self) -> bool {
+        self.rows() <= ROWS * MOST_WARPS
+    }
+
+    /// A forward kernel over all tiles and shares of the keys.
+    pub(super) fn forward(
+        &self,
+        module: &'static str,
+        kernel: String,
+        width: usize,
+        splits: usize,
+        args: Vec<Arg>,
+    ) -> Result<Launch> {
+        let grid = (blocks(self.blocks().0 * splits * self.batch * self.heads.key)?, 1);
+        let launch = Launch::new(module, kernel, grid, self.warps() * WARP, args);
+        Ok(Launch { shared: Self::shared(width, 2 * TILE), ..launch })
+    }
+
     /// Bytes of so many rows in shared memory.
     fn shared(width: usize, rows: usize) -> u32 {
         (rows * (width + PAD) * 2) as u32
     }
 
-    fn check(&self, [q, k, v, out]: [Values; 4]) -> Result<usize> {
-        let Self { batch, queries, keys, heads, hd, .. } = *self;
+    /// Fails unless kernels take these heads; else the width of the one that does.
+    fn check_heads(&self, dtype: DType) -> Result<usize> {
+        let Self { heads, hd, .. } = *self;
         if heads.key == 0 || !heads.query.is_multiple_of(heads.key) {
             bail!("{} query heads cannot share {} key heads", heads.query, heads.key);
         }
         if !(heads.scale > 0.0 && heads.scale.is_finite()) {
             bail!("attention scores times {}", heads.scale);
         }
-        let Some(width) = Self::width(hd).filter(|_| Self::takes(q.dtype, hd)) else {
-            bail!("no attention kernel takes heads of {hd} in {:?}", q.dtype);
-        };
+        match Self::width(hd).filter(|_| Self::takes(dtype, hd)) {
+            Some(width) => Ok(width),
+            None => bail!("no attention kernel takes heads of {hd} in {dtype:?}"),
+        }
+    }
+
+    /// Fails unless queries and results are as they should be; the width of the kernel, and how many blocks share the keys.
+    pub(super) fn check_rows(&self, q: Values, out: Values) -> Result<(usize, usize)> {
+        let width = self.check_heads(q.dtype)?;
+        check("attention's queries", q, out.dtype, out.count)?;
+        let dims = [self.batch, self.heads.query, self.queries, self.hd];
+        self.q.check("queries", q, dims)?;
+        self.out.check("results", out, dims)?;
+        Ok((width, self.blocks().1))
+    }
+
+    fn check(&self, [q, k, v, out]: [Values; 4]) -> Result<usize> {
+        let Self { batch, queries, keys, heads, hd, .. } = *self;
+        let width = self.check_heads(q.dtype)?;
         for (what, places, values, [heads, positions]) in [
             ("queries", self.q, q, [heads.query, queries]),
             ("keys", self.k, k, [heads.key, keys]),
@@ -210,7 +246,7 @@ impl Attention {
     }
 
     /// The sizes that all kernels begin with.
-    fn sizes(&self) -> Result<[Arg; 3]> {
+    pub(super) fn sizes(&self) -> Result<[Arg; 3]> {
         // Rows are counted in a register.
         int("rows of queries", self.rows() + TILE)?;
         Ok([
@@ -267,18 +303,9 @@ pub fn attention<R: Runner>(
     args.extend(call.mask_args(sight.mask)?);
     args.extend([int("tiles", tiles)?, int("splits", splits)?, Arg::Float(call.heads.scale as f32)]);
     let kernel = format!("{kind}_{width}_{}", suffix(q.dtype)?);
-    let grid = (blocks(tiles * splits * call.batch * call.heads.key)?, 1);
-    let launch = Launch::new("attention", kernel, grid, call.warps() * WARP, args);
-    runner.launch(&Launch { shared: Attention::shared(width, 2 * TILE), ..launch })?;
+    runner.launch(&call.forward("attention", kernel, width, splits, args)?)?;
     if splits > 1 {
-        let mut args: Vec<Arg> =
-            [parts, part_lse, out, of_rows].map(|values| Arg::Pointer(values.address)).to_vec();
-        args.extend(call.out.args());
-        args.push(Arg::Long(rows as i64));
-        args.extend(call.sizes()?);
-        args.extend([int("columns", call.hd)?, int("splits", splits)?]);
-        let kernel = format!("attention_join_{}", suffix(q.dtype)?);
-        runner.launch(&of_warps(rows, "attention", kernel, args)?)?;
+        join_splits(runner, &call, splits, [parts, part_lse, out, of_rows])?;
     }
     Ok((result, lse))
 }
@@ -343,6 +370,23 @@ pub fn attention_back<R: Runner>(
         launch("kv", &[dk, dv], by_keys, call.keys.div_ceil(TILE), TILE / ROWS)?;
     }
     Ok(grads)
+}
+
+/// Joins what blocks that had shares of the keys made of them: parts and their log-sum-exp, f32, then where both go.
+pub(super) fn join_splits<R: Runner>(
+    runner: &R,
+    call: &Attention,
+    splits: usize,
+    [parts, part_lse, out, lse]: [Values; 4],
+) -> Result<()> {
+    let rows = call.rows_of_all();
+    let mut args: Vec<Arg> = [parts, part_lse, out, lse].map(|values| Arg::Pointer(values.address)).to_vec();
+    args.extend(call.out.args());
+    args.push(Arg::Long(rows as i64));
+    args.extend(call.sizes()?);
+    args.extend([int("columns", call.hd)?, int("splits", splits)?]);
+    let kernel = format!("attention_join_{}", suffix(out.dtype)?);
+    runner.launch(&of_warps(rows, "attention", kernel, args)?)
 }
 
 /// A warp for each row.

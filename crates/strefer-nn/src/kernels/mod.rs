@@ -4,10 +4,12 @@
 mod activation;
 mod adamw;
 mod attention;
+mod cached;
 mod cast;
 mod cross_entropy;
 mod deformable;
 mod depthwise;
+mod few_rows;
 mod mask_pool;
 mod norm;
 mod parts;
@@ -15,15 +17,17 @@ mod rotary;
 mod rows;
 mod softmax;
 
-pub use activation::{Activation, activation, activation_back, swiglu, swiglu_back};
+pub use activation::{Activation, Gated, GatedGrads, activation, activation_back, swiglu, swiglu_back};
 pub use adamw::{AdamUpdate, adamw};
 pub use attention::{Attention, AttentionGrads, Places, Sight, attention, attention_back};
+pub use cached::{Beside, Cached, attention_rows, cached};
 pub use cast::scale;
 pub use cross_entropy::cross_entropy;
 pub use deformable::{Deformable, deformable};
 pub use depthwise::{Maps, depthwise, depthwise_back};
+pub use few_rows::{few_rows, takes_rows};
 pub use mask_pool::{mask_pool, mask_pool_back};
-pub use norm::{Norm, NormGrads, norm, norm_back};
+pub use norm::{Norm, NormGrads, norm, norm_back, sum_norm};
 pub use rotary::{Turn, rotary};
 pub use softmax::{softmax, softmax_back};
 

@@ -73,6 +73,28 @@ pub fn norm<R: Runner>(
     Ok(ys)
 }
 
+/// `xs + added`, and its rows, as wide as `weight`, RMS-normed.
+pub fn sum_norm<R: Runner>(
+    runner: &R,
+    [xs, added]: [Values; 2],
+    weight: Values,
+    eps: f32,
+) -> Result<[R::Buffer; 2]> {
+    let d = weight.count;
+    check("a norm's weight", weight, xs.dtype, d)?;
+    check("what is added before a norm", added, xs.dtype, xs.count)?;
+    let (mut sum, mut ys) = (runner.reserve(xs.dtype, xs.count)?, runner.reserve(xs.dtype, xs.count)?);
+    let all = [xs, added, weight, runner.values(&mut sum), runner.values(&mut ys)];
+    let rows = Rows::of(&all, d)?;
+    if rows.rows > 0 {
+        let mut args: Vec<Arg> = all.iter().map(|values| Arg::Pointer(values.address)).collect();
+        args.extend([rows.count(), int("columns", d)?, Arg::Float(eps)]);
+        args.extend(rows.shape()?);
+        runner.launch(&rows.launch("norm", format!("sum_rms_norm_{}", suffix(xs.dtype)?), args))?;
+    }
+    Ok([sum, ys])
+}
+
 /// The gradients of [`norm`]'s input, weight and bias, from that of its result.
 pub fn norm_back<R: Runner>(
     runner: &R,

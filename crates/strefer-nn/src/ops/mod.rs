@@ -5,6 +5,7 @@
 //! for it, and the result narrowed. With the feature `cuda`, most have kernels for cards, of inputs that are all bf16, f16 or
 //! f32, which no card has run yet.
 
+mod cached;
 pub mod composed;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -14,6 +15,7 @@ mod pooled;
 mod quantised;
 mod tiles;
 
+pub use cached::CachedRows;
 use composed::wide;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::adamw as adamw_on_card;
@@ -66,6 +68,20 @@ fn narrow<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<DType> {
         any |= half;
     }
     result.filter(|_| any)
+}
+
+/// `xs + added`, and that [`rms_norm`]ed: what goes on past a layer, and what goes into it.
+///
+/// # Shapes
+/// - `xs`, `added`: `(.., d)`, `weight`: `(d)` → twice `(.., d)`
+pub fn sum_rms_norm(xs: &Tensor, added: &Tensor, weight: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs, added, weight]) && ![xs, added, weight].iter().any(|xs| xs.track_op()) {
+        return cuda::sum_rms_norm(xs, added, weight, eps);
+    }
+    let sum = (xs + added)?;
+    let normed = rms_norm(&sum, weight, eps)?;
+    Ok((sum, normed))
 }
 
 /// Divides each vector by its root mean square, then multiplies by `weight`.
@@ -167,6 +183,25 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if fused::applies([gate, up]) { fused::swiglu(gate, up) } else { composed::swiglu(gate, up) }
 }
 
+/// [`swiglu`] of rows whose first half is the gate.
+///
+/// # Shapes
+/// - `both`: `(.., 2 d)` → `(.., d)`
+pub fn swiglu_joined(both: &Tensor) -> Result<Tensor> {
+    let width = match both.dims().last() {
+        Some(width) if *width > 0 && width.is_multiple_of(2) => width / 2,
+        _ => bail!("rows of {:?} have no halves", both.shape()),
+    };
+    #[cfg(feature = "cuda")]
+    if cuda::applies([both]) {
+        return cuda::swiglu_joined(both, width);
+    }
+    if let Some(dtype) = narrow([both]) {
+        return swiglu_joined(&wide(both)?)?.to_dtype(dtype);
+    }
+    if fused::applies([both]) { fused::swiglu_joined(both, width) } else { composed::swiglu_joined(both) }
+}
+
 /// Rotates the pair of entries `i` and `i + hd/2` of each head by its position's angle.
 ///
 /// # Shapes
@@ -187,6 +222,30 @@ pub fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
         fused::rotary(xs, cos, sin)
     } else {
         composed::rotary(xs, cos, sin)
+    }
+}
+
+/// [`rotary`] of heads that lie side by side.
+///
+/// # Shapes
+/// - `xs`: `(b, s, nh*hd)` → `(b, s, nh*hd)`
+pub fn rotary_side_by_side(xs: &Tensor, heads: usize, rotary: &Rotary) -> Result<Tensor> {
+    let (_b, _s, width) = xs.dims3()?;
+    if heads == 0 || !width.is_multiple_of(heads) {
+        bail!("{heads} heads do not fill {width}");
+    }
+    let Rotary { cos, sin } = rotary;
+    #[cfg(feature = "cuda")]
+    if cuda::turns(xs, [cos, sin]) {
+        return cuda::rotary_side_by_side(xs, heads, rotary);
+    }
+    if let Some(dtype) = narrow([xs, cos, sin]) {
+        return rotary_side_by_side(&wide(xs)?, heads, &rotary.widened()?)?.to_dtype(dtype);
+    }
+    if !cos.track_op() && !sin.track_op() && fused::applies([xs, cos, sin]) {
+        fused::rotary_side_by_side(xs, heads, rotary)
+    } else {
+        composed::rotary_side_by_side(xs, heads, rotary)
     }
 }
 
@@ -265,6 +324,10 @@ pub fn multi_head_attention(
 /// # Shapes
 /// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)` → `(.., o)`
 pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::takes_few_rows(xs, weight, bias) {
+        return cuda::few_rows(xs, weight, bias);
+    }
     if fused::applies([xs, weight].into_iter().chain(bias)) {
         fused::linear(xs, weight, bias)
     } else if fused::applies_bf16(xs, weight, bias) {

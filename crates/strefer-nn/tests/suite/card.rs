@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use strefer_nn::ops::{self, AttentionMask, Heads, Pooled, Rotary};
+use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Pooled, Rotary};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
 use strefer_nn::testing::{max_abs_diff, randn, relative_diff};
 
@@ -34,24 +34,32 @@ fn card() -> Device {
     Device::new_cuda(0).expect("a card")
 }
 
-fn assert_same(what: &str, inputs: &[Tensor], f: Operation<'_>) {
+/// Compares what `run` finds on the processor with what it finds on a card, by kernels and composed. It gets a device, the type
+/// that inputs are rounded to, and the type to compute in.
+fn assert_everywhere(what: &str, run: impl Fn(&Device, DType, DType) -> Result<Vec<Tensor>>) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let card = card();
     for (dtype, tolerance) in FLOATS {
-        let rounded: Vec<Tensor> =
-            inputs.iter().map(|xs| xs.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap()).collect();
-        let wanted = run(&rounded, &Device::Cpu, DType::F32, f).unwrap();
+        let wanted = run(&Device::Cpu, dtype, DType::F32).unwrap();
         for kernels in [true, false] {
             ops::use_kernels(kernels);
-            let found = run(inputs, &card, dtype, f).unwrap();
+            let found = run(&card, dtype, dtype);
             ops::use_kernels(false);
-            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+            for (at, (found, wanted)) in found.unwrap().iter().zip(&wanted).enumerate() {
                 let diff = relative_diff(found, wanted);
                 let near = diff <= tolerance || max_abs_diff(found, wanted) < 1e-6;
                 assert!(near, "{what} in {dtype:?}, kernels {kernels}, result {at}: {diff:e}");
             }
         }
     }
+}
+
+/// Values and gradients of `f`.
+fn assert_same(what: &str, inputs: &[Tensor], f: Operation<'_>) {
+    assert_everywhere(what, |device, rounded, dtype| {
+        let inputs = inputs.iter().map(|xs| xs.to_dtype(rounded)?.to_dtype(DType::F32));
+        run(&inputs.collect::<Result<Vec<_>>>()?, device, dtype, f)
+    });
 }
 
 #[test]
@@ -64,7 +72,17 @@ fn card_rows_are_those_of_the_processor() {
         let inputs = [xs.clone(), weight.clone()];
         assert_same(&what, &inputs, &|v| ops::rms_norm(&v[0], &v[1], 1e-5));
         assert_same(&what, &inputs, &|v| ops::layer_norm(&v[0], &v[1], None, 1e-5));
-        assert_same(&what, &[xs, weight, bias], &|v| ops::layer_norm(&v[0], &v[1], Some(&v[2]), 1e-5));
+        let inputs = [xs, randn(4, &[rows, d]), weight, bias];
+        assert_same(&what, &[0, 2, 3].map(|at: usize| inputs[at].clone()), &|v| {
+            ops::layer_norm(&v[0], &v[1], Some(&v[2]), 1e-5)
+        });
+        assert_everywhere(&format!("a sum of {what}"), |device, rounded, dtype| {
+            let there = |xs: &Tensor| xs.to_dtype(rounded)?.to_dtype(dtype)?.to_device(device);
+            let (sum, normed) =
+                ops::sum_rms_norm(&there(&inputs[0])?, &there(&inputs[1])?, &there(&inputs[2])?, 1e-5)?;
+            let back = |xs: Tensor| xs.to_dtype(DType::F32)?.to_device(&Device::Cpu);
+            Ok(vec![back(sum)?, back(normed)?])
+        });
     }
 }
 
@@ -79,7 +97,9 @@ fn card_activations_are_those_of_the_processor() {
         assert_same(&what, one, &|v| ops::gelu_tanh(&v[0]));
         assert_same(&what, one, &|v| ops::silu(&v[0]));
         assert_same(&what, one, &|v| ops::scaled(&v[0], DType::F32, 0.25)?.to_dtype(v[0].dtype()));
-        assert_same(&what, &[xs.clone(), up], &|v| ops::swiglu(&v[0], &v[1]));
+        assert_same(&what, &[xs.clone(), up.clone()], &|v| ops::swiglu(&v[0], &v[1]));
+        let both = Tensor::stack(&[xs, up], 0).unwrap().reshape((1, 2 * count)).unwrap();
+        assert_same(&what, &[both], &|v| ops::swiglu_joined(&v[0]));
     }
 }
 
@@ -142,6 +162,77 @@ fn card_attention_reads_a_cache_where_it_lies() {
     };
     let diff = relative_diff(&run(true), &run(false));
     assert!(diff < 3e-2, "{diff:e}");
+}
+
+/// Prompts of rows one after the other, then steps of all rows: everything that was read.
+fn answered(
+    heads: Heads,
+    hd: usize,
+    window: Option<usize>,
+    there: &dyn Fn(Tensor) -> Result<Tensor>,
+) -> Result<Vec<Tensor>> {
+    let mask = AttentionMask::causal().with_window(window);
+    let attend = |rows: &CachedRows, layer: usize, seed: usize, [b, s]: [usize; 2]| -> Result<Tensor> {
+        // As one product leaves them.
+        let qkv = there(randn(seed as u64, &[b, s, (heads.query + 2 * heads.key) * hd]))?;
+        let part = |start: usize, heads: usize| qkv.narrow(2, start * hd, heads * hd);
+        let (q, k) = (part(0, heads.query)?, part(heads.query, heads.key)?);
+        let v = part(heads.query + heads.key, heads.key)?;
+        let angles = randn(seed as u64 + 1, &[b, s, hd / 2]);
+        let rotary = Rotary { cos: there(angles.cos()?)?, sin: there(angles.sin()?)? };
+        let ys = rows.attend(layer, [&q, &k, &v], heads, &rotary, &mask)?;
+        ys.to_dtype(DType::F32)?.to_device(&Device::Cpu)
+    };
+    let lens = [700, 3, 130];
+    let buffer = || there(Tensor::zeros((1, 1024, heads.key * hd), DType::F32, &Device::Cpu)?);
+    let kept = (0..2 * lens.len()).map(|_| Ok([buffer()?, buffer()?])).collect::<Result<Vec<_>>>()?;
+    let mut found = Vec::new();
+    for (row, &s) in lens.iter().enumerate() {
+        let alone = CachedRows::new(vec![0], vec![kept[row].clone(), kept[lens.len() + row].clone()])?;
+        for layer in 0..2 {
+            found.push(attend(&alone, layer, 10 * row + 100 * layer, [1, s])?);
+        }
+    }
+    for step in 0..3 {
+        let rows = CachedRows::new(lens.map(|len| len + step).to_vec(), kept.clone())?;
+        for layer in 0..2 {
+            found.push(attend(&rows, layer, 1000 + 10 * step + 100 * layer, [lens.len(), 1])?);
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_steps_of_several_rows_are_those_of_the_processor() {
+    for (query, key, hd, window) in [(28, 4, 128, None), (8, 8, 96, Some(64)), (14, 2, 64, None)] {
+        let heads = Heads { query, key, scale: (hd as f64).powf(-0.5) };
+        assert_everywhere(&format!("{query}/{key} heads of {hd}"), |device, rounded, dtype| {
+            let there = |xs: Tensor| xs.to_dtype(rounded)?.to_dtype(dtype)?.to_device(device);
+            answered(heads, hd, window, &there)
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_products_of_few_rows_are_those_of_the_processor() {
+    for (rows, d, o) in
+        [(1, 8, 5), (1, 3584, 4608), (3, 200, 70), (8, 1000, 33), (16, 3584, 1025), (12, 72, 64)]
+    {
+        let inputs = [randn(1, &[rows, d]), (randn(2, &[o, d]) * 0.1).unwrap(), randn(3, &[o])];
+        for bias in [true, false] {
+            assert_everywhere(
+                &format!("{rows} rows of {d} to {o}, bias {bias}"),
+                |device, rounded, dtype| {
+                    let there = |xs: &Tensor| xs.to_dtype(rounded)?.to_dtype(dtype)?.to_device(device);
+                    let bias = if bias { Some(there(&inputs[2])?) } else { None };
+                    let ys = ops::linear(&there(&inputs[0])?, &there(&inputs[1])?, bias.as_ref())?;
+                    Ok(vec![ys.to_dtype(DType::F32)?.to_device(&Device::Cpu)?])
+                },
+            );
+        }
+    }
 }
 
 #[test]

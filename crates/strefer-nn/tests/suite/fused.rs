@@ -52,7 +52,11 @@ fn fused_pointwise_operations_equal_the_composed_ones() {
         assert_same(&what, one, 2e-6, |v| ops::gelu_tanh(&v[0]), |v| composed::gelu_tanh(&v[0]));
         assert_same(&what, one, 2e-6, |v| ops::silu(&v[0]), |v| composed::silu(&v[0]));
         let swiglu = |v: &[Tensor]| composed::swiglu(&v[0], &v[1]);
-        assert_same(&what, &[xs, up], 2e-6, |v| ops::swiglu(&v[0], &v[1]), swiglu);
+        assert_same(&what, &[xs.clone(), up.clone()], 2e-6, |v| ops::swiglu(&v[0], &v[1]), swiglu);
+        let both = Tensor::cat(&[xs, up], shape.len() - 1).unwrap();
+        let one = std::slice::from_ref(&both);
+        let joined = |v: &[Tensor]| composed::swiglu_joined(&v[0]);
+        assert_same(&what, one, 2e-6, |v| ops::swiglu_joined(&v[0]), joined);
     }
 }
 
@@ -176,6 +180,24 @@ fn fused_rotation_equals_the_composed_one() {
             |v| composed::rotary(&turn(v)?.contiguous()?, &cos, &sin),
         );
     }
+}
+
+#[test]
+fn fused_rotation_of_heads_side_by_side_equals_the_composed_one() {
+    for (b, nh, s, hd, own) in
+        [(1, 1, 1, 2, false), (2, 3, 5, 16, true), (3, 14, 1, 64, true), (2, 2, 40, 96, false)]
+    {
+        let xs = randn(1, &[b, s, nh * hd]);
+        let angles = randn(2, &[if own { b } else { 1 }, s, hd / 2]);
+        let rotary = Rotary { cos: angles.cos().unwrap(), sin: angles.sin().unwrap() };
+        let what = format!("{b} rows of {nh} heads of {hd} at {s} positions");
+        let fused = |v: &[Tensor]| ops::rotary_side_by_side(&v[0], nh, &rotary);
+        let composed = |v: &[Tensor]| composed::rotary_side_by_side(&v[0], nh, &rotary);
+        assert_same(&what, std::slice::from_ref(&xs), 2e-6, fused, composed);
+    }
+    let rotary = Rotary { cos: randn(1, &[1, 2, 4]), sin: randn(1, &[1, 2, 4]) };
+    assert!(ops::rotary_side_by_side(&randn(1, &[1, 2, 24]), 5, &rotary).is_err());
+    assert!(ops::swiglu_joined(&randn(1, &[2, 3])).is_err());
 }
 
 #[test]

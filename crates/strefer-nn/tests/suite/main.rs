@@ -1,6 +1,7 @@
 //! Tests of the crate through its public functions.
 
 mod attention;
+mod cached;
 #[cfg(feature = "cuda")]
 mod card;
 mod cross_entropy;

@@ -2,6 +2,7 @@
 
 mod adamw;
 mod attention;
+mod cached;
 mod compare;
 mod cross_entropy;
 mod faults;
@@ -9,4 +10,5 @@ mod heads;
 mod maps;
 mod pointwise;
 mod pooling;
+mod products;
 mod rows;

@@ -1,7 +1,8 @@
 //! Activations, and values in another type.
 
-use candle_core::DType;
-use strefer_nn::kernels::{self, Activation, Runner};
+use candle_core::{DType, Result};
+use strefer_kernel_tests::{Memory, Processor};
+use strefer_nn::kernels::{self, Activation, Gated, GatedGrads, Runner, Values};
 use strefer_nn::ops;
 
 use super::compare::{FLOATS, assert_kernels, numbers, reference, rounded};
@@ -34,12 +35,44 @@ fn activations_and_their_gradients_equal_those_on_the_processor() {
             assert_kernels(&format!("swiglu of {count} in {dtype:?}"), 1e-6, &wanted, |processor| {
                 let mut all = [&xs, &up, &grad].map(|xs| processor.upload(xs).unwrap());
                 let [gate, up, grad] = all.each_mut().map(|memory| processor.values(memory));
-                let ys = kernels::swiglu(processor, gate, up)?;
-                let grads = kernels::swiglu_back(processor, gate, up, grad)?;
-                Ok(std::iter::once(ys).chain(grads).collect())
+                swiglu(processor, Gated::Apart { gate, up }, grad)
             });
         }
     }
+}
+
+/// The values, then the gradients.
+fn swiglu(processor: &Processor, gated: Gated, grad: Values) -> Result<Vec<Memory>> {
+    let ys = kernels::swiglu(processor, gated)?;
+    let grads = match kernels::swiglu_back(processor, gated, grad)? {
+        GatedGrads::Apart(grads) => Vec::from(grads),
+        GatedGrads::Joined(grad) => vec![grad],
+    };
+    Ok(std::iter::once(ys).chain(grads).collect())
+}
+
+#[test]
+fn gates_are_read_from_the_halves_of_rows() {
+    for dtype in FLOATS {
+        for (rows, width) in [(0, 8), (1, 1), (3, 7), (1, 8), (5, 32), (9, 40), (2, 1000), (3, 1032)] {
+            let what = format!("{rows} rows of two halves of {width} in {dtype:?}");
+            let (both, grad) = (numbers(1, &[rows, 2 * width], dtype), numbers(2, &[rows, width], dtype));
+            let wanted = if rows == 0 {
+                vec![both.flatten_all().unwrap(), both.flatten_all().unwrap()]
+            } else {
+                reference(&[&both], &grad, |v| ops::swiglu_joined(&v[0]))
+            };
+            assert_kernels(&what, 1e-6, &wanted, |processor| {
+                let mut all = [&both, &grad].map(|xs| processor.upload(xs).unwrap());
+                let [both, grad] = all.each_mut().map(|memory| processor.values(memory));
+                swiglu(processor, Gated::Joined { both, width }, grad)
+            });
+        }
+    }
+    let processor = Processor::default();
+    let mut odd = processor.upload(&numbers(1, &[9], DType::F32)).unwrap();
+    let both = processor.values(&mut odd);
+    assert!(kernels::swiglu(&processor, Gated::Joined { both, width: 2 }).is_err());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use strefer_kernel_tests::Processor;
 use strefer_nn::kernels::{self, Norm, Runner};
 use strefer_nn::ops;
 
-use super::compare::{FLOATS, ROWS, assert_kernels, assert_near, numbers, reference};
+use super::compare::{FLOATS, ROWS, assert_kernels, assert_near, numbers, reference, rounded};
 
 fn assert_norm(norm: Norm, rows: usize, d: usize, dtype: DType, bias: bool) {
     let what = format!("{norm:?} of {rows} rows of {d} in {dtype:?}, bias {bias}");
@@ -46,6 +46,25 @@ fn norms_and_their_gradients_equal_those_on_the_processor() {
         assert_norm(Norm::Layer, 700, 8, dtype, true);
     }
     assert_norm(Norm::Rms, 9000, 2, DType::F32, false);
+}
+
+#[test]
+fn a_sum_and_its_norm_come_together() {
+    for dtype in FLOATS {
+        for (rows, d) in ROWS {
+            let what = format!("a sum of {rows} rows of {d} in {dtype:?}");
+            let (xs, added) = (numbers(1, &[rows, d], dtype), numbers(2, &[rows, d], dtype));
+            let weight = numbers(3, &[d], dtype);
+            let wide = |xs: &Tensor| xs.to_dtype(DType::F32).unwrap();
+            let sum = rounded(&(wide(&xs) + wide(&added)).unwrap(), dtype);
+            let wanted = [wide(&sum), ops::rms_norm(&wide(&sum), &wide(&weight), 1e-5).unwrap()];
+            assert_kernels(&what, 1e-6, &wanted, |processor| {
+                let mut all = [&xs, &added, &weight].map(|xs| processor.upload(xs).unwrap());
+                let [xs, added, weight] = all.each_mut().map(|memory| processor.values(memory));
+                Ok(kernels::sum_norm(processor, [xs, added], weight, 1e-5)?.into())
+            });
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub use depthwise::depthwise;
 
 use candle_core::{D, DType, Result, Tensor};
 
-use crate::ops::Pooled;
+use crate::ops::{Pooled, Rotary};
 
 /// Half types compute in f32 and return what they got.
 pub(super) fn wide(xs: &Tensor) -> Result<Tensor> {
@@ -70,6 +70,22 @@ pub fn silu(xs: &Tensor) -> Result<Tensor> {
 /// See [`crate::ops::swiglu`].
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     gate.silu()? * up
+}
+
+/// See [`crate::ops::swiglu_joined`].
+pub fn swiglu_joined(both: &Tensor) -> Result<Tensor> {
+    let halves = both.chunk(2, D::Minus1)?;
+    match &halves[..] {
+        [gate, up] => swiglu(gate, up),
+        _ => candle_core::bail!("rows of {:?} have no halves", both.shape()),
+    }
+}
+
+/// See [`crate::ops::rotary_side_by_side`].
+pub fn rotary_side_by_side(xs: &Tensor, heads: usize, angles: &Rotary) -> Result<Tensor> {
+    let (b, s, _width) = xs.dims3()?;
+    let ys = rotary(&xs.reshape((b, s, heads, ()))?.transpose(1, 2)?, &angles.cos, &angles.sin)?;
+    ys.transpose(1, 2)?.flatten_from(2)
 }
 
 /// See [`crate::ops::rotary`].

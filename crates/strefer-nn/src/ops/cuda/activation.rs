@@ -1,10 +1,10 @@
 //! GELU, SiLU and SwiGLU.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Shape, Tensor, bail};
 
 use super::card::{tensor, with_tensors};
 use super::fused::Fused;
-use crate::kernels::{self, Activation};
+use crate::kernels::{self, Activation, Gated, GatedGrads, Values};
 
 fn activation(function: Activation, name: &'static str, xs: &Tensor) -> Result<Tensor> {
     let op = Fused::new(
@@ -41,16 +41,37 @@ pub(in crate::ops) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if gate.shape() != up.shape() {
         bail!("swiglu: gate has shape {:?}, up {:?}", gate.shape(), up.shape());
     }
+    gated(&[gate, up], gate.shape(), |values| Gated::Apart { gate: values[0], up: values[1] })
+}
+
+/// See [`crate::ops::swiglu_joined`]; halves of `width`.
+pub(in crate::ops) fn swiglu_joined(both: &Tensor, width: usize) -> Result<Tensor> {
+    let mut dims = both.dims().to_vec();
+    dims.pop();
+    dims.push(width);
+    gated(&[both], &dims.into(), move |values| Gated::Joined { both: values[0], width })
+}
+
+fn gated(
+    inputs: &[&Tensor],
+    shape: &Shape,
+    gated: impl Fn(&[Values]) -> Gated + Copy + Send + Sync + 'static,
+) -> Result<Tensor> {
     let op = Fused::new(
         "swiglu",
-        gate.shape().clone(),
-        |card, values| kernels::swiglu(card, values[0], values[1]),
-        |inputs, _ys, grad| {
-            let grads = with_tensors(&[inputs[0], inputs[1], grad], |card, values| {
-                kernels::swiglu_back(card, values[0], values[1], values[2])
+        shape,
+        move |card, values| kernels::swiglu(card, gated(values)),
+        move |inputs, _ys, grad| {
+            let all: Vec<&Tensor> = inputs.iter().copied().chain([grad]).collect();
+            let found = with_tensors(&all, |card, values| {
+                kernels::swiglu_back(card, gated(values), values[inputs.len()])
             })?;
+            let grads = match found {
+                GatedGrads::Apart(grads) => Vec::from(grads),
+                GatedGrads::Joined(grad) => vec![grad],
+            };
             grads.into_iter().map(|grad| tensor(grad, inputs[0].shape()).map(Some)).collect()
         },
     );
-    op.at(&[gate, up])
+    op.at(inputs)
 }

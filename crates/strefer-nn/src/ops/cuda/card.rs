@@ -144,6 +144,7 @@ macro_rules! of_slice {
             CudaStorageSlice::BF16($values) => $found,
             CudaStorageSlice::F16($values) => $found,
             CudaStorageSlice::U32($values) => $found,
+            CudaStorageSlice::I64($values) => $found,
             _ => bail!("no kernel takes this type of storage"),
         }
     };
@@ -206,6 +207,15 @@ fn lend<R>(
         .collect::<Result<Vec<_>>>()?;
     let Some((first, _)) = inputs.first() else { bail!("kernels without values") };
     Card::new(&first.device).lend_as(&inputs, place, work)
+}
+
+/// Where the first value of a tensor lies on its card.
+pub(super) fn address(xs: &Tensor) -> Result<u64> {
+    let (storage, layout) = xs.storage_and_layout();
+    let Storage::Cuda(storage) = &*storage else { bail!("kernels run on a card") };
+    let card = Card::new(&storage.device);
+    let (address, _read) = place(storage, &card.stream)?;
+    Ok(from_first(address, storage, layout)?.address)
 }
 
 /// What kernels wrote, for other streams to wait for.

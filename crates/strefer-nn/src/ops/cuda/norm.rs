@@ -11,6 +11,23 @@ pub(in crate::ops) fn rms_norm(xs: &Tensor, weight: &Tensor, eps: f64) -> Result
     norm(Norm::Rms, xs, weight, None, eps as f32)
 }
 
+/// See [`crate::ops::sum_rms_norm`]; keeps no history.
+pub(in crate::ops) fn sum_rms_norm(
+    xs: &Tensor,
+    added: &Tensor,
+    weight: &Tensor,
+    eps: f64,
+) -> Result<(Tensor, Tensor)> {
+    let d = weight.dims1()?;
+    if d == 0 || xs.dims().last() != Some(&d) || xs.dims() != added.dims() {
+        bail!("a norm over {d} values cannot take {:?} and {:?}", xs.shape(), added.shape());
+    }
+    let [sum, normed] = with_tensors(&[xs, added, weight], |card, values| {
+        kernels::sum_norm(card, [values[0], values[1]], values[2], eps as f32)
+    })?;
+    Ok((tensor(sum, xs.shape())?, tensor(normed, xs.shape())?))
+}
+
 /// See [`crate::ops::layer_norm`].
 pub(in crate::ops) fn layer_norm(
     xs: &Tensor,

@@ -153,6 +153,23 @@ pub(crate) fn silu(xs: &Tensor) -> Result<Tensor> {
 
 struct Swiglu;
 
+#[inline(always)]
+fn gate_rows(ys: &mut [f32], gate: &[f32], up: &[f32]) {
+    for ((y, gate), up) in ys.iter_mut().zip(gate).zip(up) {
+        *y = Silu::value(*gate) * up;
+    }
+}
+
+/// The gradients of gates and what they let through.
+#[inline(always)]
+fn gate_rows_back([dgate, dup]: [&mut [f32]; 2], gate: &[f32], up: &[f32], grad: &[f32]) {
+    for ((((dgate, dup), gate), up), g) in dgate.iter_mut().zip(dup).zip(gate).zip(up).zip(grad) {
+        let share = sigmoid(*gate);
+        *dup = g * gate * share;
+        *dgate = g * up * (gate * share).mul_add(1.0 - share, share);
+    }
+}
+
 impl CustomOp2 for Swiglu {
     fn name(&self) -> &'static str {
         "swiglu"
@@ -171,11 +188,7 @@ impl CustomOp2 for Swiglu {
             let (gate, up) = (&gate[row * ROW..][..ys.len()], &up[row * ROW..][..ys.len()]);
             simd::run(
                 #[inline(always)]
-                || {
-                    for ((y, gate), up) in ys.iter_mut().zip(gate).zip(up) {
-                        *y = Silu::value(*gate) * up;
-                    }
-                },
+                || gate_rows(ys, gate, up),
             );
         });
         Ok(stored(ys, gate_layout.shape()))
@@ -198,14 +211,7 @@ impl CustomOp2 for Swiglu {
                         let grad = &grad[row * ROW..][..n];
                         simd::run(
                             #[inline(always)]
-                            || {
-                                let results = dgate.iter_mut().zip(dup.iter_mut());
-                                for ((((dgate, dup), gate), up), g) in results.zip(gate).zip(up).zip(grad) {
-                                    let share = sigmoid(*gate);
-                                    *dup = g * gate * share;
-                                    *dgate = g * up * (gate * share).mul_add(1.0 - share, share);
-                                }
-                            },
+                            || gate_rows_back([dgate, dup], gate, up, grad),
                         );
                     });
                     Ok((dgate, dup))
@@ -214,6 +220,67 @@ impl CustomOp2 for Swiglu {
         })?;
         Ok((Some(tensor_like(dgate, gate)?), Some(tensor_like(dup, up)?)))
     }
+}
+
+/// The same of rows whose first half is the gate, each half of this width.
+struct SwigluJoined(usize);
+
+impl CustomOp1 for SwigluJoined {
+    fn name(&self) -> &'static str {
+        "swiglu-joined"
+    }
+
+    fn cpu_fwd(&self, both: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (both, width) = (slice(both, layout)?, self.0);
+        let mut ys = vec![0.0; both.len() / 2];
+        simd::fill_rows(&mut ys, width, |row, ys| {
+            let both = &both[2 * row * width..][..2 * ys.len()];
+            simd::run(
+                #[inline(always)]
+                || {
+                    for (ys, both) in ys.chunks_exact_mut(width).zip(both.chunks_exact(2 * width)) {
+                        let (gate, up) = both.split_at(width);
+                        gate_rows(ys, gate, up);
+                    }
+                },
+            );
+        });
+        let mut dims = layout.dims().to_vec();
+        dims.pop();
+        dims.push(width);
+        Ok(stored(ys, dims))
+    }
+
+    fn bwd(&self, both: &Tensor, _ys: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let width = self.0;
+        let dboth = with_slice(both, |both| {
+            with_slice(grad, |grad| {
+                let mut dboth = vec![0.0; both.len()];
+                simd::fill_rows(&mut dboth, 2 * width, |row, dboth| {
+                    let both = &both[2 * row * width..][..dboth.len()];
+                    let grad = &grad[row * width..][..dboth.len() / 2];
+                    simd::run(
+                        #[inline(always)]
+                        || {
+                            let rows = dboth.chunks_exact_mut(2 * width).zip(both.chunks_exact(2 * width));
+                            for ((dboth, both), grad) in rows.zip(grad.chunks_exact(width)) {
+                                let ((dgate, dup), (gate, up)) =
+                                    (dboth.split_at_mut(width), both.split_at(width));
+                                gate_rows_back([dgate, dup], gate, up, grad);
+                            }
+                        },
+                    );
+                });
+                Ok(dboth)
+            })
+        })?;
+        tensor_like(dboth, both).map(Some)
+    }
+}
+
+/// See [`crate::ops::swiglu_joined`].
+pub(crate) fn swiglu_joined(both: &Tensor, width: usize) -> Result<Tensor> {
+    both.contiguous()?.apply_op1(SwigluJoined(width))
 }
 
 /// See [`crate::ops::swiglu`].

@@ -21,7 +21,7 @@ mod rotary;
 pub(crate) mod simd;
 mod softmax;
 
-pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu};
+pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu, swiglu_joined};
 pub(super) use attention::{attention, multi_head_attention};
 pub(super) use copy::contiguous;
 pub(super) use cross_entropy::linear_cross_entropy;
@@ -30,7 +30,7 @@ pub(super) use linear::{linear, linear_gelu};
 pub(super) use linear_bf16::linear_bf16;
 pub(super) use mask_pool::mask_pool;
 pub(super) use norm::{layer_norm, rms_norm};
-pub(super) use rotary::rotary;
+pub(super) use rotary::{rotary, rotary_side_by_side};
 pub(super) use softmax::softmax_last;
 
 use candle_core::{DType, Tensor};

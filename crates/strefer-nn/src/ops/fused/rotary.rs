@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::data::{slice, stored, tensor_like, with_slice};
 use super::simd;
+use crate::ops;
 
 /// Tables of half a head's width, each `(b|1, s, hd/2)` in one run.
 #[derive(Debug, Clone, Copy)]
@@ -60,10 +61,36 @@ pub(super) fn half_tables(
 
 struct Rotary {
     back: bool,
+    /// How many heads lie side by side, `(b, s, nh*hd)`, if they do; else `(b, nh, s, hd)`.
+    side_by_side: Option<usize>,
 }
 
-fn turn(xs: &[f32], angles: Angles<'_>, heads: usize, s: usize, back: bool) -> Vec<f32> {
-    let hd = 2 * angles.half;
+/// How many heads a position has, how many positions there are, and whether heads come first.
+#[derive(Clone, Copy)]
+struct Order {
+    heads: usize,
+    s: usize,
+    heads_first: bool,
+}
+
+impl Rotary {
+    fn order(&self, dims: &[usize]) -> Result<Order> {
+        match (self.side_by_side, dims) {
+            (None, &[_b, heads, s, _hd]) => Ok(Order { heads, s, heads_first: true }),
+            (Some(heads), &[_b, s, _width]) => Ok(Order { heads, s, heads_first: false }),
+            _ => bail!("rotation of {dims:?}"),
+        }
+    }
+}
+
+/// Tables as this operation reads them.
+fn angles<'a>(cos: &'a [f32], sin: &'a [f32], dims: &[usize]) -> Angles<'a> {
+    let (rows, s, half) = (dims[0], dims[1], dims[2]);
+    Angles { cos, sin, half, batch: if rows == 1 { 0 } else { s * half } }
+}
+
+fn turn(xs: &[f32], angles: Angles<'_>, order: Order, back: bool) -> Vec<f32> {
+    let (hd, Order { heads, s, heads_first }) = (2 * angles.half, order);
     let mut ys = vec![0.0; xs.len()];
     simd::fill_rows(&mut ys, hd, |row, ys| {
         let xs = &xs[row * hd..][..ys.len()];
@@ -72,7 +99,8 @@ fn turn(xs: &[f32], angles: Angles<'_>, heads: usize, s: usize, back: bool) -> V
             || {
                 for (at, (y, x)) in ys.chunks_exact_mut(hd).zip(xs.chunks_exact(hd)).enumerate() {
                     let row = row + at;
-                    rotate(x, y, angles.at(row / (heads * s), row % s), back);
+                    let position = if heads_first { row } else { row / heads } % s;
+                    rotate(x, y, angles.at(row / (heads * s), position), back);
                 }
             },
         );
@@ -94,11 +122,9 @@ impl CustomOp3 for Rotary {
         sin: &CpuStorage,
         sin_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (_b, nh, s, hd) = layout.shape().dims4()?;
-        let (cos, sin) = (slice(cos, cos_layout)?, slice(sin, sin_layout)?);
-        let batch = if cos_layout.dims()[0] == 1 { 0 } else { s * hd / 2 };
-        let angles = Angles { cos, sin, half: hd / 2, batch };
-        Ok(stored(turn(slice(xs, layout)?, angles, nh, s, self.back), layout.shape()))
+        let order = self.order(layout.dims())?;
+        let angles = angles(slice(cos, cos_layout)?, slice(sin, sin_layout)?, cos_layout.dims());
+        Ok(stored(turn(slice(xs, layout)?, angles, order, self.back), layout.shape()))
     }
 
     fn bwd(
@@ -109,14 +135,10 @@ impl CustomOp3 for Rotary {
         _ys: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (_b, nh, s, hd) = xs.dims4()?;
-        let batch = if cos.dim(0)? == 1 { 0 } else { s * hd / 2 };
+        let (order, dims) = (self.order(xs.dims())?, cos.dims());
         let dxs = with_slice(grad, |grad| {
             with_slice(cos, |cos| {
-                with_slice(sin, |sin| {
-                    let angles = Angles { cos, sin, half: hd / 2, batch };
-                    Ok(turn(grad, angles, nh, s, !self.back))
-                })
+                with_slice(sin, |sin| Ok(turn(grad, angles(cos, sin, dims), order, !self.back)))
             })
         })?;
         Ok((Some(tensor_like(dxs, xs)?), None, None))
@@ -127,5 +149,12 @@ impl CustomOp3 for Rotary {
 pub(crate) fn rotary(xs: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let (b, _nh, s, hd) = xs.dims4()?;
     let (cos, sin) = half_tables(cos, sin, b, s, hd)?;
-    xs.contiguous()?.apply_op3(&cos, &sin, Rotary { back: false })
+    xs.contiguous()?.apply_op3(&cos, &sin, Rotary { back: false, side_by_side: None })
+}
+
+/// See [`crate::ops::rotary_side_by_side`].
+pub(crate) fn rotary_side_by_side(xs: &Tensor, heads: usize, tables: &ops::Rotary) -> Result<Tensor> {
+    let (b, s, width) = xs.dims3()?;
+    let (cos, sin) = half_tables(&tables.cos, &tables.sin, b, s, width / heads)?;
+    xs.contiguous()?.apply_op3(&cos, &sin, Rotary { back: false, side_by_side: Some(heads) })
 }

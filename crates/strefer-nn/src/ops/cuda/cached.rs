@@ -1,0 +1,118 @@
+//! A step of answers that are written side by side.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::card::{address, tensor, with_tensors, with_views};
+use super::{applies, turns};
+use crate::kernels::{self, Attention, Beside, Cached};
+use crate::ops::{AttentionMask, CachedRows, Heads, Rotary, multi_head_attention};
+
+/// Where kernels find the rows' caches, on one card.
+#[derive(Debug)]
+pub(in crate::ops) struct Table {
+    /// Addresses of all layers, `(layers, 2 * rows)`, i64: keys of each row, then values of each.
+    places: Tensor,
+    /// How much each row holds, i64.
+    held: Tensor,
+}
+
+impl Table {
+    /// The caches of `rows` as kernels on the card of `like` find them. Each layer's are all rows' in order.
+    pub(in crate::ops) fn new(rows: &CachedRows, like: &Tensor) -> Result<Self> {
+        let mut places = Vec::new();
+        for layer in 0..rows.layers() {
+            for which in 0..2 {
+                for (buffers, _) in rows.of_layer(layer) {
+                    let buffer = &buffers[which];
+                    let (b, capacity, width) = buffer.dims3()?;
+                    let (first, bytes) = (address(buffer)?, buffer.dtype().size_in_bytes());
+                    let of_row = |row: usize| (first + (row * capacity * width * bytes) as u64).cast_signed();
+                    places.extend((0..b).map(of_row));
+                }
+            }
+        }
+        let held: Vec<i64> = rows
+            .of_layer(0)
+            .flat_map(|(buffers, held)| {
+                let b = buffers[0].dims().first().copied().unwrap_or_default();
+                std::iter::repeat_n(held as i64, b)
+            })
+            .collect();
+        let (layers, device) = (rows.layers(), like.device());
+        let of_layer = places.len() / layers.max(1);
+        let count = held.len();
+        Ok(Self {
+            places: Tensor::from_vec(places, (layers, of_layer), device)?,
+            held: Tensor::from_vec(held, count, device)?,
+        })
+    }
+
+    /// Whether it is for the card of `xs`.
+    pub(in crate::ops) fn serves(&self, xs: &Tensor) -> bool {
+        self.places.device().same_device(xs.device())
+    }
+}
+
+/// See [`CachedRows::attend`]; nothing where there are no kernels for it.
+pub(in crate::ops) fn attend_cached(
+    [q, k, v]: [&Tensor; 3],
+    heads: Heads,
+    rotary: &Rotary,
+    mask: &AttentionMask,
+    rows: &CachedRows,
+    layer: usize,
+) -> Result<Option<Tensor>> {
+    let (batch, positions, width) = q.dims3()?;
+    let hd = width / heads.query.max(1);
+    let kernels_take = applies([q, k, v])
+        && turns(q, [&rotary.cos, &rotary.sin])
+        && Attention::takes(q.dtype(), hd)
+        && rows.of_layer(layer).all(|(buffers, _)| buffers[0].dtype() == q.dtype());
+    let Some(table) = rows.table(q).filter(|_| kernels_take && mask.is_causal() && mask.ids().is_none())
+    else {
+        return Ok(None);
+    };
+    let longest = rows.longest() + positions;
+    let call = Cached { batch, positions, heads, hd, longest, window: mask.window() };
+    let few = call.takes(q.dtype());
+    let views = [q, k, v].map(|xs| if xs.stride()[2] == 1 { Ok(xs.clone()) } else { xs.contiguous() });
+    let [q, k, v] = views;
+    let views = [q?, k?, v?];
+    let tables = [&rotary.cos, &rotary.sin].map(|table| match table.dtype() {
+        DType::F32 => Ok(table.clone()),
+        _ => table.to_dtype(views[0].dtype()),
+    });
+    let [cos, sin] = tables;
+    let (cos, sin, places) = (cos?, sin?, table.places.get(layer)?);
+    let found = with_views(&views.each_ref(), |card, values| {
+        let mut beside = views.iter().zip(values).map(|(xs, &values)| Beside {
+            values,
+            batch: xs.stride()[0],
+            position: xs.stride()[1],
+        });
+        let mut next = || beside.next().ok_or_else(|| candle_core::Error::msg("three views were lent"));
+        let heads = [next()?, next()?, next()?];
+        with_tensors(&[&cos, &sin, &places, &table.held], |_, values| {
+            let where_kept = [values[2], values[3]];
+            let mut turned = kernels::cached(card, heads, [values[0], values[1]], where_kept, call)?;
+            if !few {
+                return Ok(turned);
+            }
+            let queries = kernels::Runner::values(card, &mut turned);
+            kernels::attention_rows(card, queries, where_kept, call)
+        })
+    })?;
+    let found = tensor(found, views[0].shape())?;
+    if few {
+        return Ok(Some(found));
+    }
+    let mut start = 0;
+    let read = rows.of_layer(layer).map(|([keys, values], held)| {
+        let b = keys.dim(0)?;
+        let of = |xs: &Tensor| xs.narrow(1, 0, held + positions);
+        let queries = found.narrow(0, start, b)?;
+        start += b;
+        multi_head_attention(&queries, &of(keys)?, &of(values)?, heads, None, mask)
+    });
+    Tensor::cat(&read.collect::<Result<Vec<_>>>()?, 0).map(Some)
+}
