@@ -155,8 +155,8 @@ def product(case, _data):
 
 @torch.inference_mode()
 def read(model, cache, ids):
-    """The last logits, as generation of transformers asks for them."""
-    return model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits.flatten()
+    """The best tokens after the last ones, by the logits that generation of transformers asks for."""
+    return model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits.argmax(-1).tolist()
 
 
 def language_model(case):

@@ -29,8 +29,8 @@ pub use chat::{ChatTemplate, Message, Segment};
 pub use decoder::{Decoder, DecoderConfig, KvCache, Loss, RopeScaling};
 pub use error::{Error, Result};
 pub use generate::{
-    Batcher, Generated, GenerationConfig, Scored, generate, generate_after, generate_guided, generate_scored,
-    generate_text, generate_text_after, generate_texts, remember,
+    Batcher, Generated, GenerationConfig, Greedy, Scored, generate, generate_after, generate_guided,
+    generate_scored, generate_text, generate_text_after, generate_texts, remember,
 };
 pub use guide::{Guide, Guides};
 pub use sampler::Sampler;

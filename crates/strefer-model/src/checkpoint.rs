@@ -54,6 +54,28 @@ pub struct Loaded {
     pub generation: GenerationConfig,
 }
 
+/// Where and how a model is loaded for answering.
+#[derive(Debug)]
+pub struct Loading {
+    /// The devices.
+    pub placement: Placement,
+    /// The type of the weights.
+    pub dtype: DType,
+    /// A file with the language model's matrices, quantised, in the place of the folder's.
+    pub language: Option<Gguf>,
+    /// Whether the language model's products with the same input become one, and low-rank updates a part of their weights:
+    /// fewer and larger products, of which cards gain.
+    pub joined: bool,
+}
+
+impl Loading {
+    /// As it is best there.
+    pub fn on(placement: Placement, dtype: DType) -> Self {
+        let joined = placement.first().is_cuda();
+        Self { placement, dtype, language: None, joined }
+    }
+}
+
 impl Checkpoint {
     /// Reads configuration and tokenizer, of a folder of ours or of a published family; weights are read later.
     ///
@@ -124,7 +146,7 @@ impl Checkpoint {
     /// # Errors
     /// A tensor that is missing, left over or of another shape.
     pub fn load(&self, device: &Device, dtype: DType, options: ProcessorOptions) -> Result<Loaded> {
-        self.load_with(None, &device.into(), dtype, options)
+        self.load_with(Loading::on(device.into(), dtype), options)
     }
 
     /// As [`Checkpoint::load`], on several devices if there are several, and with the language model's matrices from a GGUF
@@ -132,24 +154,32 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Also a file of another language model.
-    pub fn load_with(
-        &self,
-        language: Option<Gguf>,
-        placement: &Placement,
-        dtype: DType,
-        options: ProcessorOptions,
-    ) -> Result<Loaded> {
+    pub fn load_with(&self, loading: Loading, options: ProcessorOptions) -> Result<Loaded> {
+        let Loading { placement, dtype, language, joined } = loading;
+        let (mut config, mut weights) = (self.config.clone(), self.weights()?);
+        // Quantised weights cannot take up an update.
+        if joined
+            && language.is_none()
+            && let Some(lora) = config.llm.lora.take()
+        {
+            weights = weights.merge_lora(lora.alpha)?;
+        }
         let language = language.map(Arc::new);
-        let mut store = ParamStore::new(0, placement.first(), dtype).with_weights(self.weights()?);
+        let mut store = ParamStore::new(0, placement.first(), dtype).with_weights(weights);
         if let Some(file) = &language {
             file.check(&self.config.llm)?;
             let file = Arc::clone(file);
             store = store.hollow(move |name| language_name(name).is_some_and(|name| file.has_matrix(name)));
         }
-        let mut model = VideoLlm::placed(&self.config, store.var_builder(), placement)?;
+        let mut model = VideoLlm::placed(&config, store.var_builder(), &placement)?;
         store.check_complete()?;
         if let Some(file) = &language {
             model.language_model_mut().quantise(file)?;
+        }
+        if joined {
+            // It would keep the products that become parts of larger ones.
+            drop(store);
+            model.language_model_mut().join_products()?;
         }
         model.set_feature_cache(Some(Arc::new(FeatureCache::new(FEATURE_CACHE_BYTES))));
         let processor = Processor::new(&self.config, self.tokenizer.clone(), options);

@@ -43,7 +43,7 @@ pub mod time;
 pub mod tracking;
 mod video_llm;
 
-pub use checkpoint::{Checkpoint, Loaded};
+pub use checkpoint::{Checkpoint, Loaded, Loading};
 pub use config::VideoLlmConfig;
 pub use error::{Error, Result};
 pub use family::Family;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
 use strefer_llm::gguf::Gguf;
-use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
+use strefer_model::{Checkpoint, Loaded, Loading, ProcessorOptions};
 
 use crate::model_dir::find_model;
 
@@ -91,7 +91,8 @@ impl ModelArgs {
         options: ProcessorOptions,
     ) -> anyhow::Result<Loaded> {
         let language = self.language.as_ref().map(Gguf::open).transpose()?;
-        Ok(checkpoint.load_with(language, &self.device.placement()?, self.dtype.into(), options)?)
+        let loading = Loading { language, ..Loading::on(self.device.placement()?, self.dtype.into()) };
+        Ok(checkpoint.load_with(loading, options)?)
     }
 }
 

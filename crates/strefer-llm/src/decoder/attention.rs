@@ -2,10 +2,10 @@
 
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
-use strefer_nn::ops::{self, AttentionMask, Heads, Rotary};
+use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Rotary};
 use strefer_nn::{Linear, linear, linear_no_bias};
 
-use super::{Caches, DecoderConfig, KvCache, Layout};
+use super::{DecoderConfig, Layout};
 
 #[derive(Debug, Clone)]
 enum Projections {
@@ -78,13 +78,23 @@ impl Attention {
         all
     }
 
-    /// `xs`: `(b, s, d)` → `(b, s, d)`
+    /// Makes queries, keys and values one product, where they can be.
+    pub(super) fn join(&mut self) -> Result<()> {
+        if let Projections::Split { q_proj, k_proj, v_proj } = &self.projections
+            && let Some(qkv_proj) = Linear::joined(&[q_proj, k_proj, v_proj])?
+        {
+            self.projections = Projections::Fused { qkv_proj };
+        }
+        Ok(())
+    }
+
+    /// `xs`: `(b, s, d)` → `(b, s, d)`. With caches, these get the new keys and values.
     pub(super) fn forward(
         &self,
         xs: &Tensor,
         rotary: &Rotary,
         mask: &AttentionMask,
-        caches: Caches<'_, '_>,
+        cached: Option<&CachedRows>,
     ) -> Result<Tensor> {
         let (nh, nkv, hd) = (self.heads.query, self.heads.key, self.head_dim);
         let (q, k, v) = match &self.projections {
@@ -104,49 +114,10 @@ impl Attention {
             windowed = mask.clone().with_window(self.window);
             &windowed
         };
-        let ys = match caches {
-            Caches::None => ops::multi_head_attention(&q, &k, &v, self.heads, Some(rotary), mask)?,
-            Caches::Shared(cache) => {
-                let [q, k, v] = self.rotated(&q, &k, &v, rotary)?;
-                joined(&self.attend(cache, &q, &k, &v, mask)?)?
-            }
-            Caches::EachRow(caches) => {
-                let [q, k, v] = self.rotated(&q, &k, &v, rotary)?;
-                let of = |xs: &Tensor, row: usize| xs.narrow(0, row, 1)?.contiguous();
-                let rows = caches.iter_mut().enumerate().map(|(row, cache)| {
-                    joined(&self.attend(cache, &of(&q, row)?, &of(&k, row)?, &of(&v, row)?, mask)?)
-                });
-                Tensor::cat(&rows.collect::<Result<Vec<Tensor>>>()?, 0)?
-            }
+        let ys = match cached {
+            None => ops::multi_head_attention(&q, &k, &v, self.heads, Some(rotary), mask)?,
+            Some(rows) => rows.attend(self.layer, [&q, &k, &v], self.heads, rotary, mask)?,
         }; // (b, s, nh * hd)
         self.o_proj.forward(&ys)
     }
-
-    /// Heads apart, queries and keys rotated, without their history: three times `(b, nh|nkv, s, hd)`.
-    fn rotated(&self, q: &Tensor, k: &Tensor, v: &Tensor, rotary: &Rotary) -> Result<[Tensor; 3]> {
-        let (b, s, _) = q.dims3()?;
-        let split = |xs: &Tensor, n: usize| xs.reshape((b, s, n, self.head_dim))?.transpose(1, 2);
-        let rotate = |xs: Tensor| ops::rotary(&xs, &rotary.cos, &rotary.sin);
-        let q = rotate(split(q, self.heads.query)?)?.detach();
-        Ok([q, rotate(split(k, self.heads.key)?)?, split(v, self.heads.key)?])
-    }
-
-    /// Adds keys and values to the cache and attends to all of it: `(b, nh, s, hd)`.
-    fn attend(
-        &self,
-        cache: &mut KvCache,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        mask: &AttentionMask,
-    ) -> Result<Tensor> {
-        let (k, v) = cache.append(self.layer, k, v)?;
-        ops::attention(q, &k, &v, self.heads.scale, mask)
-    }
-}
-
-/// `(b, nh, s, hd)` → `(b, s, nh * hd)`
-fn joined(ys: &Tensor) -> Result<Tensor> {
-    let (b, nh, s, hd) = ys.dims4()?;
-    ys.transpose(1, 2)?.reshape((b, s, nh * hd))
 }

@@ -1,6 +1,7 @@
 //! Keys and values of the columns a model has seen.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
+use strefer_nn::ops::CachedRows;
 
 use super::DecoderConfig;
 
@@ -19,9 +20,12 @@ pub(super) enum Caches<'a, 'c> {
 }
 
 impl<'c> Caches<'_, 'c> {
-    /// Whether there are any. What uses them keeps no history.
-    pub(super) fn any(&self) -> bool {
-        !matches!(self, Self::None)
+    fn all(&mut self) -> Vec<&mut KvCache> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Shared(cache) => vec![cache],
+            Self::EachRow(caches) => caches.iter_mut().map(|cache| &mut **cache).collect(),
+        }
     }
 
     /// Columns of the longest row.
@@ -33,12 +37,28 @@ impl<'c> Caches<'_, 'c> {
         }
     }
 
-    /// The same, lent to the next layer.
-    pub(super) fn reborrow(&mut self) -> Caches<'_, 'c> {
-        match self {
-            Self::None => Caches::None,
-            Self::Shared(cache) => Caches::Shared(cache),
-            Self::EachRow(caches) => Caches::EachRow(caches),
+    /// Room for `s` more columns of each of `b` rows, if there are caches.
+    pub(super) fn rows(
+        &mut self,
+        [b, s]: [usize; 2],
+        dtype: DType,
+        device: impl Fn(usize) -> Device,
+    ) -> Result<Option<CachedRows>> {
+        let of_each = if matches!(self, Self::Shared(_)) { b } else { 1 };
+        let mut caches = self.all();
+        let Some(layers) = caches.first().map(|cache| cache.layers.len()) else { return Ok(None) };
+        for cache in &mut caches {
+            cache.make_room([of_each, s], dtype, &device)?;
+        }
+        let of_layer = |at: usize| caches.iter().filter_map(move |cache| cache.layers.get(at)?.clone());
+        let buffers = (0..layers).flat_map(of_layer).collect();
+        CachedRows::new(caches.iter().map(|cache| cache.len()).collect(), buffers).map(Some)
+    }
+
+    /// What was put behind the columns that were there belongs to them now.
+    pub(super) fn advance(&mut self, s: usize) {
+        for cache in self.all() {
+            cache.len += s;
         }
     }
 }
@@ -51,95 +71,95 @@ impl<'c> Caches<'_, 'c> {
 /// [`KvCache::fork`].
 #[derive(Debug)]
 pub struct KvCache {
-    layers: Vec<Option<Buffers>>,
-    limit: usize,
-}
-
-#[derive(Debug)]
-struct Buffers {
-    /// `(b, nkv, capacity, hd)`
-    keys: Tensor,
-    values: Tensor,
+    /// Keys and values, each `(b, capacity, nkv*hd)`, once there are any.
+    layers: Vec<Option<[Tensor; 2]>>,
     len: usize,
+    limit: usize,
+    /// `nkv*hd`
+    width: usize,
 }
 
 impl KvCache {
     /// An empty cache for a model of this configuration.
     pub fn new(cfg: &DecoderConfig) -> Self {
         Self {
-            layers: (0..cfg.num_hidden_layers).map(|_| None).collect(),
+            layers: vec![None; cfg.num_hidden_layers],
+            len: 0,
             limit: cfg.max_position_embeddings,
+            width: cfg.num_key_value_heads * cfg.head_dim(),
         }
     }
 
     /// How many columns are held.
     pub fn len(&self) -> usize {
-        self.layers.first().and_then(Option::as_ref).map_or(0, |buffers| buffers.len)
+        self.len
     }
 
     /// Whether nothing is held yet.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
     /// Forgets the columns from `len` on, so that several answers can follow one prompt.
     pub fn truncate(&mut self, len: usize) {
-        for buffers in self.layers.iter_mut().flatten() {
-            buffers.len = buffers.len.min(len);
-        }
+        self.len = self.len.min(len);
     }
 
     /// A cache of its own with the same columns, to be continued differently.
     pub fn fork(&self) -> Result<Self> {
-        let copy = |buffers: &Buffers| -> Result<Buffers> {
-            let (b, nkv, _, hd) = buffers.keys.dims4()?;
-            // Room for what comes next, so that the first new column does not copy all of it again.
-            let capacity = (buffers.len + 1).next_multiple_of(BLOCK).min(self.limit.max(buffers.len));
-            let part = |old: &Tensor| -> Result<Tensor> {
-                let new = Tensor::zeros((b, nkv, capacity, hd), old.dtype(), old.device())?;
-                if buffers.len > 0 {
-                    new.slice_set(&old.narrow(2, 0, buffers.len)?.contiguous()?, 2, 0)?;
-                }
-                Ok(new)
-            };
-            Ok(Buffers { keys: part(&buffers.keys)?, values: part(&buffers.values)?, len: buffers.len })
+        // Room for what comes next, so that the first new column does not copy all of it again.
+        let capacity = self.capacity(self.len + 1);
+        let copy = |layer: &Option<[Tensor; 2]>| match layer {
+            Some([keys, values]) => Ok(Some([self.grown(keys, capacity)?, self.grown(values, capacity)?])),
+            None => Ok(None),
         };
-        let layers = self.layers.iter().map(|layer| layer.as_ref().map(copy).transpose());
-        Ok(Self { layers: layers.collect::<Result<_>>()?, limit: self.limit })
+        let layers = self.layers.iter().map(copy).collect::<Result<_>>()?;
+        Ok(Self { layers, ..*self })
     }
 
-    /// Adds the columns of one layer and returns all columns of it.
-    ///
-    /// # Shapes
-    /// - `k`, `v`: `(b, nkv, s, hd)`
-    /// - returns: twice `(b, nkv, t, hd)`
-    pub(super) fn append(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (b, nkv, s, hd) = k.dims4()?;
-        let limit = self.limit;
-        let Some(slot) = self.layers.get_mut(layer) else { bail!("the cache has no layer {layer}") };
-        let held = slot.as_ref().map_or(0, |buffers| buffers.len);
-        let needed = held + s;
-        if needed > limit {
-            bail!("{needed} columns do not fit the model's {limit} positions");
+    /// How many columns to allocate where so many are needed.
+    fn capacity(&self, needed: usize) -> usize {
+        needed.next_multiple_of(BLOCK).min(self.limit.max(self.len))
+    }
+
+    /// A buffer for more columns, with those of `old` that are held.
+    fn grown(&self, old: &Tensor, capacity: usize) -> Result<Tensor> {
+        let (b, _capacity, width) = old.dims3()?;
+        let new = Tensor::zeros((b, capacity, width), old.dtype(), old.device())?;
+        if self.len > 0 {
+            new.slice_set(&old.narrow(1, 0, self.len)?.contiguous()?, 1, 0)?;
         }
-        let capacity = slot.as_ref().map_or(Ok(0), |buffers| buffers.keys.dim(2))?;
-        if needed > capacity {
-            let capacity = needed.next_multiple_of(BLOCK).min(limit);
-            let grow = |old: Option<&Tensor>| -> Result<Tensor> {
-                let new = Tensor::zeros((b, nkv, capacity, hd), k.dtype(), k.device())?;
-                if let Some(old) = old {
-                    new.slice_set(&old.narrow(2, 0, held)?.contiguous()?, 2, 0)?;
+        Ok(new)
+    }
+
+    /// Sees to it that every layer has room for `s` more columns of `b` rows.
+    fn make_room(
+        &mut self,
+        [b, s]: [usize; 2],
+        dtype: DType,
+        device: impl Fn(usize) -> Device,
+    ) -> Result<()> {
+        let needed = self.len + s;
+        if needed > self.limit {
+            bail!("{needed} columns do not fit the model's {} positions", self.limit);
+        }
+        let capacity = self.capacity(needed);
+        for at in 0..self.layers.len() {
+            let fresh = || Tensor::zeros((b, capacity, self.width), dtype, &device(at));
+            let roomy = match &self.layers[at] {
+                Some([keys, values]) if keys.dim(0)? == b => {
+                    if keys.dim(1)? >= needed {
+                        continue;
+                    }
+                    [self.grown(keys, capacity)?, self.grown(values, capacity)?]
                 }
-                Ok(new)
+                Some([keys, _]) if self.len > 0 => {
+                    bail!("a cache of {} rows cannot take columns of {b}", keys.dim(0)?)
+                }
+                _ => [fresh()?, fresh()?],
             };
-            let keys = grow(slot.as_ref().map(|buffers| &buffers.keys))?;
-            let values = grow(slot.as_ref().map(|buffers| &buffers.values))?;
-            *slot = Some(Buffers { keys, values, len: held });
+            self.layers[at] = Some(roomy);
         }
-        let Some(buffers) = slot else { bail!("the cache of layer {layer} was not allocated") };
-        buffers.keys.slice_set(&k.detach().contiguous()?, 2, held)?;
-        buffers.values.slice_set(&v.detach().contiguous()?, 2, held)?;
-        buffers.len = needed;
-        Ok((buffers.keys.narrow(2, 0, needed)?, buffers.values.narrow(2, 0, needed)?))
+        Ok(())
     }
 }

@@ -35,6 +35,16 @@ impl Mlp {
         Ok(Self { gate, down_proj: projection(cfg, inner, d, false, "down_proj", &vb)? })
     }
 
+    /// Makes gate and up one product, where they can be.
+    pub(super) fn join(&mut self) -> Result<()> {
+        if let Gate::Split { gate_proj, up_proj } = &self.gate
+            && let Some(gate_up_proj) = Linear::joined(&[gate_proj, up_proj])?
+        {
+            self.gate = Gate::Fused { gate_up_proj };
+        }
+        Ok(())
+    }
+
     /// Its projections by name.
     pub(super) fn projections_mut(&mut self) -> Vec<(&'static str, &mut Linear)> {
         let mut all = match &mut self.gate {
@@ -51,11 +61,7 @@ impl Module for Mlp {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let inner = match &self.gate {
             Gate::Split { gate_proj, up_proj } => ops::swiglu(&xs.apply(gate_proj)?, &xs.apply(up_proj)?)?,
-            Gate::Fused { gate_up_proj } => {
-                let both = xs.apply(gate_up_proj)?;
-                let width = both.dim(2)? / 2;
-                ops::swiglu(&both.narrow(2, 0, width)?, &both.narrow(2, width, width)?)?
-            }
+            Gate::Fused { gate_up_proj } => ops::swiglu_joined(&xs.apply(gate_up_proj)?)?,
         };
         inner.apply(&self.down_proj)
     }

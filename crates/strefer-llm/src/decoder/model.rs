@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use strefer_nn::ops::{AttentionMask, Rotary};
+use strefer_nn::ops::{AttentionMask, CachedRows, Rotary};
 use strefer_nn::{Dropout, Linear, Recompute, RmsNorm};
 
 use super::attention::Attention;
@@ -34,16 +34,46 @@ impl Layer {
     }
 
     /// `(b, s, d)` → `(b, s, d)`
-    fn forward(
+    fn forward(&self, xs: &Tensor, rotary: &Rotary, mask: &AttentionMask) -> Result<Tensor> {
+        let (xs, added) = self.step(Flow { xs: xs.clone(), added: None }, rotary, mask, None)?;
+        xs + added
+    }
+
+    /// What goes past the feed-forward block, and what that adds: twice `(b, s, d)`.
+    fn step(
         &self,
-        xs: &Tensor,
+        flow: Flow,
         rotary: &Rotary,
         mask: &AttentionMask,
-        caches: Caches<'_, '_>,
-    ) -> Result<Tensor> {
-        let ys = self.self_attn.forward(&xs.apply(&self.input_layernorm)?, rotary, mask, caches)?;
-        let xs = (xs + ys)?;
-        &xs + xs.apply(&self.post_attention_layernorm)?.apply(&self.mlp)?
+        cached: Option<&CachedRows>,
+    ) -> Result<(Tensor, Tensor)> {
+        let (xs, normed) = flow.normed(&self.input_layernorm)?;
+        let ys = self.self_attn.forward(&normed, rotary, mask, cached)?;
+        let (xs, normed) = self.post_attention_layernorm.forward_sum(&xs, &ys)?;
+        Ok((xs, normed.apply(&self.mlp)?))
+    }
+}
+
+/// What goes from layer to layer, `(b, s, d)`, and what is still to be added to it: the next norm does so on its way.
+struct Flow {
+    xs: Tensor,
+    added: Option<Tensor>,
+}
+
+impl Flow {
+    fn normed(self, norm: &RmsNorm) -> Result<(Tensor, Tensor)> {
+        match &self.added {
+            Some(added) => norm.forward_sum(&self.xs, added),
+            None => {
+                let normed = norm.forward(&self.xs)?;
+                Ok((self.xs, normed))
+            }
+        }
+    }
+
+    fn moved(&self, device: &Device) -> Result<Self> {
+        let added = self.added.as_ref().map(|added| moved(added, device)).transpose()?;
+        Ok(Self { xs: moved(&self.xs, device)?, added })
     }
 }
 
@@ -142,6 +172,19 @@ impl Decoder {
         }
     }
 
+    /// Makes the products of a layer that have the same input one, where they can be: fewer and larger ones, for running on a
+    /// card. A layer's weights are there twice on the way.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn join_products(&mut self) -> Result<()> {
+        for layer in &mut self.layers {
+            layer.self_attn.join()?;
+            layer.mlp.join()?;
+        }
+        Ok(())
+    }
+
     /// All projections of the layers: layer, path, projection.
     fn projections_mut(&mut self) -> impl Iterator<Item = (usize, String, &mut Linear)> {
         self.layers.iter_mut().enumerate().flat_map(|(at, layer)| {
@@ -235,36 +278,44 @@ impl Decoder {
         mut caches: Caches<'_, '_>,
         mut see: impl FnMut(&Tensor),
     ) -> Result<Tensor> {
-        let (_b, s, _d) = embeds.dims3()?;
+        let (b, s, _d) = embeds.dims3()?;
         let columns = s + caches.columns();
         if columns > self.cfg.max_position_embeddings {
             bail!("{columns} columns do not fit the model's {} positions", self.cfg.max_position_embeddings);
         }
+        let device = |layer: usize| self.placement.of_layer(layer, self.layers.len()).clone();
+        let cached = caches.rows([b, s], embeds.dtype(), device)?;
         let mut rotary = self.frequencies.at(positions, embeds.dtype())?;
         // One mask object for all layers with a window, so that what it works out is worked out once.
         let windowed = mask.clone().with_window(self.cfg.sliding_window);
-        let mut xs = if caches.any() { embeds.detach() } else { embeds.clone() };
+        let mut flow = Flow { xs: embeds.clone(), added: None };
         for (at, layer) in self.layers.iter().enumerate() {
             let mask = if self.cfg.window_of(at).is_some() { &windowed } else { mask };
             let device = self.placement.of_layer(at, self.layers.len());
-            if !xs.device().same_device(device) {
-                xs = xs.to_device(device)?;
+            if !flow.xs.device().same_device(device) {
+                flow = flow.moved(device)?;
                 rotary = Rotary { cos: rotary.cos.to_device(device)?, sin: rotary.sin.to_device(device)? };
             }
-            xs = match (&self.recompute, &caches) {
-                (Some(recompute), Caches::None) => {
+            flow = match (&self.recompute, &cached) {
+                (_, Some(rows)) => {
+                    // Nothing behind a cache can be trained, so no history is kept.
+                    let flow = Flow { xs: flow.xs.detach(), added: flow.added.map(|added| added.detach()) };
+                    let (xs, added) = layer.step(flow, &rotary, mask, Some(rows))?;
+                    Flow { xs, added: Some(added) }
+                }
+                (Some(recompute), None) => {
                     let (layer, rotary, mask) = (layer.clone(), rotary.clone(), mask.clone());
                     let name = format!("{}.{at}", self.path);
-                    recompute.run(&name, &xs, move |xs| layer.forward(xs, &rotary, &mask, Caches::None))?
+                    let xs = recompute.run(&name, &flow.xs, move |xs| layer.forward(xs, &rotary, &mask))?;
+                    Flow { xs, added: None }
                 }
-                _ => layer.forward(&xs, &rotary, mask, caches.reborrow())?,
+                (None, None) => Flow { xs: layer.forward(&flow.xs, &rotary, mask)?, added: None },
             };
-            if caches.any() {
-                xs = xs.detach();
-            }
-            see(&xs);
+            see(&flow.xs);
         }
-        self.norm.forward(&moved(&xs, self.placement.last())?)
+        caches.advance(s);
+        let (_, normed) = flow.moved(self.placement.last())?.normed(&self.norm)?;
+        Ok(if cached.is_some() { normed.detach() } else { normed })
     }
 
     /// `hidden`: `(b, s, d)` → `(b, s, v)`

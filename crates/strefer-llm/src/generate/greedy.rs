@@ -3,9 +3,9 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// Finds them, as [`Sampler::draw`](crate::Sampler::draw) does without temperature.
+/// Finds the best tokens, as [`Sampler::draw`](crate::Sampler::draw) does without temperature, where the logits lie.
 #[derive(Debug, Default)]
-pub(super) struct Greedy {
+pub struct Greedy {
     /// Of logits of this shape, and on their device: the number of every column, and the number of columns in every place.
     places: Option<(Tensor, Tensor)>,
 }
@@ -15,7 +15,10 @@ impl Greedy {
     ///
     /// # Shapes
     /// - `logits`: `(b, v)`, f32
-    pub(super) fn best(&mut self, logits: &Tensor) -> Result<Vec<Option<u32>>> {
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn best(&mut self, logits: &Tensor) -> Result<Vec<Option<u32>>> {
         let (places, none) = self.places(logits)?;
         let v = logits.dim(1)? as f32;
         let largest = logits.max_keepdim(D::Minus1)?;

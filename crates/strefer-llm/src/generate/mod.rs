@@ -14,6 +14,7 @@ use candle_core::Tensor;
 
 pub use batcher::Batcher;
 pub use config::GenerationConfig;
+pub use greedy::Greedy;
 pub use scored::{Scored, generate_scored, remember};
 
 use crate::decoder::{Decoder, KvCache};

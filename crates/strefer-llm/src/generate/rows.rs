@@ -38,15 +38,52 @@ impl Held<'_> {
     }
 }
 
+/// What the layers have not seen of a row yet.
+#[derive(Clone)]
+enum New {
+    /// `(1, s, d)`
+    Embeds(Tensor),
+    /// The token that was drawn last.
+    Token(u32),
+}
+
+impl New {
+    fn columns(&self) -> usize {
+        match self {
+            Self::Embeds(embeds) => embeds.dims()[1],
+            Self::Token(_) => 1,
+        }
+    }
+
+    fn embeds(&self, decoder: &Decoder) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Embeds(embeds) => Ok(embeds.clone()),
+            Self::Token(token) => decoder.embed(&Tensor::new(&[[*token]], decoder.device())?),
+        }
+    }
+
+    /// What is new of several rows, `(b, s, d)`. Tokens are looked up together.
+    fn together(all: &[&Self], decoder: &Decoder) -> candle_core::Result<Tensor> {
+        let token = |new: &&Self| match new {
+            Self::Token(token) => Some(*token),
+            Self::Embeds(_) => None,
+        };
+        if let Some(tokens) = all.iter().map(token).collect::<Option<Vec<u32>>>() {
+            return decoder.embed(&Tensor::from_vec(tokens, (all.len(), 1), decoder.device())?);
+        }
+        let embeds = all.iter().map(|new| new.embeds(decoder)).collect::<candle_core::Result<Vec<_>>>()?;
+        Tensor::cat(&embeds, 0)
+    }
+}
+
 /// One answer under way.
 pub(super) struct Row<'a> {
     cache: Held<'a>,
     sampler: Sampler,
     /// What its answer may become, where that is not anything.
     guide: Option<Guide>,
-    whole: WholeSequence,
-    /// What the layers have not seen yet, `(1, s, d)`.
-    new: Tensor,
+    whole: Option<WholeSequence>,
+    new: New,
     tokens: Vec<u32>,
     most: usize,
     eos_ids: Vec<u32>,
@@ -134,7 +171,7 @@ impl<'a> Rows<'a> {
         let (mut single, long): (Vec<_>, Vec<_>) = active
             .iter_mut()
             .map(|(_, row)| row)
-            .partition(|row| row.new.dims()[1] == 1 && row.cache.len() > 0);
+            .partition(|row| row.new.columns() == 1 && row.cache.len() > 0);
         for row in long {
             advance(decoder, &mut [row], drawing);
         }
@@ -182,8 +219,8 @@ fn draw(rows: &mut [&mut Row<'_>], logits: &Tensor, drawing: &mut Drawing) -> ca
 
 /// The logits behind the last column of every row, `(b, v)`.
 fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<Tensor> {
-    let new: Vec<&Tensor> = rows.iter().map(|row| &row.new).collect();
-    let embeds = Tensor::cat(&new, 0)?; // (b, s, d)
+    let new: Vec<&New> = rows.iter().map(|row| &row.new).collect();
+    let embeds = New::together(&new, decoder)?; // (b, s, d)
     let s = embeds.dim(1)?;
     let mut caches: Vec<&mut KvCache> = rows.iter_mut().map(|row| row.cache.get()).collect();
     // A sequence that is rotated by its own length must be seen whole once it is longer than that.
@@ -245,7 +282,7 @@ impl<'a> Row<'a> {
             sampler: Sampler::new(cfg)?,
             guide,
             whole,
-            new: prompt.clone(),
+            new: New::Embeds(prompt.clone()),
             tokens: Vec::new(),
             most: cfg.max_new_tokens,
             eos_ids: cfg.eos_ids.clone(),
@@ -253,7 +290,7 @@ impl<'a> Row<'a> {
             logits: Vec::new(),
             ended: None,
         };
-        row.prepare(decoder, prompt.clone())?;
+        row.prepare(decoder, New::Embeds(prompt.clone()))?;
         if cfg.max_new_tokens == 0 {
             row.ended = Some(Ok(()));
         }
@@ -286,26 +323,29 @@ impl<'a> Row<'a> {
     }
 
     /// Sets what is run next.
-    fn prepare(&mut self, decoder: &Decoder, new: Tensor) -> Result<()> {
+    fn prepare(&mut self, decoder: &Decoder, new: New) -> Result<()> {
         let cache = self.cache.get();
-        let (wanted, limit) = (cache.len() + new.dim(1)?, decoder.config().max_position_embeddings);
+        let (wanted, limit) = (cache.len() + new.columns(), decoder.config().max_position_embeddings);
         if wanted > limit {
             return Err(Error::TooLong { wanted, limit });
         }
-        self.new = self.whole.extend(new, cache)?;
+        self.new = match &mut self.whole {
+            Some(whole) => New::Embeds(whole.extend(new.embeds(decoder)?, cache)?),
+            None => new,
+        };
         Ok(())
     }
 
     /// Shows the token that was drawn, and ends the row or prepares its next step.
     fn finish_step(&mut self, decoder: &Decoder, see: impl FnOnce(u32, &[f32]) -> Result<ControlFlow<()>>) {
         let (None, Some(&token)) = (&self.ended, self.tokens.last()) else { return };
-        let next = || -> Result<Option<Tensor>> {
+        let next = || -> Result<Option<New>> {
             let broken = see(token, &self.logits)?.is_break();
             let is_whole = self.guide.as_ref().is_some_and(Guide::is_over);
             if broken || is_whole || self.eos_ids.contains(&token) || self.tokens.len() >= self.most {
                 return Ok(None);
             }
-            Ok(Some(decoder.embed(&Tensor::new(&[[token]], self.new.device())?)?))
+            Ok(Some(New::Token(token)))
         };
         self.ended = match next() {
             Ok(None) => Some(Ok(())),

@@ -7,23 +7,23 @@ use crate::error::{Error, Result};
 
 /// What a model whose rotation changes with a sequence's length needs to begin again: all embeddings so far.
 pub(super) struct WholeSequence {
-    /// The length beyond which the rotation is another one, if there is such a length.
-    switches_after: Option<usize>,
+    /// The length beyond which the rotation is another one.
+    longest: usize,
     /// Columns that were in the cache before the first embedding.
     unknown: usize,
     embeds: Vec<Tensor>,
 }
 
 impl WholeSequence {
-    pub fn new(decoder: &Decoder, unknown: usize) -> Self {
-        Self { switches_after: decoder.switches_after(), unknown, embeds: Vec::new() }
+    /// Nothing for models whose rotation stays as it is.
+    pub fn new(decoder: &Decoder, unknown: usize) -> Option<Self> {
+        decoder.switches_after().map(|longest| Self { longest, unknown, embeds: Vec::new() })
     }
 
     /// What is to be run next: `new`, or everything with an emptied cache when the cached columns are rotated as the
     /// longer sequence's are not.
     pub fn extend(&mut self, new: Tensor, cache: &mut KvCache) -> Result<Tensor> {
-        let Some(longest) = self.switches_after else { return Ok(new) };
-        let held = cache.len();
+        let (longest, held) = (self.longest, cache.len());
         let crosses = held > 0 && held <= longest && held + new.dim(1)? > longest;
         self.embeds.push(new.clone());
         if !crosses {

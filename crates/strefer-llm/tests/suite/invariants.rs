@@ -2,7 +2,7 @@
 //! the full pass.
 
 use candle_core::{DType, Device, Tensor};
-use strefer_llm::decoder::{ExtraRows, Layout, positions_of};
+use strefer_llm::decoder::{ExtraRows, Layout, LoraSettings, positions_of};
 use strefer_llm::{Decoder, DecoderConfig, KvCache};
 use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
@@ -52,6 +52,29 @@ fn cached_steps_equal_the_full_pass() {
         let again =
             decoder.forward(&part, &arange(5, 9), &AttentionMask::causal(), Some(&mut cache)).unwrap();
         assert_close(&again, &wanted.narrow(1, 5, 4).unwrap(), 1e-5);
+    }
+}
+
+#[test]
+fn joined_products_give_what_they_gave_apart() {
+    let lora = LoraSettings { rank: 4, alpha: 8.0, modules: vec!["q_proj".into()] };
+    let updated = DecoderConfig { lora: Some(lora), ..configs()[0].clone() };
+    for cfg in configs().into_iter().chain([updated]) {
+        let apart = decoder(&cfg);
+        let mut joined = apart.clone();
+        joined.join_products().unwrap();
+        let embeds = randn(1, &[2, 5, cfg.hidden_size]);
+        assert_close(&full(&joined, &embeds), &full(&apart, &embeds), 1e-6);
+        let steps = |decoder: &Decoder| {
+            let mut cache = KvCache::new(&cfg);
+            let step = |(start, s): (usize, usize)| {
+                let part = embeds.narrow(1, start, s).unwrap();
+                let positions = arange(start, start + s);
+                decoder.forward(&part, &positions, &AttentionMask::causal(), Some(&mut cache)).unwrap()
+            };
+            Tensor::cat(&[(0, 4), (4, 1)].map(step), 1).unwrap()
+        };
+        assert_close(&steps(&joined), &steps(&apart), 1e-6);
     }
 }
 

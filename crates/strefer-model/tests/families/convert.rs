@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use strefer_llm::decoder::LoraSettings;
 use strefer_model::convert::{Conversion, Form, TensorFacts, convert, tensor_facts};
-use strefer_model::{Checkpoint, Error, Family, Origin, ProcessorOptions};
+use strefer_model::{Checkpoint, Error, Family, Loading, Origin, ProcessorOptions, VideoLlm};
 use strefer_nn::testing::{assert_close, randn};
 use strefer_nn::{ParamStore, Weights};
 
@@ -95,7 +95,7 @@ fn trained(place: &Place, out: &Path, lora: Option<LoraSettings>) -> strefer_mod
     let mut config = checkpoint.config.clone();
     config.llm.lora = lora;
     let store = ParamStore::new(5, &Device::Cpu, DType::F32).with_weights(checkpoint.weights()?);
-    strefer_model::VideoLlm::new(&config, store.var_builder())?;
+    VideoLlm::new(&config, store.var_builder())?;
     let mut tensors: BTreeMap<String, Tensor> = store.tensors();
     for (seed, (_, tensor)) in (0..).zip(tensors.iter_mut().filter(|(name, _)| name.contains("lora_B"))) {
         *tensor = randn(seed, tensor.dims());
@@ -137,12 +137,19 @@ fn low_rank_updates_are_folded_in() -> Any {
     convert(&source, place.path("merged"), &Conversion { merge_lora: true, ..Conversion::to(Form::Ours) })?;
     convert(&source, place.path("published"), &Conversion::to(Form::Published))?;
     let (batch, _) = recording.batch();
-    let logits = |dir: &str| -> strefer_model::Result<Tensor> {
-        let checkpoint = Checkpoint::open(place.path(dir))?;
-        let model = checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default())?.model;
+    let model_logits = |model: &VideoLlm| -> strefer_model::Result<Tensor> {
         Ok(model.language_model().logits(&model.forward(&model.splice(&batch)?)?)?)
     };
+    let logits = |dir: &str| -> strefer_model::Result<Tensor> {
+        let checkpoint = Checkpoint::open(place.path(dir))?;
+        model_logits(&checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default())?.model)
+    };
     let wanted = logits("run")?;
+    // As a card has it loaded.
+    let joined = Loading { joined: true, ..Loading::on((&Device::Cpu).into(), DType::F32) };
+    let joined = Checkpoint::open(place.path("run"))?.load_with(joined, ProcessorOptions::default())?.model;
+    assert!(joined.language_model().config().lora.is_none());
+    assert_close(&model_logits(&joined)?, &wanted, 1e-4);
     assert_close(&logits("kept")?, &wanted, 0.0);
     for folder in ["merged", "published"] {
         assert!(facts(&place.path(folder)).iter().all(|tensor| !tensor.name.contains("lora")));
