@@ -122,10 +122,11 @@ impl ViewArgs {
 /// How work is spread.
 #[derive(Debug, Args)]
 pub struct PaceArgs {
-    /// Questions that are answered at once
-    #[arg(long, default_value_t = NonZeroUsize::MIN)]
-    pub batch: NonZeroUsize,
-    /// Batches that are answered side by side; on a CPU as many as it has cores, on a card one, when absent
+    /// Answers that are written together, each step for all of them: on a card 8, on a CPU each alone, when absent
+    #[arg(long)]
+    pub batch: Option<NonZeroUsize>,
+    /// Questions that are answered side by side, each by a thread: at least as many as are written together, on a CPU as many as
+    /// it has cores, when absent
     #[arg(long)]
     pub lanes: Option<NonZeroUsize>,
     /// Threads that decode; as many as there are cores when absent

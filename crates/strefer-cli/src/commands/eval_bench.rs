@@ -26,6 +26,9 @@ const FRAMES_KEPT: usize = 512 << 20;
 /// The longest side of pictures that servers are shown.
 const LONGEST_SIDE: u32 = 768;
 
+/// Answers that a card writes together.
+const ON_CARD: usize = 8;
+
 /// Servers with a model.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,8 +85,9 @@ pub(super) fn run(args: &EvalArgs, id: BenchId) -> Result<()> {
     let loaded = args.model.load_checkpoint(&checkpoint, reading)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let on_cpu = loaded.model.language_model().device().is_cpu();
-    let lanes = args.pace.lanes.map_or(if on_cpu { cores } else { 1 }, std::num::NonZero::get);
-    let batch = args.pace.batch.get();
+    let (usual_lanes, usual_batch) = if on_cpu { (cores, 1) } else { (1, ON_CARD) };
+    let batch = args.pace.batch.map_or(usual_batch, std::num::NonZero::get);
+    let lanes = args.pace.lanes.map_or(usual_lanes, std::num::NonZero::get).max(batch);
     let options = OursOptions {
         frames: args.frames,
         draw: args.draw,
@@ -92,7 +96,7 @@ pub(super) fn run(args: &EvalArgs, id: BenchId) -> Result<()> {
         likeliest: args.likeliest,
         facts: model_facts(&folder, args)?,
     };
-    job.run(&Ours::new(&loaded, options), lanes * batch)
+    job.run(&Ours::new(&loaded, options), lanes)
 }
 
 /// What tells one model from another: its configuration, its weights by name and size.

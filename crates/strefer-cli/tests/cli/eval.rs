@@ -82,6 +82,17 @@ fn an_evaluation_that_is_killed_or_shared_equals_an_undisturbed_one() {
     assert_eq!((stdout(&first), stdout(&second)), (table.clone(), table));
     assert_eq!(results(&desk.path("shared")), straight);
 
+    // Answers that are written together are those that are written alone.
+    let written = |batch: &str, out: &str| -> Vec<Value> {
+        let common = ["eval", "videorefer-q", "--model", "model", "--root", "bench", "--batch", batch];
+        stdout(&desk.run(&[&common[..], &["--out", out]].concat()));
+        let items = std::fs::read_to_string(desk.path(out).join("items.jsonl")).unwrap();
+        items.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["answer"].clone()).collect()
+    };
+    let alone = written("1", "alone");
+    assert!(alone.iter().all(Value::is_string), "{alone:?}");
+    assert_eq!(written("3", "together"), alone);
+
     // The same folder takes no other run, and a second call asks nothing again.
     let other =
         desk.run(&["eval", "videorefer-q", "--model", "model", "--root", "bench", "--out", "straight"]);
@@ -280,11 +291,9 @@ fn how_long_a_model_waits_for_frames() {
             Ok((ask.id.clone(), self.0.prepare(ask)?))
         }
 
-        fn answer(&self, prepared: Vec<Self::Prepared>) -> Vec<strefer_eval::Result<Said>> {
-            std::thread::sleep(Duration::from_millis(50) * prepared.len() as u32);
-            let said =
-                |_| Ok(Said { prompt: String::new(), text: "0 - 1".to_owned(), frame_indices: Vec::new() });
-            prepared.into_iter().map(said).collect()
+        fn answer(&self, _: Self::Prepared) -> strefer_eval::Result<Said> {
+            std::thread::sleep(Duration::from_millis(50));
+            Ok(Said { prompt: String::new(), text: "0 - 1".to_owned(), frame_indices: Vec::new() })
         }
 
         fn facts(&self) -> Value {

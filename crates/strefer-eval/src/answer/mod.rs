@@ -1,7 +1,7 @@
 //! Who answers: a model in this process, a server, or a file of what somebody else's model said.
 //!
 //! An [`Answerer`] first [prepares](Answerer::prepare) a question, on any of many threads: that is where videos are decoded.
-//! Then it [answers](Answerer::answer) some prepared questions at once, on one thread a lane.
+//! Then it [answers](Answerer::answer) prepared questions, one a lane, each lane a thread.
 
 mod likelihood;
 mod ours;
@@ -52,16 +52,14 @@ pub trait Answerer: Sync {
     /// A question that cannot be put: it alone has no answer then.
     fn prepare(&self, ask: Ask) -> Result<Self::Prepared>;
 
-    /// Answers, in the order of the questions.
-    fn answer(&self, prepared: Vec<Self::Prepared>) -> Vec<Result<Said>>;
+    /// Answers a question. As many threads as there are lanes do so at once.
+    ///
+    /// # Errors
+    /// A question that it has no answer to.
+    fn answer(&self, prepared: Self::Prepared) -> Result<Said>;
 
     /// How many threads may answer at once.
     fn lanes(&self) -> usize {
-        1
-    }
-
-    /// How many questions are answered at once on a lane.
-    fn batch(&self) -> usize {
         1
     }
 

@@ -1,11 +1,12 @@
 //! A model in this process, of any family.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use strefer_core::validate::Issue;
-use strefer_llm::GenerationConfig;
+use strefer_llm::{Batcher, GenerationConfig};
 use strefer_model::time::{TimeConfig, TimeTokens};
 use strefer_model::{
     IGNORE, Inputs, Loaded, Processor, PromptToken, Purpose, REGION_TOKEN, VIDEO_TOKEN, VisualPrompt,
@@ -23,9 +24,9 @@ pub struct OursOptions {
     pub frames: Option<usize>,
     /// What is drawn into them where a view draws nothing else.
     pub draw: VisualPrompt,
-    /// Questions that are answered at once.
+    /// Answers that are written together, each step for all of them; one, and each is written alone.
     pub batch: usize,
-    /// Batches that are answered side by side.
+    /// Questions that are answered side by side, each by a thread of its own; at least as many as are written together.
     pub lanes: usize,
     /// Of offered answers the one that the model finds likeliest behind the question alone is taken, instead of what it
     /// writes. For models that were never taught to answer with letters.
@@ -40,6 +41,14 @@ pub struct Ours<'a> {
     options: OursOptions,
     /// By what views show; each holds the tokenizer again, so they are made once.
     processors: Mutex<HashMap<String, Arc<Processor>>>,
+    together: Option<Together>,
+}
+
+/// What lanes share that write their answers together.
+struct Together {
+    batcher: Batcher,
+    /// Held by the one whose video is looked at, so that memory for one is enough.
+    looking: Mutex<()>,
 }
 
 /// A question with its frames decoded.
@@ -65,7 +74,10 @@ pub enum Prepared {
 impl<'a> Ours<'a> {
     /// Answers with a loaded model.
     pub fn new(loaded: &'a Loaded, options: OursOptions) -> Self {
-        Self { loaded, options, processors: Mutex::default() }
+        let batcher = || Batcher::new(loaded.model.language_model().clone(), options.batch);
+        let together =
+            (options.batch > 1).then(|| Together { batcher: batcher(), looking: Mutex::default() });
+        Self { loaded, options, processors: Mutex::default(), together }
     }
 
     fn processor(&self, look: Look) -> Arc<Processor> {
@@ -84,6 +96,21 @@ impl<'a> Ours<'a> {
         let processor = Arc::new(Processor::new(&cfg, own.tokenizer().clone(), options));
         known.insert(key, Arc::clone(&processor));
         processor
+    }
+
+    fn written(&self, inputs: &Inputs, max_new_tokens: usize) -> strefer_model::Result<String> {
+        let Loaded { model, processor, generation } = self.loaded;
+        let eos_ids = generation.eos_ids.clone();
+        let cfg = GenerationConfig { max_new_tokens, eos_ids, ..GenerationConfig::default() };
+        let Some(Together { batcher, looking }) = &self.together else {
+            let go_on = |_: &str| ControlFlow::Continue(());
+            return Ok(model.generate_text(inputs, processor.tokenizer(), &cfg, go_on)?.text);
+        };
+        let prompt = {
+            let _turn = looking.lock().unwrap_or_else(PoisonError::into_inner);
+            model.splice(std::slice::from_ref(inputs))?.embeds
+        };
+        Ok(processor.tokenizer().decode(&batcher.generate(&prompt, &cfg, None)?, true)?)
     }
 
     fn decided(&self, candidates: &[Candidate], prompt: String) -> Result<Said> {
@@ -161,59 +188,23 @@ impl Answerer for Ours<'_> {
         Ok(Prepared::Open { inputs, prompt, max_new_tokens: ask.max_new_tokens })
     }
 
-    fn answer(&self, prepared: Vec<Prepared>) -> Vec<Result<Said>> {
-        let mut said: Vec<Option<Result<Said>>> = Vec::with_capacity(prepared.len());
-        let (mut places, mut inputs, mut prompts, mut most) = (Vec::new(), Vec::new(), Vec::new(), 1);
-        for (place, one) in prepared.into_iter().enumerate() {
-            match one {
-                Prepared::Offered { candidates, prompt } => {
-                    said.push(Some(self.decided(&candidates, prompt)))
-                }
-                Prepared::Open { inputs: own, prompt, max_new_tokens } => {
-                    said.push(None);
-                    places.push(place);
-                    inputs.push(*own);
-                    prompts.push(prompt);
-                    most = most.max(max_new_tokens);
-                }
-            }
+    fn answer(&self, prepared: Prepared) -> Result<Said> {
+        let (inputs, prompt, max_new_tokens) = match prepared {
+            Prepared::Offered { candidates, prompt } => return self.decided(&candidates, prompt),
+            Prepared::Open { inputs, prompt, max_new_tokens } => (inputs, prompt, max_new_tokens),
+        };
+        match self.written(&inputs, max_new_tokens) {
+            Ok(text) => Ok(Said {
+                prompt,
+                text: in_seconds(text.trim(), self.loaded.processor.config().time, inputs.duration_s),
+                frame_indices: inputs.shown_frames(),
+            }),
+            Err(error) => Err(Error::NoAnswer { id: inputs.id.clone(), reason: error.to_string() }),
         }
-        if !inputs.is_empty() {
-            let cfg = GenerationConfig {
-                max_new_tokens: most,
-                eos_ids: self.loaded.generation.eos_ids.clone(),
-                ..GenerationConfig::default()
-            };
-            let tokenizer = self.loaded.processor.tokenizer();
-            let answers = match self.loaded.model.generate_texts(&inputs, tokenizer, &cfg) {
-                Ok(answers) => {
-                    answers.into_iter().map(|one| one.map_err(|error| error.to_string())).collect()
-                }
-                Err(error) => vec![Err(error.to_string()); inputs.len()],
-            };
-            let time = self.loaded.processor.config().time;
-            for (((place, inputs), prompt), answer) in
-                places.into_iter().zip(&inputs).zip(prompts).zip(answers)
-            {
-                said[place] = Some(match answer {
-                    Ok(answer) => Ok(Said {
-                        prompt,
-                        text: in_seconds(answer.text.trim(), time, inputs.duration_s),
-                        frame_indices: inputs.shown_frames(),
-                    }),
-                    Err(reason) => Err(Error::NoAnswer { id: inputs.id.clone(), reason }),
-                });
-            }
-        }
-        said.into_iter().flatten().collect()
     }
 
     fn lanes(&self) -> usize {
-        self.options.lanes
-    }
-
-    fn batch(&self) -> usize {
-        self.options.batch
+        self.options.lanes.max(self.options.batch)
     }
 
     fn facts(&self) -> Value {

@@ -50,12 +50,11 @@ impl Answerer for Predictions {
         Ok((ask.id, said, prompt))
     }
 
-    fn answer(&self, prepared: Vec<Self::Prepared>) -> Vec<Result<Said>> {
-        let said = |(id, text, prompt): Self::Prepared| match text {
+    fn answer(&self, (id, text, prompt): Self::Prepared) -> Result<Said> {
+        match text {
             Some(text) => Ok(Said { prompt, text, frame_indices: Vec::new() }),
             None => Err(Error::NoPrediction { path: self.path.clone(), id }),
-        };
-        prepared.into_iter().map(said).collect()
+        }
     }
 
     fn facts(&self) -> Value {

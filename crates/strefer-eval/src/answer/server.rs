@@ -86,13 +86,10 @@ impl Answerer for Server {
         Ok((ask.id, question, frame_indices))
     }
 
-    fn answer(&self, prepared: Vec<Self::Prepared>) -> Vec<Result<Said>> {
-        let said = |(id, question, frame_indices): Self::Prepared| {
-            let answer = self.teacher.ask(&question);
-            let answer = answer.map_err(|fault| Error::NoAnswer { id, reason: fault.to_string() })?;
-            Ok(Said { prompt: question.words(), text: answer.text.trim().to_owned(), frame_indices })
-        };
-        prepared.into_iter().map(said).collect()
+    fn answer(&self, (id, question, frame_indices): Self::Prepared) -> Result<Said> {
+        let answer = self.teacher.ask(&question);
+        let answer = answer.map_err(|fault| Error::NoAnswer { id, reason: fault.to_string() })?;
+        Ok(Said { prompt: question.words(), text: answer.text.trim().to_owned(), frame_indices })
     }
 
     fn lanes(&self) -> usize {

@@ -10,7 +10,7 @@ use super::Run;
 use super::claims::Claims;
 use super::log::{AnswerLine, Journal, Log};
 use super::plan::Portion;
-use crate::answer::{Answerer, Ask, Said};
+use crate::answer::{Answerer, Ask};
 use crate::bench::View;
 use crate::error::Result;
 
@@ -79,7 +79,7 @@ enum Next {
 
 /// What a lane takes at a time.
 struct Taken<P> {
-    ready: Vec<Ready<P>>,
+    ready: Ready<P>,
     /// How long it was waited for, where it had to be.
     waited: Option<Duration>,
 }
@@ -279,66 +279,50 @@ impl<A: Answerer> Job<'_, A> {
         })
     }
 
-    /// A lane: answers what is ready, as many questions at once as the model takes.
+    /// A lane: answers what is ready, a question after the other.
     fn answer(&self, receiver: &Mutex<Receiver<Ready<A::Prepared>>>) {
         let mut is_first = true;
-        while let Ok(Taken { ready, waited }) = self.next(receiver) {
+        while let Ok(Taken { ready, waited }) = next(receiver) {
             if let Some(waited) = waited.filter(|_| !is_first) {
                 let worked = &mut locked(&self.answers).worked;
                 worked.waiting_s += waited.as_secs_f64();
                 worked.empty_handed += 1;
             }
             is_first = false;
-            if let Err(error) = self.answer_some(ready) {
+            if let Err(error) = self.answer_one(ready) {
                 self.fail(error);
             }
             self.tell();
         }
     }
 
-    /// The next questions; an error when there are no more.
-    fn next(
-        &self,
-        receiver: &Mutex<Receiver<Ready<A::Prepared>>>,
-    ) -> std::result::Result<Taken<A::Prepared>, RecvError> {
-        let receiver = locked(receiver);
-        let (first, waited) = match receiver.try_recv() {
-            Ok(first) => (first, None),
-            Err(TryRecvError::Disconnected) => return Err(RecvError),
-            Err(TryRecvError::Empty) => {
-                let begun = Instant::now();
-                (receiver.recv()?, Some(begun.elapsed()))
-            }
-        };
-        let mut ready = vec![first];
-        ready.extend(receiver.try_iter().take(self.answerer.batch().saturating_sub(1)));
-        Ok(Taken { ready, waited })
-    }
-
-    fn answer_some(&self, ready: Vec<Ready<A::Prepared>>) -> Result<()> {
-        let (mut lines, mut asked, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
-        for Ready { view, item, prepared: one } in ready {
-            match one {
-                Ok(one) => {
-                    asked.push((view, item));
-                    prepared.push(one);
-                }
-                Err(error) => lines.push(AnswerLine::new(view, self.id(item), Err(error))),
-            }
-        }
+    fn answer_one(&self, Ready { view, item, prepared }: Ready<A::Prepared>) -> Result<()> {
         let begun = Instant::now();
-        let said: Vec<Result<Said>> =
-            if prepared.is_empty() { Vec::new() } else { self.answerer.answer(prepared) };
+        let said = prepared.and_then(|prepared| self.answerer.answer(prepared));
         let answering = begun.elapsed();
-        let answered = asked.into_iter().zip(said);
-        lines.extend(answered.map(|((view, item), said)| AnswerLine::new(view, self.id(item), said)));
+        let line = AnswerLine::new(view, self.id(item), said);
         let mut answers = locked(&self.answers);
-        answers.journal.append(&lines)?;
-        let failed = lines.iter().filter(|line| line.text.is_none()).count();
-        answers.worked.failed += failed;
-        answers.worked.answered += lines.len() - failed;
+        answers.journal.append(std::slice::from_ref(&line))?;
+        match line.text {
+            Some(_) => answers.worked.answered += 1,
+            None => answers.worked.failed += 1,
+        }
         answers.worked.answering_s += answering.as_secs_f64();
         drop(answers);
         locked(&self.feeder).log.refresh(|_| true)
+    }
+}
+
+/// The next question; an error when there are no more.
+fn next<P>(receiver: &Mutex<Receiver<Ready<P>>>) -> std::result::Result<Taken<P>, RecvError> {
+    let receiver = locked(receiver);
+    match receiver.try_recv() {
+        Ok(ready) => Ok(Taken { ready, waited: None }),
+        Err(TryRecvError::Disconnected) => Err(RecvError),
+        Err(TryRecvError::Empty) => {
+            let begun = Instant::now();
+            let ready = receiver.recv()?;
+            Ok(Taken { ready, waited: Some(begun.elapsed()) })
+        }
     }
 }

@@ -52,7 +52,7 @@ fn servers_see_frames_with_drawn_objects_and_read_plain_words() {
     assert_eq!((server.lanes(), server.facts()["model"].as_str()), (5, Some("somebody")));
     let mut pictures = Vec::new();
     for view in [View::Real, View::NoVideo, View::Reversed] {
-        let said = server.answer(vec![server.prepare(ask(view)).unwrap()]).remove(0).unwrap();
+        let said = server.answer(server.prepare(ask(view)).unwrap()).unwrap();
         // The object's frame takes the place of the nearest one.
         let order = if view == View::Reversed { [5, 2, 0] } else { [0, 2, 5] };
         assert_eq!((said.text.as_str(), said.frame_indices.as_slice()), ("B", &order[..]));
@@ -71,6 +71,6 @@ fn servers_see_frames_with_drawn_objects_and_read_plain_words() {
 
     let mut silent = ask(View::Real);
     silent.put.sample.conversations[0].text = "<video>\n<region:0> be silent".into();
-    let error = server.answer(vec![server.prepare(silent).unwrap()]).remove(0).unwrap_err().to_string();
+    let error = server.answer(server.prepare(silent).unwrap()).unwrap_err().to_string();
     assert!(error.starts_with("item 1: ") && error.contains("budget"), "{error}");
 }

@@ -81,14 +81,13 @@ pub fn mask(column: usize) -> Value {
 pub struct Fake<F> {
     pub rule: F,
     pub takes: Duration,
-    pub batch: usize,
     /// Questions that were prepared, and of these the ones that were answered; and the most that were ready at once.
     pub counts: Mutex<(usize, usize, usize)>,
 }
 
 impl<F: Fn(&Ask) -> Result<String, String>> Fake<F> {
     pub fn new(rule: F) -> Self {
-        Self { rule, takes: Duration::ZERO, batch: 1, counts: Mutex::default() }
+        Self { rule, takes: Duration::ZERO, counts: Mutex::default() }
     }
 }
 
@@ -102,22 +101,16 @@ impl<F: Fn(&Ask) -> Result<String, String> + Sync> Answerer for Fake<F> {
         Ok(ask)
     }
 
-    fn answer(&self, asks: Vec<Ask>) -> Vec<strefer_eval::Result<Said>> {
-        assert!(asks.len() <= self.batch, "no more than a batch at once");
+    fn answer(&self, ask: Ask) -> strefer_eval::Result<Said> {
         std::thread::sleep(self.takes);
-        self.counts.lock().unwrap().1 += asks.len();
-        let said = |ask: &Ask| match (self.rule)(ask) {
+        self.counts.lock().unwrap().1 += 1;
+        match (self.rule)(&ask) {
             Ok(text) => {
                 let prompt = ask.put.sample.conversations[0].text.clone();
                 Ok(Said { prompt, text, frame_indices: vec![0, 3] })
             }
-            Err(reason) => Err(Error::NoAnswer { id: ask.id.clone(), reason }),
-        };
-        asks.iter().map(said).collect()
-    }
-
-    fn batch(&self) -> usize {
-        self.batch
+            Err(reason) => Err(Error::NoAnswer { id: ask.id, reason }),
+        }
     }
 
     fn facts(&self) -> Value {
