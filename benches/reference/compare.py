@@ -90,29 +90,33 @@ def row(case, ours, theirs):
     return f"| {' | '.join(cells)} |"
 
 
-def token_bytes(case, parameters):
-    """What one token reads at least: each weight once, and the keys and values before it."""
+def bytes_read(case, parameters):
+    """What one run reads at least: each weight once, and the keys and values before a token."""
     work, size = CASES[case]["work"], 2 if CASES[case].get("dtype") == "bf16" else 4
+    if work["kind"] == "linear":
+        return size * work["times"] * work["input"] * work["output"]
     cfg = work["decoder"]
     width = cfg["num_key_value_heads"] * cfg["hidden_size"] // cfg["num_attention_heads"]
-    return size * (parameters + 2 * cfg["num_hidden_layers"] * width * work["tokens"] * work.get("batch", 1))
+    # A token's row of the embedding is read, not the others, unless they are the head too.
+    weights = parameters - (0 if cfg["tie_word_embeddings"] else cfg["vocab_size"] * cfg["hidden_size"])
+    return size * (weights + 2 * cfg["num_hidden_layers"] * width * work["tokens"] * work.get("batch", 1))
 
 
 def bounds(found):
-    """Decoding beside the time that reading its bytes takes on this machine, where both were measured."""
-    if "memory-read" not in found:
+    """What mostly reads, beside the time that reading its bytes takes on this machine, where both were measured."""
+    memory = next((case for case in found if CASES[case]["work"]["kind"] == "memory"), None)
+    if memory is None:
         return []
-    best = min(side["best_s"] for side in found["memory-read"])
-    rate = CASES["memory-read"]["work"]["mib"] * 2**20 / 1e9 / best
-    lines = [f"Memory is read at {rate:.1f} GB/s here (`memory-read`, best run of both sides)."]
+    best = min(side["best_s"] for side in found[memory] if side)
+    rate = CASES[memory]["work"]["mib"] * 2**20 / 1e9 / best
+    lines = [f"Memory is read at {rate:.1f} GB/s here (`{memory}`, best run of both sides)."]
     for case, sides in found.items():
-        work = CASES[case]["work"]
-        if work["kind"] != "decode":
+        if CASES[case]["work"]["kind"] not in ("decode", "linear"):
             continue
-        gb = token_bytes(case, sides[0]["parameters"]) / 1e9
-        shares = [f"{100 * gb / rate / side['median_s']:.0f} %" for side in sides]
+        gb = bytes_read(case, sides[0]["parameters"]) / 1e9
+        shares = [f"{100 * gb / rate / side['median_s']:.0f} %" if side else "none" for side in sides]
         lines.append(
-            f"`{case}` reads {gb:.2f} GB, {1000 * gb / rate:.0f} ms at that rate: {shares[0]} of strefer's time, "
+            f"`{case}` reads {gb:.2f} GB, {1000 * gb / rate:.1f} ms at that rate: {shares[0]} of strefer's time, "
             f"{shares[1]} of PyTorch's."
         )
     return ["", *lines]
@@ -201,6 +205,7 @@ def report_of_card(found, rounds):
             "|---|---|---|---|---|---|---|---|",
             *rows,
             *shares(found),
+            *bounds(found),
             "",
         ]
     )

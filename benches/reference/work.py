@@ -153,6 +153,17 @@ def product(case, _data):
     return lambda: a @ b, 0
 
 
+def linear(case, _data):
+    xs, weight = torch.randn(case["rows"], case["input"]), torch.randn(case["output"], case["input"])
+
+    @torch.inference_mode()
+    def work():
+        for _ in range(case["times"]):
+            F.linear(xs, weight)
+
+    return work, 0
+
+
 @torch.inference_mode()
 def read(model, cache, ids):
     """The best tokens after the last ones, by the logits that generation of transformers asks for."""
@@ -337,6 +348,7 @@ KINDS = {
     "sft": sft,
     "attention": attention,
     "product": product,
+    "linear": linear,
     "prefill": prefill,
     "decode": decode,
     "memory": memory,

@@ -1,9 +1,11 @@
 //! How fast memory is read, which bounds decoding.
 
+use anyhow::Result;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::Prepared;
+use super::{Place, Prepared};
 
 /// Numbers that one thread sums at a time.
 const PORTION: usize = 1 << 16;
@@ -16,7 +18,19 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn prepare(&self) -> Prepared {
+    pub(super) fn prepare(&self, place: &Place) -> Result<Prepared> {
+        if place.device.is_cpu() {
+            return Ok(self.on_processor());
+        }
+        let values = Tensor::ones(self.mib << 18, DType::F32, &place.device)?;
+        let work = move || {
+            values.sum_all()?;
+            Ok(())
+        };
+        Ok(Prepared { work: Box::new(work), parameters: 0 })
+    }
+
+    fn on_processor(&self) -> Prepared {
         let values = vec![1.0f32; self.mib << 18];
         let work = move || {
             let sum: f64 = values.par_chunks(PORTION).map(sum).sum();

@@ -59,6 +59,7 @@ enum Work {
     Sft(training::Train),
     Attention(attention::Attention),
     Product(product::Product),
+    Linear(product::Layer),
     Prefill(language::Prompt),
     Decode(language::Prompt),
     Memory(memory::Memory),
@@ -109,9 +110,10 @@ impl Case {
             Work::Train(case) | Work::Sft(case) => case.prepare(&place),
             Work::Attention(case) => case.prepare(&place),
             Work::Product(case) => case.prepare(&place),
+            Work::Linear(case) => case.prepare(&place),
             Work::Prefill(case) => case.prepare_prefill(&place),
             Work::Decode(case) => case.prepare_decode(&place),
-            Work::Memory(case) => Ok(case.prepare()),
+            Work::Memory(case) => case.prepare(&place),
             Work::Video(case) => case.prepare(data),
             Work::Loader(case) => case.prepare(data),
             Work::SamImage(case) => case.prepare_image(&place),
@@ -149,8 +151,8 @@ mod tests {
     #[test]
     fn every_case_is_read_and_says_what_it_gets_through() -> Result<()> {
         let cases = cases()?;
-        assert_eq!(cases.len(), 25 + 13);
-        assert_eq!(cases.values().filter(|case| case.needs_card()).count(), 13);
+        assert_eq!(cases.len(), 25 + 16);
+        assert_eq!(cases.values().filter(|case| case.needs_card()).count(), 16);
         assert!(cases.values().all(|case| case.runs > 0 && case.units.0 > 0 && !case.title.is_empty()));
         Ok(())
     }
@@ -170,6 +172,8 @@ mod tests {
         for work in [
             attention,
             serde_json::json!({ "kind": "product", "side": 8 }),
+            serde_json::json!({ "kind": "linear", "rows": 2, "input": 8, "output": 5, "times": 2 }),
+            serde_json::json!({ "kind": "memory", "mib": 1 }),
             serde_json::json!({ "kind": "sft", "batch": 1, "text_tokens": 6, "recompute": true, "lora": true, "decoder": updated }),
             serde_json::json!({ "kind": "sft", "batch": 2, "text_tokens": 6, "decoder": decoder }),
             serde_json::json!({ "kind": "decode", "tokens": 5, "batch": 3, "decoder": decoder }),
