@@ -168,23 +168,30 @@ impl Linear {
 impl Module for Linear {
     /// `xs`: `(.., d)` → `(.., o)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let ys = match &self.quantised {
-            None => ops::linear(xs, &self.weight, self.bias.as_ref())?,
-            Some(weight) => {
-                let ys = weight.apply(xs)?;
-                match &self.bias {
-                    Some(bias) => ys.broadcast_add(&bias.to_dtype(xs.dtype())?)?,
-                    None => ys,
-                }
-            }
+        let low = self.lora.as_ref().map(|lora| lora.low(xs).map(|low| (low, &lora.lora_b))).transpose()?;
+        let Some(weight) = &self.quantised else {
+            let (weight, bias) = (&self.weight, self.bias.as_ref());
+            return match &low {
+                Some((low, b)) => ops::linear_updated(xs, weight, bias, low, b),
+                None => ops::linear(xs, weight, bias),
+            };
         };
-        match &self.lora {
+        let ys = weight.apply(xs)?;
+        let ys = match &self.bias {
+            Some(bias) => ys.broadcast_add(&bias.to_dtype(xs.dtype())?)?,
+            None => ys,
+        };
+        match &low {
+            Some((low, b)) => ys + ops::linear(low, b, None)?,
             None => Ok(ys),
-            Some(lora) => {
-                let dropped = lora.dropout.as_ref().map(|dropout| dropout.forward(xs)).transpose()?;
-                let low = ops::linear(dropped.as_ref().unwrap_or(xs), &lora.lora_a, None)?;
-                ys + (ops::linear(&low, &lora.lora_b, None)? * lora.scale)?
-            }
         }
+    }
+}
+
+impl Lora {
+    /// `(.., d)` → `(.., rank)`, scaled where it is narrow.
+    fn low(&self, xs: &Tensor) -> Result<Tensor> {
+        let dropped = self.dropout.as_ref().map(|dropout| dropout.forward(xs)).transpose()?;
+        ops::linear(dropped.as_ref().unwrap_or(xs), &self.lora_a, None)? * self.scale
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use half::{bf16, f16};
-use strefer_nn::kernels::{Arg, Launch, Runner, Values};
+use strefer_nn::kernels::{Arg, Finish, Launch, Product, Runner, Values};
 
 unsafe extern "C" {
     fn strefer_launch(
@@ -77,6 +77,41 @@ impl Processor {
     }
 }
 
+/// The values at an address, in f32.
+fn read(values: Values) -> Result<Vec<f32>> {
+    let bytes = values.count * values.dtype.size_in_bytes();
+    // SAFETY: what is lent to kernels lives in this test, as it says in number and type.
+    let bytes = unsafe { std::slice::from_raw_parts(values.address as *const u8, bytes) };
+    let tensor = Tensor::from_raw_buffer(bytes, values.dtype, &[values.count], &Device::Cpu)?;
+    tensor.to_dtype(DType::F32)?.to_vec1()
+}
+
+/// Sums of a product, one after the other.
+fn sums(product: &Product) -> Result<Vec<f32>> {
+    let Product { xs, weight, out, columns, depth, finish, .. } = *product;
+    let (xs, weight) = (read(xs)?, read(weight)?);
+    let (bias, there) = match finish {
+        Finish::Plain => (None, None),
+        Finish::Bias(bias) | Finish::BiasGelu(bias) => (Some(read(bias)?), None),
+        Finish::Added => (None, Some(read(out)?)),
+    };
+    let sum = |at: usize| {
+        let (row, column) = (at / columns, at % columns);
+        let (xs, weight) = (&xs[row * depth..][..depth], &weight[column * depth..][..depth]);
+        let sum: f32 = xs.iter().zip(weight).map(|(x, w)| x * w).sum();
+        let bias = bias.as_ref().map_or(0.0, |bias| bias[column]);
+        let value = sum + bias + there.as_ref().map_or(0.0, |there| there[at]);
+        match finish {
+            Finish::BiasGelu(_) => {
+                let inner = 0.797_884_6 * (value + 0.044_715 * value * value * value);
+                0.5 * value * (1.0 + inner.tanh())
+            }
+            _ => value,
+        }
+    };
+    Ok((0..out.count).map(sum).collect())
+}
+
 impl Runner for Processor {
     type Buffer = Memory;
 
@@ -139,5 +174,20 @@ impl Runner for Processor {
         // SAFETY: a string that stays until this thread's next launch.
         let fault = unsafe { CStr::from_ptr(fault) };
         bail!("{}: {}", launch.kernel, fault.to_string_lossy())
+    }
+
+    /// As its definition says it.
+    fn product(&self, product: &Product) -> Result<()> {
+        let sums = sums(product)?;
+        let bytes: Vec<u8> = match product.out.dtype {
+            DType::BF16 => sums.iter().flat_map(|&sum| bf16::from_f32(sum).to_ne_bytes()).collect(),
+            DType::F16 => sums.iter().flat_map(|&sum| f16::from_f32(sum).to_ne_bytes()).collect(),
+            other => bail!("no product of {other:?}"),
+        };
+        // SAFETY: as in `read`; the result is its own.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), product.out.address as *mut u8, bytes.len());
+        }
+        Ok(())
     }
 }

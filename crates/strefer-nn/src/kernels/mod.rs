@@ -13,6 +13,7 @@ mod few_rows;
 mod mask_pool;
 mod norm;
 mod parts;
+mod product;
 mod rotary;
 mod rows;
 mod softmax;
@@ -28,6 +29,7 @@ pub use depthwise::{Maps, depthwise, depthwise_back};
 pub use few_rows::{few_rows, takes_rows};
 pub use mask_pool::{mask_pool, mask_pool_back};
 pub use norm::{Norm, NormGrads, norm, norm_back, sum_norm};
+pub use product::{Finish, Product, Update, linear, linear_updated};
 pub use rotary::{Turn, rotary};
 pub use softmax::{softmax, softmax_back};
 
@@ -96,6 +98,8 @@ pub trait Runner {
     fn values(&self, buffer: &mut Self::Buffer) -> Values;
     /// Puts a kernel behind those before it.
     fn launch(&self, launch: &Launch) -> Result<()>;
+    /// Puts a library's product behind the kernels before it.
+    fn product(&self, product: &Product) -> Result<()>;
 }
 
 /// Threads of a block whose threads do not speak to each other.

@@ -328,6 +328,12 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     if cuda::takes_few_rows(xs, weight, bias) {
         return cuda::few_rows(xs, weight, bias);
     }
+    #[cfg(feature = "cuda")]
+    if let Some(bias) = bias
+        && cuda::takes_layer(xs, weight, Some(bias))
+    {
+        return cuda::linear(xs, weight, bias);
+    }
     if fused::applies([xs, weight].into_iter().chain(bias)) {
         fused::linear(xs, weight, bias)
     } else if fused::applies_bf16(xs, weight, bias) {
@@ -335,6 +341,27 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     } else {
         composed::linear(xs, weight, bias)
     }
+}
+
+/// [`linear`] with a low-rank update of its weight, whose first matrix has made `low` of `xs`: `low · bᵀ` is added.
+///
+/// # Shapes
+/// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)`, `low`: `(.., rank)`, `b`: `(o, rank)` → `(.., o)`
+pub fn linear_updated(
+    xs: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    low: &Tensor,
+    b: &Tensor,
+) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    {
+        let learns = [weight].into_iter().chain(bias).any(Tensor::track_op);
+        if !learns && cuda::takes_layer(xs, weight, bias) && cuda::takes_layer(low, b, None) {
+            return cuda::linear_updated(xs, weight, bias, low, b);
+        }
+    }
+    linear(xs, weight, bias)? + linear(low, b, None)?
 }
 
 /// The two forms of GELU.
@@ -352,8 +379,15 @@ pub enum Gelu {
 /// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)` → `(.., o)`
 pub fn linear_gelu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, gelu: Gelu) -> Result<Tensor> {
     let inputs = || [xs, weight].into_iter().chain(bias);
-    if fused::applies(inputs()) && !inputs().any(Tensor::track_op) {
+    let learns = inputs().any(Tensor::track_op);
+    if fused::applies(inputs()) && !learns {
         return fused::linear_gelu(xs, weight, bias, gelu);
+    }
+    #[cfg(feature = "cuda")]
+    if let (Gelu::Tanh, Some(bias), false) = (gelu, bias, learns)
+        && cuda::takes_layer(xs, weight, Some(bias))
+    {
+        return cuda::linear_gelu_tanh(xs, weight, bias);
     }
     apply_gelu(&linear(xs, weight, bias)?, gelu)
 }

@@ -237,6 +237,31 @@ fn card_products_of_few_rows_are_those_of_the_processor() {
 
 #[test]
 #[ignore = "needs a card"]
+fn card_layers_are_those_of_the_processor() {
+    for (rows, d, o, rank) in [(20, 72, 40, 8), (300, 1152, 4304, 16), (33, 96, 8, 64)] {
+        let shapes = [vec![2, rows, d], vec![o, d], vec![o], vec![2, rows, rank], vec![o, rank]];
+        let inputs: Vec<Tensor> =
+            (1..).zip(&shapes).map(|(seed, dims)| (randn(seed, dims) * 0.2).unwrap()).collect();
+        let what = format!("{rows} rows of {d} to {o} by {rank}");
+        assert_same(&what, &inputs[..3], &|v| ops::linear(&v[0], &v[1], Some(&v[2])));
+        assert_same(&what, &inputs[..3], &|v| ops::linear_gelu(&v[0], &v[1], Some(&v[2]), ops::Gelu::Tanh));
+        let (weight, bias) = (inputs[1].clone(), inputs[2].clone());
+        let learns = [0, 3, 4].map(|at: usize| inputs[at].clone());
+        assert_same(&what, &learns, &|v| {
+            let there = |xs: &Tensor| xs.to_dtype(v[0].dtype())?.to_device(v[0].device());
+            ops::linear_updated(&v[0], &there(&weight)?, Some(&there(&bias)?), &v[1], &v[2])
+        });
+        assert_everywhere(&format!("GELU of {what}"), |device, rounded, dtype| {
+            let there = |xs: &Tensor| xs.to_dtype(rounded)?.to_dtype(dtype)?.to_device(device);
+            let (xs, weight, bias) = (there(&inputs[0])?, there(&weight)?, there(&bias)?);
+            let ys = ops::linear_gelu(&xs, &weight, Some(&bias), ops::Gelu::Tanh)?;
+            Ok(vec![ys.to_dtype(DType::F32)?.to_device(&Device::Cpu)?])
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
 fn card_filters_are_those_of_the_processor() {
     for (dims, k) in [([2, 5, 4, 3], 3), ([1, 27, 27, 96], 3), ([1, 14, 14, 40], 7)] {
         let inputs = [randn(1, &dims), randn(2, &[dims[3], 1, k, k])];

@@ -86,8 +86,8 @@ pub(crate) fn kept(rows: &[RowSize], cfg: &VideoLlmConfig, learning: Learning, s
     let wide = (llm.num_attention_heads + llm.num_key_value_heads) * llm.head_dim();
     // Two norms, two products, two sums; queries, keys, values, attention; gate, up and their product.
     let layer = 6 * d + 2 * wide + 3 * llm.intermediate_size;
-    // A low-rank update adds the product with B, that scaled, and a sum, of every projection.
-    let updates = 3 * (2 * d + wide + llm.num_key_value_heads * llm.head_dim() + 2 * llm.intermediate_size);
+    // A low-rank update adds the product with B, and a sum, of every projection.
+    let updates = 2 * (2 * d + wide + llm.num_key_value_heads * llm.head_dim() + 2 * llm.intermediate_size);
     let layer = s * (layer + if learning.lora { updates } else { 0 });
     let layers = llm.num_hidden_layers;
     let back = learning.before || learning.language || learning.lora;

@@ -13,7 +13,7 @@ use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, DType, InplaceOp1, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
-use crate::kernels::{Arg, Launch, Runner, Values};
+use crate::kernels::{Arg, Launch, Product, Runner, Values};
 
 /// Programs by the names of their modules, as the build made them.
 const PROGRAMS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/programs.rs"));
@@ -133,6 +133,10 @@ impl Runner for Card {
         // the same launches over guarded memory.
         unsafe { builder.launch(cfg) }.w()?;
         Ok(())
+    }
+
+    fn product(&self, product: &Product) -> Result<()> {
+        super::blas::product(&self.device, product)
     }
 }
 

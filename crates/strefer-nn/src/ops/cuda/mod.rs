@@ -4,6 +4,7 @@
 mod activation;
 mod adamw;
 mod attention;
+mod blas;
 mod cached;
 mod card;
 mod cross_entropy;
@@ -24,7 +25,7 @@ pub(super) use cached::{Table, attend_cached};
 pub(super) use cross_entropy::linear_cross_entropy;
 pub(super) use deformable::deformable;
 pub(super) use depthwise::depthwise;
-pub(super) use linear::{few_rows, takes_few_rows};
+pub(super) use linear::{few_rows, linear, linear_gelu_tanh, linear_updated, takes_few_rows, takes_layer};
 pub(super) use mask_pool::mask_pool;
 pub(super) use norm::{layer_norm, rms_norm, sum_rms_norm};
 pub(super) use rotary::{rotary, rotary_side_by_side};
