@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dropout::Dropout;
 use crate::ops::{self, Gelu, QuantisedWeight};
+use crate::recompute::Pass;
 
 /// A low-rank update of a frozen weight (LoRA, arXiv 2106.09685).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -183,6 +184,21 @@ impl Module for Linear {
         };
         match &low {
             Some((low, b)) => ys + ops::linear(low, b, None)?,
+            None => Ok(ys),
+        }
+    }
+}
+
+impl Linear {
+    /// The layer as the last of those that run again in the backward: on the way back, where nobody reads what it gives, only
+    /// gradients go through ([`ops::linear_unread`]). `(.., d)` → `(.., o)`
+    pub fn forward_last(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {
+        if pass == Pass::Forward || self.quantised.is_some() {
+            return self.forward(xs);
+        }
+        let ys = ops::linear_unread(xs, &self.weight, self.bias.as_ref())?;
+        match &self.lora {
+            Some(lora) => ys + ops::linear_unread(&lora.low(xs)?, &lora.lora_b, None)?,
             None => Ok(ys),
         }
     }

@@ -49,17 +49,18 @@ impl Recompute {
     }
 
     /// `layer(xs)`, whose history is one entry: the backward computes `layer` again, gives `xs` its gradient and keeps
-    /// those of the parameters inside for [`Recompute::add_to`]. `name` is the path of the layer's parameters.
+    /// those of the parameters inside for [`Recompute::add_to`]. `name` is the path of the layer's parameters. What the layer
+    /// gives in [`Pass::Backward`] is not read: it has to lead gradients alone.
     pub fn run(
         &self,
         name: &str,
         xs: &Tensor,
-        layer: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+        layer: impl Fn(&Tensor, Pass) -> Result<Tensor> + Send + Sync + 'static,
     ) -> Result<Tensor> {
         if let Some(watch) = &self.watch {
             watch.enter(name, Pass::Forward)?;
         }
-        let ys = layer(&xs.detach())?;
+        let ys = layer(&xs.detach(), Pass::Forward)?;
         let tracked = xs.track_op() || ys.track_op() || self.watch.is_some();
         // The history of this pass goes here.
         let ys = if tracked { ys.detach().force_contiguous()? } else { ys };
@@ -77,7 +78,7 @@ impl Recompute {
                 watch.enter(&name, Pass::Backward)?;
             }
             let xs = Var::from_tensor(&xs.detach())?;
-            let ys = layer(xs.as_tensor())?;
+            let ys = layer(xs.as_tensor(), Pass::Backward)?;
             let grad = grad.detach();
             let mut store = (ys * &grad)?.sum_all()?.backward()?;
             let own = store.remove(xs.as_tensor()).map(|grad| grad.detach());

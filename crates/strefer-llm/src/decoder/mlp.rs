@@ -1,8 +1,8 @@
 //! The gated MLP in either layout.
 
-use candle_core::{Module, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use strefer_nn::{Linear, ops};
+use strefer_nn::{Linear, Pass, ops};
 
 use super::attention::projection;
 use super::{DecoderConfig, Layout};
@@ -54,15 +54,13 @@ impl Mlp {
         all.push(("down_proj", &mut self.down_proj));
         all
     }
-}
 
-impl Module for Mlp {
     /// `(b, s, d)` → `(b, s, d)`
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {
         let inner = match &self.gate {
             Gate::Split { gate_proj, up_proj } => ops::swiglu(&xs.apply(gate_proj)?, &xs.apply(up_proj)?)?,
             Gate::Fused { gate_up_proj } => ops::swiglu_joined(&xs.apply(gate_up_proj)?)?,
         };
-        inner.apply(&self.down_proj)
+        self.down_proj.forward_last(&inner, pass)
     }
 }

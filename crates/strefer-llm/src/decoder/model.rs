@@ -3,7 +3,7 @@
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use strefer_nn::ops::{AttentionMask, CachedRows, Rotary};
-use strefer_nn::{Dropout, Linear, Recompute, RmsNorm};
+use strefer_nn::{Dropout, Linear, Pass, Recompute, RmsNorm};
 
 use super::attention::Attention;
 use super::embedding::TokenEmbedding;
@@ -34,13 +34,20 @@ impl Layer {
     }
 
     /// `(b, s, d)` → `(b, s, d)`
-    fn forward(&self, xs: &Tensor, rotary: &Rotary, mask: &AttentionMask) -> Result<Tensor> {
-        let (xs, added) = self.step(Flow { xs: xs.clone(), added: None }, rotary, mask, None)?;
-        xs + added
+    fn forward(&self, xs: &Tensor, rotary: &Rotary, mask: &AttentionMask, pass: Pass) -> Result<Tensor> {
+        let flow = Flow { xs: xs.clone(), added: None };
+        let (xs, normed) = self.attend(flow, rotary, mask, None)?;
+        xs + self.mlp.forward(&normed, pass)?
     }
 
-    /// What goes past the feed-forward block, and what that adds: twice `(b, s, d)`.
-    fn step(
+    /// As [`Layer::forward`] behind caches: what goes past the feed-forward block, and what that adds.
+    fn step(&self, flow: Flow, rotary: &Rotary, mask: &AttentionMask, cached: &CachedRows) -> Result<Flow> {
+        let (xs, normed) = self.attend(flow, rotary, mask, Some(cached))?;
+        Ok(Flow { xs, added: Some(self.mlp.forward(&normed, Pass::Forward)?) })
+    }
+
+    /// What goes past the feed-forward block, and what goes into it: twice `(b, s, d)`.
+    fn attend(
         &self,
         flow: Flow,
         rotary: &Rotary,
@@ -49,8 +56,7 @@ impl Layer {
     ) -> Result<(Tensor, Tensor)> {
         let (xs, normed) = flow.normed(&self.input_layernorm)?;
         let ys = self.self_attn.forward(&normed, rotary, mask, cached)?;
-        let (xs, normed) = self.post_attention_layernorm.forward_sum(&xs, &ys)?;
-        Ok((xs, normed.apply(&self.mlp)?))
+        self.post_attention_layernorm.forward_sum(&xs, &ys)
     }
 }
 
@@ -300,16 +306,17 @@ impl Decoder {
                 (_, Some(rows)) => {
                     // Nothing behind a cache can be trained, so no history is kept.
                     let flow = Flow { xs: flow.xs.detach(), added: flow.added.map(|added| added.detach()) };
-                    let (xs, added) = layer.step(flow, &rotary, mask, Some(rows))?;
-                    Flow { xs, added: Some(added) }
+                    layer.step(flow, &rotary, mask, rows)?
                 }
                 (Some(recompute), None) => {
                     let (layer, rotary, mask) = (layer.clone(), rotary.clone(), mask.clone());
                     let name = format!("{}.{at}", self.path);
-                    let xs = recompute.run(&name, &flow.xs, move |xs| layer.forward(xs, &rotary, &mask))?;
-                    Flow { xs, added: None }
+                    let run = move |xs: &Tensor, pass| layer.forward(xs, &rotary, &mask, pass);
+                    Flow { xs: recompute.run(&name, &flow.xs, run)?, added: None }
                 }
-                (None, None) => Flow { xs: layer.forward(&flow.xs, &rotary, mask)?, added: None },
+                (None, None) => {
+                    Flow { xs: layer.forward(&flow.xs, &rotary, mask, Pass::Forward)?, added: None }
+                }
             };
             see(&flow.xs);
         }

@@ -343,6 +343,25 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     }
 }
 
+/// [`linear`], where nobody reads the values and only gradients go through: the last product of a layer that runs again in the
+/// backward. Where that can be had, nothing is multiplied, and the values are any.
+///
+/// # Shapes
+/// - `xs`: `(.., d)`, `weight`: `(o, d)`, `bias`: `(o)` → `(.., o)`
+pub fn linear_unread(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::takes_layer(xs, weight, bias) {
+        return cuda::linear_unread(xs, weight, bias);
+    }
+    if fused::applies([xs, weight].into_iter().chain(bias)) {
+        fused::linear_unread(xs, weight, bias)
+    } else if fused::applies_bf16(xs, weight, bias) {
+        fused::linear_bf16_unread(xs, weight, bias)
+    } else {
+        composed::linear(xs, weight, bias)
+    }
+}
+
 /// [`linear`] with a low-rank update of its weight, whose first matrix has made `low` of `xs`: `low · bᵀ` is added.
 ///
 /// # Shapes

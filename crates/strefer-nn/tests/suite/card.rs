@@ -245,6 +245,12 @@ fn card_layers_are_those_of_the_processor() {
         let what = format!("{rows} rows of {d} to {o} by {rank}");
         assert_same(&what, &inputs[..3], &|v| ops::linear(&v[0], &v[1], Some(&v[2])));
         assert_same(&what, &inputs[..3], &|v| ops::linear_gelu(&v[0], &v[1], Some(&v[2]), ops::Gelu::Tanh));
+        // Of a product that nobody reads only the gradients are there.
+        assert_everywhere(&format!("unread, {what}"), |device, rounded, dtype| {
+            let inputs = inputs[..3].iter().map(|xs| xs.to_dtype(rounded)?.to_dtype(DType::F32));
+            let f = |v: &[Tensor]| ops::linear_unread(&v[0], &v[1], Some(&v[2]));
+            Ok(run(&inputs.collect::<Result<Vec<_>>>()?, device, dtype, &f)?.split_off(1))
+        });
         let (weight, bias) = (inputs[1].clone(), inputs[2].clone());
         let learns = [0, 3, 4].map(|at: usize| inputs[at].clone());
         assert_same(&what, &learns, &|v| {

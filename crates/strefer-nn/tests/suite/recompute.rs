@@ -1,11 +1,12 @@
 //! Layers that run again in the backward give the values and gradients of layers that keep everything.
 
-use candle_core::{DType, Device, Module, Result, Tensor};
+use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use strefer_nn::optim::Gradients;
-use strefer_nn::{Linear, ParamStore, Recompute, linear, ops};
+use strefer_nn::testing::{randn, values};
+use strefer_nn::{Linear, LoraConfig, ParamStore, Pass, Recompute, linear, ops};
 
 struct Net {
-    layers: Vec<Linear>,
+    layers: Vec<(Linear, Linear)>,
     head: Linear,
 }
 
@@ -14,10 +15,13 @@ impl Net {
         let mut xs = xs.clone();
         for layer in &self.layers {
             let layer = layer.clone();
-            let block = move |xs: &Tensor| xs + ops::gelu_tanh(&layer.forward(xs)?)?;
+            let (inner, last) = layer;
+            let block = move |xs: &Tensor, pass: Pass| {
+                xs + last.forward_last(&ops::gelu_tanh(&inner.forward(xs)?)?, pass)?
+            };
             xs = match recompute {
                 Some(recompute) => recompute.run("block", &xs, block)?,
-                None => block(&xs)?,
+                None => block(&xs, Pass::Forward)?,
             };
         }
         self.head.forward(&xs)?.sqr()?.sum_all()
@@ -28,7 +32,12 @@ impl Net {
 fn recomputed_layers_equal_kept_ones() -> Result<()> {
     let store = ParamStore::new(3, &Device::Cpu, DType::F32).trainable(|_| true);
     let vb = store.var_builder();
-    let layers = (0..3).map(|at| linear(6, 6, vb.pp(at))).collect::<Result<Vec<_>>>()?;
+    let lora = LoraConfig { rank: 2, alpha: 3.0 };
+    let layer = |at: usize| {
+        let last = linear(6, 6, vb.pp(at).pp("last"))?.with_lora(&lora, vb.pp(at).pp("last"))?;
+        Ok((linear(6, 6, vb.pp(at))?, last))
+    };
+    let layers = (0..3).map(layer).collect::<Result<Vec<_>>>()?;
     let net = Net { layers, head: linear(6, 2, vb.pp("head"))? };
     let vars = store.vars();
     let xs = Tensor::arange(0f32, 24.0, &Device::Cpu)?.reshape((4, 6))?.affine(0.1, -1.0)?;
@@ -59,12 +68,39 @@ fn a_frozen_layer_has_no_history() -> Result<()> {
     let layer = linear(6, 6, store.var_builder())?;
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = std::sync::Arc::clone(&calls);
-    let ys =
-        Recompute::default().run("block", &Tensor::ones((2, 6), DType::F32, &Device::Cpu)?, move |xs| {
+    let ys = Recompute::default().run(
+        "block",
+        &Tensor::ones((2, 6), DType::F32, &Device::Cpu)?,
+        move |xs, _| {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             layer.forward(xs)
-        })?;
+        },
+    )?;
     assert!(!ys.track_op());
     assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    Ok(())
+}
+
+#[test]
+fn a_product_that_nobody_reads_leads_the_gradients_of_one_that_is_read() -> Result<()> {
+    let draw =
+        |seed: u64, dims: &[usize], dtype: DType| Var::from_tensor(&randn(seed, dims).to_dtype(dtype)?);
+    for (of_xs, of_weight) in [(DType::F32, DType::F32), (DType::F32, DType::BF16), (DType::F64, DType::F64)]
+    {
+        for bias in [true, false] {
+            let (xs, weight) = (draw(1, &[2, 5, 7], of_xs)?, draw(2, &[4, 7], of_weight)?);
+            let bias = if bias { Some(draw(3, &[4], of_weight)?) } else { None };
+            let coefficients = randn(4, &[2, 5, 4]).to_dtype(of_xs)?;
+            let bias_tensor = bias.as_ref().map(|bias| bias.as_tensor());
+            let gradients = |ys: Tensor| (ys * &coefficients)?.sum_all()?.backward();
+            let wanted = gradients(ops::linear(&xs, &weight, bias_tensor)?)?;
+            let found = gradients(ops::linear_unread(&xs, &weight, bias_tensor)?)?;
+            for var in [&xs, &weight].into_iter().chain(&bias) {
+                let (found, wanted) =
+                    (found.get(var).expect("a gradient"), wanted.get(var).expect("a gradient"));
+                assert_eq!(values(found), values(wanted), "{of_xs:?} by {of_weight:?}");
+            }
+        }
+    }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 use strefer_nn::ops::{self, AttentionMask, Gelu, Heads};
-use strefer_nn::{LayerNorm, Linear, linear};
+use strefer_nn::{LayerNorm, Linear, Pass, linear};
 
 use super::{Activation, SiglipConfig};
 
@@ -65,14 +65,20 @@ impl Mlp {
     }
 }
 
-impl Module for Mlp {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+impl Mlp {
+    fn forward_in(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {
         let xs = match self.activation {
             Activation::GeluTanh => self.fc1.forward_gelu_as(Gelu::Tanh, xs)?,
             Activation::GeluErf => self.fc1.forward_gelu(xs)?,
             Activation::QuickGelu => (ops::silu(&(xs.apply(&self.fc1)? * QUICK)?)? / QUICK)?,
         };
-        xs.apply(&self.fc2)
+        self.fc2.forward_last(&xs, pass)
+    }
+}
+
+impl Module for Mlp {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        self.forward_in(xs, Pass::Forward)
     }
 }
 
@@ -97,10 +103,17 @@ impl EncoderLayer {
     }
 }
 
+impl EncoderLayer {
+    /// The layer in a pass of those that run again in the backward: `(b, n, d)` → `(b, n, d)`
+    pub(crate) fn forward_in(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {
+        let xs = (xs + xs.apply(&self.layer_norm1)?.apply(&self.self_attn)?)?;
+        &xs + self.mlp.forward_in(&xs.apply(&self.layer_norm2)?, pass)?
+    }
+}
+
 impl Module for EncoderLayer {
     /// `(b, n, d)` → `(b, n, d)`
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let xs = (xs + xs.apply(&self.layer_norm1)?.apply(&self.self_attn)?)?;
-        &xs + xs.apply(&self.layer_norm2)?.apply(&self.mlp)?
+        self.forward_in(xs, Pass::Forward)
     }
 }

@@ -77,7 +77,7 @@ impl SiglipVision {
                 Some(recompute) => {
                     let layer = layer.clone();
                     let name = format!("{}.{at}", self.path);
-                    recompute.run(&name, &xs, move |xs| layer.forward(xs))?
+                    recompute.run(&name, &xs, move |xs, pass| layer.forward_in(xs, pass))?
                 }
                 None => layer.forward(&xs)?,
             };

@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Shape, Tensor};
 use super::applies;
 use super::card::{tensor, with_tensors};
 use super::fused::{Fused, Grads};
-use crate::kernels::{self, Finish, Update, Values};
+use crate::kernels::{self, Finish, Runner, Update, Values};
 
 /// The library chooses among its products as if every matrix lay on so many bytes.
 const LIBRARY_ALIGNMENT: usize = 256;
@@ -73,16 +73,32 @@ pub(in crate::ops) fn linear(xs: &Tensor, weight: &Tensor, bias: &Tensor) -> Res
         "linear",
         widened(xs, weight)?,
         move |card, values| kernels::linear(card, values[0], values[1], Finish::Bias(values[2]), d),
-        |inputs, _ys, grad| {
-            let (xs, weight, bias) = (inputs[0], inputs[1], inputs[2]);
-            let grad = rows(grad)?;
-            let of_xs = xs.track_op().then(|| grad.matmul(weight)?.reshape(xs.shape()));
-            let of_weight = weight.track_op().then(|| grad.t()?.matmul(&rows(xs)?));
-            let of_bias = bias.track_op().then(|| grad.sum(0));
-            Ok(vec![of_xs.transpose()?, of_weight.transpose()?, of_bias.transpose()?])
-        },
+        |inputs, _ys, grad| back(inputs, grad),
     );
     op.at(&[xs, weight, bias])
+}
+
+/// See [`crate::ops::linear_unread`].
+pub(in crate::ops) fn linear_unread(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let shape = widened(xs, weight)?;
+    let count = shape.elem_count();
+    let op = Fused::new(
+        "linear-unread",
+        shape,
+        move |card, values| card.reserve(values[0].dtype, count),
+        |inputs, _ys, grad| back(inputs, grad),
+    );
+    op.at(&[xs, weight].into_iter().chain(bias).collect::<Vec<_>>())
+}
+
+/// The gradients of a layer's input, weight and, where there is one, bias.
+fn back(inputs: &[&Tensor], grad: &Tensor) -> Result<Grads> {
+    let (xs, weight) = (inputs[0], inputs[1]);
+    let grad = rows(grad)?;
+    let of_xs = xs.track_op().then(|| grad.matmul(weight)?.reshape(xs.shape()));
+    let of_weight = weight.track_op().then(|| grad.t()?.matmul(&rows(xs)?));
+    let of_bias = inputs.get(2).filter(|bias| bias.track_op()).map(|_| grad.sum(0));
+    Ok(vec![of_xs.transpose()?, of_weight.transpose()?, of_bias.transpose()?])
 }
 
 /// See [`crate::ops::linear_gelu`], of the approximation by a hyperbolic tangent; keeps no history.

@@ -25,7 +25,9 @@ pub(super) use cached::{Table, attend_cached};
 pub(super) use cross_entropy::linear_cross_entropy;
 pub(super) use deformable::deformable;
 pub(super) use depthwise::depthwise;
-pub(super) use linear::{few_rows, linear, linear_gelu_tanh, linear_updated, takes_few_rows, takes_layer};
+pub(super) use linear::{
+    few_rows, linear, linear_gelu_tanh, linear_unread, linear_updated, takes_few_rows, takes_layer,
+};
 pub(super) use mask_pool::mask_pool;
 pub(super) use norm::{layer_norm, rms_norm, sum_rms_norm};
 pub(super) use rotary::{rotary, rotary_side_by_side};

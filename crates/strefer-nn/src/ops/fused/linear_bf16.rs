@@ -5,11 +5,13 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, b
 use half::bf16;
 
 use super::bf16::{WIDENED, wide, wide_slice, widened};
-use super::linear::{FEW_ROWS, add_bias, few_rows, inputs};
+use super::linear::{FEW_ROWS, add_bias, few_rows, inputs, unread};
 use super::matrix::{Matrix, product_of};
 
 struct LinearBf16 {
     bias: bool,
+    /// Whether nobody reads the values.
+    unread: bool,
 }
 
 /// `xs`: `(rows, d)`, `weight`: `(o, d)` → `(rows, o)`
@@ -54,8 +56,12 @@ impl CustomOp3 for LinearBf16 {
         else {
             bail!("a linear layer in bf16 needs a contiguous weight in bf16");
         };
-        let mut ys = multiply(&wide_slice(xs, layout)?, &weight[start..end], d, o)?;
-        if self.bias {
+        let mut ys = if self.unread {
+            unread(layout.shape().elem_count() / d * o)
+        } else {
+            multiply(&wide_slice(xs, layout)?, &weight[start..end], d, o)?
+        };
+        if self.bias && !self.unread {
             add_bias(&mut ys, &wide_slice(bias, bias_layout)?);
         }
         let mut dims = layout.dims().to_vec();
@@ -95,7 +101,16 @@ impl CustomOp3 for LinearBf16 {
 
 /// See [`crate::ops::linear`].
 pub(crate) fn linear_bf16(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let op = LinearBf16 { bias: bias.is_some() };
+    run(xs, weight, bias, false)
+}
+
+/// See [`crate::ops::linear_unread`].
+pub(crate) fn linear_bf16_unread(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    run(xs, weight, bias, true)
+}
+
+fn run(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, unread: bool) -> Result<Tensor> {
+    let op = LinearBf16 { bias: bias.is_some(), unread };
     let [xs, weight, bias] = inputs(xs, weight, bias)?;
     xs.apply_op3(&weight, &bias, op)
 }
