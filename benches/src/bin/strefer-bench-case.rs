@@ -11,6 +11,7 @@ use candle_core::Device;
 use clap::Parser;
 use strefer_benches::{Case, cases, measure};
 use strefer_cli::Freed;
+use strefer_nn::open_card;
 
 /// Measure one case
 #[derive(Debug, Parser)]
@@ -29,7 +30,7 @@ fn run(args: &Args, cases: &BTreeMap<String, Case>) -> Result<()> {
     let names = || cases.keys().cloned().collect::<Vec<_>>().join(", ");
     let case = cases.get(&args.case).with_context(|| format!("{:?} is none of {}", args.case, names()))?;
     let device = if case.needs_card() {
-        Device::new_cuda(0).with_context(|| format!("{} is measured on a card", args.case))?
+        open_card(0).with_context(|| format!("{} is measured on a card", args.case))?
     } else {
         Device::Cpu
     };

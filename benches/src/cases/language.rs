@@ -39,7 +39,9 @@ impl Prompt {
         let parameters = parameters(&store);
         // As a checkpoint is loaded for answering.
         drop(store);
-        decoder.join_products()?;
+        if !place.device.is_cpu() {
+            decoder.join_products()?;
+        }
         Ok((decoder, place.token_ids(self.batch, self.tokens, self.decoder.vocab_size)?, parameters))
     }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use candle_core::Device;
 use strefer_engine::pipeline::OwnTeacher;
+use strefer_nn::card_if_available;
 use strefer_teacher::{Budget, Endpoint, EndpointConfig, Endpoints, Recorded, Replay, Teacher};
 
 /// The model behind `endpoints`. Its answers are kept in the folder `kept`, so that none is asked for twice; `replay` takes
@@ -26,7 +26,7 @@ pub(crate) fn open(
 
 /// A Video LLM of a folder, on the first card where the program is built for one. Its answers are kept as those of servers are.
 pub(crate) fn own(folder: &Path, budget: Budget, kept: &Path, replay: bool) -> Result<Arc<dyn Teacher>> {
-    let teacher = OwnTeacher::open(folder, Device::cuda_if_available(0)?)?;
+    let teacher = OwnTeacher::open(folder, card_if_available(0)?)?;
     if replay {
         return Ok(Arc::new(Replay::new(kept, teacher.model())));
     }

@@ -141,7 +141,7 @@ impl Checkpoint {
     }
 
     /// The model, without gradients, for answering: it keeps 256 MB of features of the frames that it saw last
-    /// ([`VideoLlm::set_feature_cache`]).
+    /// ([`VideoLlm::set_feature_cache`]). A card that several threads are to use is opened by [`strefer_nn::open_card`].
     ///
     /// # Errors
     /// A tensor that is missing, left over or of another shape.

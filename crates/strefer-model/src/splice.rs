@@ -169,9 +169,9 @@ impl SplicePlan {
         Tensor::cat(&parts, 0)?.index_select(&index, 0)?.reshape((self.rows, self.width, d))
     }
 
-    /// Labels, `(b, width)` in i64.
-    pub fn labels(&self, device: &Device) -> Result<Tensor> {
-        Tensor::from_slice(&self.labels, (self.rows, self.width), device)
+    /// Labels, `(b, width)` in i64, on the processor: the loss looks through them there.
+    pub fn labels(&self) -> Result<Tensor> {
+        Tensor::from_slice(&self.labels, (self.rows, self.width), &Device::Cpu)
     }
 
     /// Positions, `(b, width)` in u32: `0, 1, …` in every sample, and every turn that does not see the others goes on
@@ -284,7 +284,7 @@ mod tests {
         let values: Vec<Vec<f32>> = spliced.squeeze(2)?.to_vec2()?;
         assert_eq!(values[0], [5., 10., 11., 21., 22., 6., 20.]);
         assert_eq!(values[1], [12., 7., 0., 0., 0., 0., 0.]);
-        let labels = plan.labels(&device)?.to_vec2::<i64>()?;
+        let labels = plan.labels()?.to_vec2::<i64>()?;
         assert_eq!(labels[0], [5, IGNORE, IGNORE, IGNORE, IGNORE, 6, IGNORE]);
         assert_eq!(labels[1][..2], [IGNORE, 7]);
         Ok(())
@@ -339,7 +339,7 @@ mod tests {
         let place = |row, start, len| Placed { row, start, len };
         assert_eq!(plan.places, [place(0, 4, 2), place(0, 0, 4), place(1, 0, 2)]);
         assert_eq!((plan.rows, plan.width), (2, 6));
-        let labels = plan.labels(&Device::Cpu)?.to_vec2::<i64>()?;
+        let labels = plan.labels()?.to_vec2::<i64>()?;
         assert_eq!(labels[0], [IGNORE, IGNORE, 2, 3, IGNORE, 6]);
         let positions = plan.positions(&Device::Cpu)?.to_vec2::<u32>()?;
         assert_eq!(positions, [[0, 1, 2, 2, 0, 1], [0, 1, 0, 0, 0, 0]]);

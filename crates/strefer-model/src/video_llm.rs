@@ -67,7 +67,7 @@ pub struct Spliced {
     pub embeds: Tensor,
     /// `(b, s)`, u32
     pub positions: Tensor,
-    /// `(b, s)`, i64
+    /// `(b, s)`, i64, on the processor
     pub labels: Tensor,
     /// Who sees whom.
     pub mask: AttentionMask,
@@ -199,7 +199,7 @@ impl VideoLlm {
         let ids = Tensor::from_slice(&plan.text_ids, (1, plan.text_ids.len()), device)?;
         let text = self.language_model.embed(&ids)?.squeeze(0)?;
         let embeds = plan.splice(&text, Some(&encoded.videos), encoded.regions.as_ref())?;
-        let (positions, labels, mask) = (plan.positions(device)?, plan.labels(device)?, plan.mask()?);
+        let (positions, labels, mask) = (plan.positions(device)?, plan.labels()?, plan.mask()?);
         Ok(Spliced { embeds, positions, labels, mask, places: plan.places })
     }
 

@@ -13,6 +13,7 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 
+mod card;
 mod dropout;
 mod embedding;
 mod error;
@@ -32,6 +33,7 @@ mod storage;
 pub mod testing;
 pub mod weights;
 
+pub use card::{card_if_available, moved, open_card};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::{Error, Result};

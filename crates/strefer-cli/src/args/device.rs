@@ -5,6 +5,7 @@ use std::fmt;
 use candle_core::Device;
 use clap::Args;
 use strefer_llm::decoder::Placement;
+use strefer_nn::{card_if_available, open_card};
 
 /// On which devices a model runs.
 #[derive(Debug, Args)]
@@ -47,8 +48,9 @@ impl DeviceName {
             Self::Cuda(_) if !cfg!(feature = "cuda") => {
                 anyhow::bail!("this program is built without CUDA (--features cuda)")
             }
-            Self::Cuda(index) => Device::new_cuda(index)
-                .map_err(|error| anyhow::anyhow!("card {index} cannot be used: {error}")),
+            Self::Cuda(index) => {
+                open_card(index).map_err(|error| anyhow::anyhow!("card {index} cannot be used: {error}"))
+            }
         }
     }
 }
@@ -62,7 +64,7 @@ impl DeviceArgs {
             devices.push(name.open()?);
         }
         if devices.is_empty() {
-            devices.push(Device::cuda_if_available(0)?);
+            devices.push(card_if_available(0)?);
         }
         Ok(Placement::new(devices)?)
     }
@@ -83,7 +85,7 @@ impl DeviceArgs {
             self.device.len()
         );
         if self.device.is_empty() {
-            return Ok(Device::cuda_if_available(local_rank)?);
+            return Ok(card_if_available(local_rank)?);
         }
         Ok(self.placement()?.first().clone())
     }

@@ -162,7 +162,7 @@ fn card() -> Finding {
             let says = format!("{driver}; the program cannot use it: build with --features cuda");
             finding("card", State::Missing, says)
         }
-        (Some(driver), true) => match candle_core::Device::new_cuda(0) {
+        (Some(driver), true) => match strefer_nn::open_card(0) {
             Ok(_) => finding("card", State::Good, driver),
             Err(error) => finding("card", State::Missing, format!("{driver}; the first card: {error}")),
         },

@@ -85,7 +85,9 @@ pub(super) fn run(args: &EvalArgs, id: BenchId) -> Result<()> {
     let loaded = args.model.load_checkpoint(&checkpoint, reading)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let on_cpu = loaded.model.language_model().device().is_cpu();
-    let (usual_lanes, usual_batch) = if on_cpu { (cores, 1) } else { (1, ON_CARD) };
+    // The likeliest of offered answers is one whole pass, which does not share its steps.
+    let usual_batch = if on_cpu || args.likeliest { 1 } else { ON_CARD };
+    let usual_lanes = if on_cpu { cores } else { 1 };
     let batch = args.pace.batch.map_or(usual_batch, std::num::NonZero::get);
     let lanes = args.pace.lanes.map_or(usual_lanes, std::num::NonZero::get).max(batch);
     let options = OursOptions {

@@ -47,7 +47,7 @@ pub struct Ours<'a> {
 /// What lanes share that write their answers together.
 struct Together {
     batcher: Batcher,
-    /// Held by the one whose video is looked at, so that memory for one is enough.
+    /// Held by the one whose video is looked at: one at a time.
     looking: Mutex<()>,
 }
 

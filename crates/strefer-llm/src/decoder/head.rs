@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use candle_core::{DType, Module, Result, Tensor, bail};
+use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use strefer_nn::ops::{CrossEntropy, linear_cross_entropy};
@@ -116,7 +116,7 @@ impl Head {
             next.extend(row.iter().skip(1));
             next.extend((s > 0).then_some(IGNORE));
         }
-        let next = Tensor::from_vec(next, b * s, hidden.device())?;
+        let next = Tensor::from_vec(next, b * s, &Device::Cpu)?;
         let (weight, bias) = self.rows()?;
         let chunk = (LOGITS_AT_A_TIME / weight.dim(0)?.max(1)).clamp(16, 4096);
         let hidden = hidden.reshape((b * s, d))?;

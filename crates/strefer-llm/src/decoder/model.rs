@@ -3,13 +3,13 @@
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use strefer_nn::ops::{AttentionMask, CachedRows, Rotary};
-use strefer_nn::{Dropout, Linear, Pass, Recompute, RmsNorm};
+use strefer_nn::{Dropout, Linear, Pass, Recompute, RmsNorm, moved};
 
 use super::attention::Attention;
 use super::embedding::TokenEmbedding;
 use super::head::{Head, Loss};
 use super::mlp::Mlp;
-use super::placement::{Placement, moved};
+use super::placement::Placement;
 use super::rotary::Frequencies;
 use super::{Caches, DecoderConfig, KvCache, RopeScaling};
 use crate::gguf::Gguf;
@@ -300,7 +300,7 @@ impl Decoder {
             let device = self.placement.of_layer(at, self.layers.len());
             if !flow.xs.device().same_device(device) {
                 flow = flow.moved(device)?;
-                rotary = Rotary { cos: rotary.cos.to_device(device)?, sin: rotary.sin.to_device(device)? };
+                rotary = Rotary { cos: moved(&rotary.cos, device)?, sin: moved(&rotary.sin, device)? };
             }
             flow = match (&self.recompute, &cached) {
                 (_, Some(rows)) => {
@@ -335,7 +335,7 @@ impl Decoder {
     ///
     /// # Shapes
     /// - `hidden`: `(b, s, d)`, after the final norm
-    /// - `labels`: `(b, s)`, i64, not shifted
+    /// - `labels`: `(b, s)`, i64, not shifted; best on the processor, where they are looked through
     pub fn loss(&self, hidden: &Tensor, labels: &Tensor) -> Result<(Tensor, usize)> {
         let Loss { sum, count, .. } = self.losses(hidden, labels)?;
         Ok((sum, count))

@@ -1,6 +1,6 @@
 //! Which device holds which layers.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Device, Result, bail};
 
 /// Devices that share one model: each holds equally many layers, in order. The first has the embeddings and all that
 /// stands before them, the last the final norm and the output matrix, but for one that is tied to the embeddings.
@@ -44,11 +44,6 @@ impl From<&Device> for Placement {
 /// The device, of so many, that holds layer `at`.
 fn owner(at: usize, layers: usize, devices: usize) -> usize {
     at * devices / layers
-}
-
-/// The tensor where `device` has it.
-pub(super) fn moved(xs: &Tensor, device: &Device) -> Result<Tensor> {
-    if xs.device().same_device(device) { Ok(xs.clone()) } else { xs.to_device(device) }
 }
 
 #[cfg(test)]

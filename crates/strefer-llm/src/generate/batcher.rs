@@ -16,7 +16,8 @@ use crate::guide::Guide;
 /// Continues prompts of many threads, each with settings of its own. Every step reads the weights once for all answers under
 /// way; a prompt joins between two steps and an answer leaves as soon as it has ended, so that none waits for a longer one.
 ///
-/// There is no thread behind it: whoever waits for an answer takes steps for all, until its own is there.
+/// There is no thread behind it: whoever waits for an answer takes steps for all, until its own is there. A card has to be one that
+/// threads share ([`strefer_nn::open_card`]).
 ///
 /// What a prompt is answered with does not depend on its company but for rounding, which differs with the number of rows
 /// that a product has.

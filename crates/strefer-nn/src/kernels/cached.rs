@@ -35,6 +35,19 @@ pub struct Beside {
     pub position: usize,
 }
 
+/// Rotation angles: f32, or of the type of what is turned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tables {
+    /// Cosines.
+    pub cos: Values,
+    /// Sines.
+    pub sin: Values,
+    /// Entries of a position, `hd / 2` or `hd`.
+    pub entries: usize,
+    /// Whether each row of the batch has tables of its own.
+    pub own: bool,
+}
+
 impl Beside {
     fn check(&self, what: &str, call: &Cached, heads: usize) -> Result<()> {
         let last = (call.batch - 1) * self.batch + (call.positions - 1) * self.position + heads * call.hd;
@@ -73,7 +86,7 @@ impl Cached {
 }
 
 /// Turns queries and keys by their positions' angles, and puts keys and values behind what the caches hold. Returns the
-/// queries, `(b, s, nh*hd)`. Tables, `(b|1, s, hd/2)` or `(b|1, s, hd)`, are f32, or of the values' type.
+/// queries, `(b, s, nh*hd)`.
 ///
 /// `places` is the address of the keys of each row of the batch, then that of the values of each; a cache is
 /// `(capacity, nkv*hd)`. `held` says how many positions are there already.
@@ -83,7 +96,7 @@ impl Cached {
 pub fn cached<R: Runner>(
     runner: &R,
     [q, k, v]: [Beside; 3],
-    [cos, sin]: [Values; 2],
+    Tables { cos, sin, entries, own }: Tables,
     [places, held]: [Values; 2],
     call: Cached,
 ) -> Result<R::Buffer> {
@@ -95,12 +108,10 @@ pub fn cached<R: Runner>(
         check(what, from.values, dtype, from.values.count)?;
         from.check(what, &call, heads)?;
     }
-    let entries = [half, hd]
-        .into_iter()
-        .find(|entries| [1, batch].map(|rows| rows * positions * entries).contains(&cos.count));
-    let (Some(entries), true) = (entries, hd % 2 == 0) else {
+    let count = if own { batch } else { 1 } * positions * entries;
+    if hd % 2 != 0 || (entries != half && entries != hd) || cos.count != count {
         bail!("tables of {} entries do not fit {call:?}", cos.count);
-    };
+    }
     check("sines", sin, cos.dtype, cos.count)?;
     if cos.dtype != dtype && cos.dtype != DType::F32 {
         bail!("no kernel turns {dtype:?} by {:?}", cos.dtype);
@@ -116,9 +127,8 @@ pub fn cached<R: Runner>(
     args.extend(
         [q, k, v].iter().flat_map(|from| [from.batch, from.position]).map(|step| Arg::Long(step as i64)),
     );
-    let own_tables = cos.count > positions * entries;
     args.extend([
-        Arg::Long(if own_tables { (positions * entries) as i64 } else { 0 }),
+        Arg::Long(if own { (positions * entries) as i64 } else { 0 }),
         int("rows", batch)?,
         int("heads", heads.query)?,
         int("key heads", heads.key)?,

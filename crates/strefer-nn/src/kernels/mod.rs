@@ -21,7 +21,7 @@ mod softmax;
 pub use activation::{Activation, Gated, GatedGrads, activation, activation_back, swiglu, swiglu_back};
 pub use adamw::{AdamUpdate, adamw};
 pub use attention::{Attention, AttentionGrads, Places, Sight, attention, attention_back};
-pub use cached::{Beside, Cached, attention_rows, cached};
+pub use cached::{Beside, Cached, Tables, attention_rows, cached};
 pub use cast::scale;
 pub use cross_entropy::cross_entropy;
 pub use deformable::{Deformable, deformable};

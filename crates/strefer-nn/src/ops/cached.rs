@@ -35,12 +35,10 @@ impl CachedRows {
         }
         for (at, [keys, values]) in buffers.iter().enumerate() {
             let (first, held) = (&buffers[at % groups][0], held[at % groups]);
-            let (_rows, capacity, _width) = keys.dims3()?;
-            if keys.dims() != first.dims()
-                || values.dims() != first.dims()
-                || !keys.is_contiguous()
-                || !values.is_contiguous()
-            {
+            let ((rows, capacity, width), (of_first, _, width_of_first)) = (keys.dims3()?, first.dims3()?);
+            // Layers may have room for different numbers of positions: one may have failed to grow.
+            let fits = (rows, width) == (of_first, width_of_first) && values.dims() == keys.dims();
+            if !fits || !keys.is_contiguous() || !values.is_contiguous() {
                 bail!(
                     "a cache of {:?} and {:?}, another layer's is {:?}",
                     keys.shape(),

@@ -441,7 +441,7 @@ pub struct CrossEntropy {
 /// # Shapes
 /// - `hidden`: `(n, d)`
 /// - `weight`: `(v, d)`, `bias`: `(v)`
-/// - `labels`: `(n)`, i64
+/// - `labels`: `(n)`, i64; best on the processor, where they are looked through
 pub fn linear_cross_entropy(
     hidden: &Tensor,
     weight: &Tensor,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var};
 
+use crate::ops::scaled;
+
 /// Detached gradients of the parameters that got one.
 #[derive(Debug, Clone, Default)]
 pub struct Gradients(BTreeMap<String, Tensor>);
@@ -31,15 +33,14 @@ impl Gradients {
     /// Multiplies every gradient.
     pub fn scale(&mut self, factor: f64) -> Result<()> {
         for grad in self.0.values_mut() {
-            *grad = (&*grad * factor)?;
+            *grad = scaled(grad, grad.dtype(), factor)?;
         }
         Ok(())
     }
 
     /// The root of the sum of all squares.
     pub fn norm(&self) -> Result<f64> {
-        let squares: Result<Vec<f64>> = self.0.values().map(Self::square).collect();
-        Ok(squares?.into_iter().sum::<f64>().sqrt())
+        Ok(self.squares()?.into_iter().sum::<f64>().sqrt())
     }
 
     /// Shrinks the gradients to norm `max_norm` if theirs is larger, and returns the norm they had. The factor is
@@ -58,9 +59,14 @@ impl Gradients {
         Ok(())
     }
 
-    /// The sum of a gradient's squares.
-    pub fn square(grad: &Tensor) -> Result<f64> {
-        Ok(f64::from(grad.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?))
+    /// The sums of all gradients' squares, in the order of the names. A card is waited for once.
+    pub fn squares(&self) -> Result<Vec<f64>> {
+        let square = |grad: &Tensor| grad.to_dtype(DType::F32)?.sqr()?.sum_all();
+        let squares = self.0.values().map(square).collect::<Result<Vec<Tensor>>>()?;
+        if squares.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(Tensor::stack(&squares, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
     }
 
     /// The gradient of one parameter.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use strefer_nn::open_card;
 use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Pooled, Rotary};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
 use strefer_nn::testing::{max_abs_diff, randn, relative_diff};
@@ -31,7 +32,7 @@ fn run(inputs: &[Tensor], device: &Device, dtype: DType, f: Operation<'_>) -> Re
 
 /// Fails where there is no card: a comparison that did not happen is none.
 fn card() -> Device {
-    Device::new_cuda(0).expect("a card")
+    open_card(0).expect("a card")
 }
 
 /// Compares what `run` finds on the processor with what it finds on a card, by kernels and composed. It gets a device, the type

@@ -2,7 +2,6 @@
 
 use candle_core::DType;
 use strefer_core::Rng;
-use strefer_llm::Loss;
 use strefer_model::Inputs;
 use strefer_nn::optim::Gradients;
 
@@ -57,20 +56,21 @@ impl Trainer {
             let start = place.row * s + place.start;
             start..start + place.len
         });
-        let mut shares = Shares::default();
-        for ((source, group), loss) in origins.into_iter().zip(losses.within(stretches)?) {
-            shares.add(self.source.name(source), group.as_deref(), loss);
-        }
-        let Loss { sum, count, .. } = losses;
+        let count = losses.count;
         let sum = match &self.layers {
             // A pass in which nothing is learnt goes back through the layers, too, where ranks share them. Candle would
             // not go back through a product with a plain 0.
             Some(_) if count == 0 => (&hidden * hidden.zeros_like()?)?.sum_all()?,
-            _ => sum,
+            _ => losses.sum.clone(),
         };
         let mut gradients = Gradients::collect(&self.vars, &sum.backward()?);
         if let Some(recompute) = &self.recompute {
             recompute.add_to(&mut gradients, &self.vars)?;
+        }
+        // A card is waited for when all that it has to do is before it.
+        let mut shares = Shares::default();
+        for ((source, group), loss) in origins.into_iter().zip(losses.within(stretches)?) {
+            shares.add(self.source.name(source), group.as_deref(), loss);
         }
         let loss = f64::from(sum.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         Ok(Passed { gradients, shares, loss, supervised: count, tokens: b * s })

@@ -138,8 +138,8 @@ impl Trainer {
     /// The norm of all gradients, and those of the parts. `shared`: this rank has some of them only.
     fn norms(&self, gradients: &Gradients, shared: bool, step: usize) -> Result<(f64, BTreeMap<Part, f64>)> {
         let mut squares: BTreeMap<Part, f64> = self.vars.keys().map(|name| (Part::of(name), 0.0)).collect();
-        for (name, grad) in gradients.iter() {
-            *squares.entry(Part::of(name)).or_default() += Gradients::square(grad)?;
+        for ((name, _), square) in gradients.iter().zip(gradients.squares()?) {
+            *squares.entry(Part::of(name)).or_default() += square;
         }
         if shared {
             for (part, square) in &mut squares {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use strefer_kernel_tests::{Memory, Processor};
-use strefer_nn::kernels::{self, Beside, Cached, Runner, Values};
+use strefer_nn::kernels::{self, Beside, Cached, Runner, Tables, Values};
 use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Rotary};
 
 use super::compare::{FLOATS, assert_even_kernels, assert_kernels, assert_near, numbers, rounded};
@@ -43,13 +43,20 @@ impl Step {
 }
 
 /// Queries, keys and values side by side, as one product leaves them, and the rows' angles.
-fn inputs(step: &Step, dtype: DType, tables_in: DType) -> (Tensor, Rotary) {
+/// `shared`: those of a whole head, the same for all rows.
+fn inputs(step: &Step, dtype: DType, tables_in: DType, shared: bool) -> (Tensor, Rotary) {
     let [query, key] = step.heads;
     let (b, s) = (step.held.len(), step.positions);
     let qkv = numbers(1, &[b, s, (query + 2 * key) * step.hd], dtype);
-    let angles = numbers(2, &[b, s, step.hd / 2], DType::F32);
+    let angles = numbers(2, &[if shared { 1 } else { b }, s, step.hd / 2], DType::F32);
+    let angles = if shared { Tensor::cat(&[&angles, &angles], 2).unwrap() } else { angles };
     let table = |values: Tensor| rounded(&values, tables_in);
     (qkv, Rotary { cos: table(angles.cos().unwrap()), sin: table(angles.sin().unwrap()) })
+}
+
+fn tables(rotary: &Rotary, cos: Values, sin: Values) -> Tables {
+    let (rows, _positions, entries) = rotary.cos.dims3().unwrap();
+    Tables { cos, sin, entries, own: rows != 1 }
 }
 
 /// Where the three lie in their product.
@@ -120,7 +127,7 @@ fn heads_are_turned_and_kept_as_on_the_processor() {
     for dtype in FLOATS {
         for (at, step) in STEPS.into_iter().enumerate() {
             let tables_in = if at % 2 == 0 { DType::F32 } else { dtype };
-            let (qkv, rotary) = inputs(&step, dtype, tables_in);
+            let (qkv, rotary) = inputs(&step, dtype, tables_in, at % 4 > 1);
             let (turned, buffers, _) = wanted(&step, &qkv, &rotary, dtype);
             let wanted: Vec<Tensor> = std::iter::once(turned).chain(buffers).collect();
             let what = format!("{step:?} in {dtype:?} by {tables_in:?}");
@@ -129,7 +136,13 @@ fn heads_are_turned_and_kept_as_on_the_processor() {
                 let [qkv, cos, sin] = all.each_mut().map(|memory| processor.values(memory));
                 let mut kept = Kept::new(processor, &step, dtype)?;
                 let lists = kept.lists(processor);
-                let turned = kernels::cached(processor, beside(&step, qkv), [cos, sin], lists, step.call())?;
+                let turned = kernels::cached(
+                    processor,
+                    beside(&step, qkv),
+                    tables(&rotary, cos, sin),
+                    lists,
+                    step.call(),
+                )?;
                 Ok(std::iter::once(turned).chain(kept.buffers).collect())
             });
         }
@@ -149,7 +162,7 @@ fn a_step_reads_what_each_row_holds() {
             Step { heads: [2, 2], positions: 1, hd: 128, held: &[200], window: Some(64) },
             Step { heads: [2, 2], positions: 2, hd: 144, held: &[127, 126], window: Some(1) },
         ] {
-            let (qkv, rotary) = inputs(&step, dtype, DType::F32);
+            let (qkv, rotary) = inputs(&step, dtype, DType::F32, false);
             let what = format!("{step:?} in {dtype:?}");
             let (turned, _, read) = wanted(&step, &qkv, &rotary, dtype);
             let q = rounded(&turned, dtype);
@@ -160,7 +173,8 @@ fn a_step_reads_what_each_row_holds() {
                 let lists = kept.lists(processor);
                 let call = step.call();
                 assert!(call.takes(dtype), "{what}");
-                let mut turned = kernels::cached(processor, beside(&step, qkv), [cos, sin], lists, call)?;
+                let mut turned =
+                    kernels::cached(processor, beside(&step, qkv), tables(&rotary, cos, sin), lists, call)?;
                 assert_near(&what, &processor.download(&turned)?, &q, 1e-6);
                 let turned = processor.values(&mut turned);
                 Ok(vec![kernels::attention_rows(processor, turned, lists, call)?])
@@ -173,7 +187,7 @@ fn a_step_reads_what_each_row_holds() {
 fn steps_that_no_kernel_takes_are_refused() {
     let step = STEPS[1];
     let processor = Processor::default();
-    let (qkv, rotary) = inputs(&step, DType::F16, DType::F32);
+    let (qkv, rotary) = inputs(&step, DType::F16, DType::F32, false);
     let mut all = [&qkv, &rotary.cos, &rotary.sin].map(|xs| processor.upload(xs).unwrap());
     let [qkv, cos, sin] = all.each_mut().map(|memory| processor.values(memory));
     let mut kept = Kept::new(&processor, &step, DType::F16).unwrap();
@@ -181,12 +195,13 @@ fn steps_that_no_kernel_takes_are_refused() {
     let call = step.call();
     let heads = beside(&step, qkv);
     let said = |found: Result<Memory>| found.expect_err("an error").to_string();
+    let angles = tables(&rotary, cos, sin);
     let more = Cached { batch: 4, ..call };
-    assert!(said(kernels::cached(&processor, heads, [cos, sin], [places, held], more)).contains("places"));
+    assert!(said(kernels::cached(&processor, heads, angles, [places, held], more)).contains("places"));
     let long = Cached { positions: 2, ..call };
-    assert!(said(kernels::cached(&processor, heads, [cos, sin], [places, held], long)).contains("reach to"));
-    let short = Values { count: cos.count - 1, ..cos };
-    assert!(said(kernels::cached(&processor, heads, [short, sin], [places, held], call)).contains("tables"));
+    assert!(said(kernels::cached(&processor, heads, angles, [places, held], long)).contains("reach to"));
+    let short = Tables { cos: Values { count: cos.count - 1, ..cos }, ..angles };
+    assert!(said(kernels::cached(&processor, heads, short, [places, held], call)).contains("tables"));
     // Too many queries for one tile.
     let many = Cached { positions: 40, ..call };
     assert!(!many.takes(DType::F16) && !call.takes(DType::F32));

@@ -1,10 +1,10 @@
 //! A step of answers that are written side by side.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor, bail};
 
 use super::card::{address, tensor, with_tensors, with_views};
 use super::{applies, turns};
-use crate::kernels::{self, Attention, Beside, Cached};
+use crate::kernels::{self, Attention, Beside, Cached, Tables};
 use crate::ops::{AttentionMask, CachedRows, Heads, Rotary, multi_head_attention};
 
 /// Where kernels find the rows' caches, on one card.
@@ -25,7 +25,10 @@ impl Table {
                 for (buffers, _) in rows.of_layer(layer) {
                     let buffer = &buffers[which];
                     let (b, capacity, width) = buffer.dims3()?;
-                    let (first, bytes) = (address(buffer)?, buffer.dtype().size_in_bytes());
+                    let here = buffer.device().same_device(like.device());
+                    // Layers of other devices are not for this table.
+                    let first = if here { address(buffer)? } else { 0 };
+                    let bytes = buffer.dtype().size_in_bytes();
                     let of_row = |row: usize| (first + (row * capacity * width * bytes) as u64).cast_signed();
                     places.extend((0..b).map(of_row));
                 }
@@ -64,6 +67,11 @@ pub(in crate::ops) fn attend_cached(
 ) -> Result<Option<Tensor>> {
     let (batch, positions, width) = q.dims3()?;
     let hd = width / heads.query.max(1);
+    let (of_tables, of_positions, entries) = rotary.cos.dims3()?;
+    if rotary.cos.dims() != rotary.sin.dims() || ![1, batch].contains(&of_tables) || of_positions != positions
+    {
+        bail!("rotation tables {:?} do not fit {batch} rows of {positions}", rotary.cos.shape());
+    }
     let kernels_take = applies([q, k, v])
         && turns(q, [&rotary.cos, &rotary.sin])
         && Attention::takes(q.dtype(), hd)
@@ -94,7 +102,8 @@ pub(in crate::ops) fn attend_cached(
         let heads = [next()?, next()?, next()?];
         with_tensors(&[&cos, &sin, &places, &table.held], |_, values| {
             let where_kept = [values[2], values[3]];
-            let mut turned = kernels::cached(card, heads, [values[0], values[1]], where_kept, call)?;
+            let tables = Tables { cos: values[0], sin: values[1], entries, own: of_tables != 1 };
+            let mut turned = kernels::cached(card, heads, tables, where_kept, call)?;
             if !few {
                 return Ok(turned);
             }
