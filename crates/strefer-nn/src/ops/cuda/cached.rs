@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor, bail};
 
 use super::card::{address, tensor, with_tensors, with_views};
 use super::{applies, turns};
-use crate::kernels::{self, Attention, Beside, Cached, Tables};
+use crate::kernels::{self, Attention, Beside, Cached, Runner, Tables};
 use crate::ops::{AttentionMask, CachedRows, Heads, Rotary, multi_head_attention};
 
 /// Where kernels find the rows' caches, on one card.
@@ -67,7 +67,7 @@ pub(in crate::ops) fn attend_cached(
 ) -> Result<Option<Tensor>> {
     let (batch, positions, width) = q.dims3()?;
     let hd = width / heads.query.max(1);
-    let (of_tables, of_positions, entries) = rotary.cos.dims3()?;
+    let (of_tables, of_positions, _entries) = rotary.cos.dims3()?;
     if rotary.cos.dims() != rotary.sin.dims() || ![1, batch].contains(&of_tables) || of_positions != positions
     {
         bail!("rotation tables {:?} do not fit {batch} rows of {positions}", rotary.cos.shape());
@@ -82,39 +82,12 @@ pub(in crate::ops) fn attend_cached(
     };
     let longest = rows.longest() + positions;
     let call = Cached { batch, positions, heads, hd, longest, window: mask.window() };
-    let few = call.takes(q.dtype());
-    let views = [q, k, v].map(|xs| if xs.stride()[2] == 1 { Ok(xs.clone()) } else { xs.contiguous() });
-    let [q, k, v] = views;
-    let views = [q?, k?, v?];
-    let tables = [&rotary.cos, &rotary.sin].map(|table| match table.dtype() {
-        DType::F32 => Ok(table.clone()),
-        _ => table.to_dtype(views[0].dtype()),
-    });
-    let [cos, sin] = tables;
-    let (cos, sin, places) = (cos?, sin?, table.places.get(layer)?);
-    let found = with_views(&views.each_ref(), |card, values| {
-        let mut beside = views.iter().zip(values).map(|(xs, &values)| Beside {
-            values,
-            batch: xs.stride()[0],
-            position: xs.stride()[1],
-        });
-        let mut next = || beside.next().ok_or_else(|| candle_core::Error::msg("three views were lent"));
-        let heads = [next()?, next()?, next()?];
-        with_tensors(&[&cos, &sin, &places, &table.held], |_, values| {
-            let where_kept = [values[2], values[3]];
-            let tables = Tables { cos: values[0], sin: values[1], entries, own: of_tables != 1 };
-            let mut turned = kernels::cached(card, heads, tables, where_kept, call)?;
-            if !few {
-                return Ok(turned);
-            }
-            let queries = kernels::Runner::values(card, &mut turned);
-            kernels::attention_rows(card, queries, where_kept, call)
-        })
-    })?;
-    let found = tensor(found, views[0].shape())?;
-    if few {
+    let own = of_tables != 1;
+    let found = step([q, k, v], rotary, own, [&table.places.get(layer)?, &table.held], call)?;
+    if call.takes(q.dtype()) {
         return Ok(Some(found));
     }
+    // A prompt: its queries are turned, its keys and values are kept, and each group reads its own.
     let mut start = 0;
     let read = rows.of_layer(layer).map(|([keys, values], held)| {
         let b = keys.dim(0)?;
@@ -124,4 +97,40 @@ pub(in crate::ops) fn attend_cached(
         multi_head_attention(&queries, &of(keys)?, &of(values)?, heads, None, mask)
     });
     Tensor::cat(&read.collect::<Result<Vec<_>>>()?, 0).map(Some)
+}
+
+/// What the queries read, where they are few enough for one kernel; else they themselves, turned.
+fn step(
+    heads: [&Tensor; 3],
+    rotary: &Rotary,
+    own: bool,
+    [places, held]: [&Tensor; 2],
+    call: Cached,
+) -> Result<Tensor> {
+    let in_runs = |xs: &Tensor| if xs.stride().last() == Some(&1) { Ok(xs.clone()) } else { xs.contiguous() };
+    let [q, k, v] = heads.map(in_runs);
+    let views = [q?, k?, v?];
+    let dtype = views[0].dtype();
+    let table =
+        |table: &Tensor| if table.dtype() == DType::F32 { Ok(table.clone()) } else { table.to_dtype(dtype) };
+    let (cos, sin) = (table(&rotary.cos)?, table(&rotary.sin)?);
+    let entries = cos.dim(2)?;
+    let found = with_views(&views.each_ref(), |card, values| {
+        let beside = |at: usize| {
+            let steps = views[at].stride();
+            Beside { values: values[at], batch: steps[0], position: steps[1] }
+        };
+        let heads = [beside(0), beside(1), beside(2)];
+        with_tensors(&[&cos, &sin, places, held], |_, values| {
+            let where_kept = [values[2], values[3]];
+            let tables = Tables { cos: values[0], sin: values[1], entries, own };
+            let mut turned = kernels::cached(card, heads, tables, where_kept, call)?;
+            if !call.takes(dtype) {
+                return Ok(turned);
+            }
+            let queries = card.values(&mut turned);
+            kernels::attention_rows(card, queries, where_kept, call)
+        })
+    })?;
+    tensor(found, views[0].shape())
 }
