@@ -122,7 +122,7 @@ impl ViewArgs {
 /// How work is spread.
 #[derive(Debug, Args)]
 pub struct PaceArgs {
-    /// Answers that are written together, each step for all of them: on a card 8, on a CPU each alone, when absent
+    /// Answers that are written together, each step for all of them: on a card 8 (with --likeliest 1), on a CPU each alone, when absent
     #[arg(long)]
     pub batch: Option<NonZeroUsize>,
     /// Questions that are answered side by side, each by a thread: at least as many as are written together, on a CPU as many as

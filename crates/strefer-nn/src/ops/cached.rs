@@ -27,7 +27,7 @@ impl CachedRows {
     /// - each buffer: `(rows of the group, capacity, nkv*hd)`
     ///
     /// # Errors
-    /// Buffers that are not the same for all layers.
+    /// Buffers that are not as many rows, or as wide, in all layers.
     pub fn new(held: Vec<usize>, buffers: Vec<[Tensor; 2]>) -> Result<Self> {
         let groups = held.len();
         if groups == 0 || buffers.is_empty() || !buffers.len().is_multiple_of(groups) {

@@ -130,8 +130,7 @@ impl AdamW {
     }
 
     /// One update with learning rate `lr`: a pass over each parameter, its gradient and its moments, all parameters side
-    /// by side. Parameters on a card come one after the other: each thread has a stream there, and gradients are in the
-    /// caller's.
+    /// by side. Parameters on a card come one after the other, as they would in its stream.
     pub fn step(&mut self, grads: &Gradients, lr: f64) -> candle_core::Result<()> {
         let cfg = self.cfg;
         let step = |(name, slot): (&String, &mut Slot)| -> candle_core::Result<()> {

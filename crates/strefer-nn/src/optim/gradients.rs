@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var};
 
+use crate::card::moved;
 use crate::ops::scaled;
 
 /// Detached gradients of the parameters that got one.
@@ -63,10 +64,10 @@ impl Gradients {
     pub fn squares(&self) -> Result<Vec<f64>> {
         let square = |grad: &Tensor| grad.to_dtype(DType::F32)?.sqr()?.sum_all();
         let squares = self.0.values().map(square).collect::<Result<Vec<Tensor>>>()?;
-        if squares.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(Tensor::stack(&squares, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
+        let Some(first) = squares.first() else { return Ok(Vec::new()) };
+        let together =
+            squares.iter().map(|square| moved(square, first.device())).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::stack(&together, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
     }
 
     /// The gradient of one parameter.

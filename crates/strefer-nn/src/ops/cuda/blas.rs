@@ -12,15 +12,19 @@ use half::{bf16, f16};
 
 use crate::kernels::{Finish, Product, Values};
 
-/// The library on each card that has been used. Its workspace serves one stream, which all of a card's work goes through.
-static LIBRARIES: Mutex<Vec<(DeviceId, Arc<CudaBlasLT>)>> = Mutex::new(Vec::new());
+/// The library on each card that has been used. A product may be several kernels that speak through its workspace: whoever asks for
+/// one holds it until all of them are in the card's stream.
+static LIBRARIES: Mutex<Vec<(DeviceId, Library)>> = Mutex::new(Vec::new());
 
-fn library(device: &CudaDevice) -> Result<Arc<CudaBlasLT>> {
+type Library = Arc<Mutex<CudaBlasLT>>;
+
+fn library(device: &CudaDevice) -> Result<Library> {
     let mut known = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, library)) = known.iter().find(|(id, _)| *id == device.id()) {
         return Ok(Arc::clone(library));
     }
-    let library = Arc::new(CudaBlasLT::new(device.cuda_stream()).map_err(Error::wrap)?);
+    let library = CudaBlasLT::new(device.cuda_stream()).map_err(Error::wrap)?;
+    let library = Arc::new(Mutex::new(library));
     known.push((device.id(), Arc::clone(&library)));
     Ok(library)
 }
@@ -96,6 +100,7 @@ where
     };
     let (weight, xs, mut out) = (lent(product.weight), lent(product.xs), lent(product.out));
     let library = library(device)?;
+    let library = library.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: `Product` has been checked: all values lie in matrices of these sizes, in one run each.
     unsafe { library.matmul(config, &weight, &xs, &mut out, bias.as_ref(), activation.as_ref()) }
         .map_err(Error::wrap)

@@ -1,4 +1,5 @@
-//! Launches kernels on candle's card, in the stream of the calling thread.
+//! Launches kernels on candle's card, in its stream. Where a card has several ([`crate::open_card`] gives it one), candle's events order
+//! them, if they are on.
 
 use std::cell::Cell;
 use std::sync::Arc;
