@@ -87,7 +87,10 @@ fn an_evaluation_that_is_killed_or_shared_equals_an_undisturbed_one() {
         let common = ["eval", "videorefer-q", "--model", "model", "--root", "bench", "--batch", batch];
         stdout(&desk.run(&[&common[..], &["--out", out]].concat()));
         let items = std::fs::read_to_string(desk.path(out).join("items.jsonl")).unwrap();
-        items.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["answer"].clone()).collect()
+        items
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["prediction_text"].clone())
+            .collect()
     };
     let alone = written("1", "alone");
     assert!(alone.iter().all(Value::is_string), "{alone:?}");
