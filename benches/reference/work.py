@@ -1,6 +1,7 @@
 """Every kind of work in PyTorch: makes a function that does it once, and counts parameters."""
 
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -136,16 +137,45 @@ def sft(case, _data):
 
 def attention(case, _data):
     b, s, hd = case["batch"], case["tokens"], case["head_dim"]
-    drawn = lambda heads: torch.randn(b, heads, s, hd).requires_grad_(case["backward"])
+    # Heads side by side, as linear layers leave them.
+    drawn = lambda heads: torch.randn(b, s, heads, hd).requires_grad_(case["backward"])
     q, k, v, grad = (drawn(heads) for heads in (case["heads"], case["key_heads"], case["key_heads"], case["heads"]))
 
     def work():
         grouped = case["heads"] != case["key_heads"]
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=case["causal"], enable_gqa=grouped)
+        turned = (xs.transpose(1, 2) for xs in (q, k, v))
+        out = F.scaled_dot_product_attention(*turned, is_causal=case["causal"], enable_gqa=grouped).transpose(1, 2)
         if case["backward"]:
             torch.autograd.grad(out, (q, k, v), grad.detach())
 
-    return work, 0
+    return fastest_backend(work) if q.is_cuda else work, 0
+
+
+def fastest_backend(work):
+    """The work by that backend of PyTorch's attention which is fastest at it."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    took = {}
+    for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION):
+        try:
+            with sdpa_kernel(backend):
+                work()
+                torch.cuda.synchronize()
+                start = time.perf_counter()
+                for _ in range(5):
+                    work()
+                torch.cuda.synchronize()
+                took[backend] = time.perf_counter() - start
+        except RuntimeError as error:
+            print(f"{backend}: {error}", file=sys.stderr)
+    best = min(took, key=took.get)
+    print(f"PyTorch attends by {best}: {took}", file=sys.stderr)
+
+    def by_best():
+        with sdpa_kernel(best):
+            work()
+
+    return by_best
 
 
 def product(case, _data):

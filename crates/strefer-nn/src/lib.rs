@@ -14,6 +14,8 @@
 //! ```
 
 mod card;
+#[cfg(feature = "cudnn")]
+pub mod cudnn;
 mod dropout;
 mod embedding;
 mod error;

@@ -1,11 +1,13 @@
 //! Runs the CUDA kernels of `strefer-nn` on the processor, to compare them with its operations there. Memory around results
 //! is watched; memory that nobody wrote is no number.
 
+mod ragged;
+
 use std::ffi::{CStr, CString, c_char, c_void};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use half::{bf16, f16};
-use strefer_nn::kernels::{Arg, Finish, Launch, Product, Runner, Values};
+use strefer_nn::kernels::{Arg, Finish, Launch, Product, Ragged, RaggedPass, Runner, Values};
 
 unsafe extern "C" {
     fn strefer_launch(
@@ -84,6 +86,32 @@ fn read(values: Values) -> Result<Vec<f32>> {
     let bytes = unsafe { std::slice::from_raw_parts(values.address as *const u8, bytes) };
     let tensor = Tensor::from_raw_buffer(bytes, values.dtype, &[values.count], &Device::Cpu)?;
     tensor.to_dtype(DType::F32)?.to_vec1()
+}
+
+/// Whole numbers at an address.
+fn read_whole(values: Values) -> Result<Vec<u32>> {
+    if values.dtype != DType::U32 {
+        bail!("whole numbers are needed, not {:?}", values.dtype);
+    }
+    // SAFETY: as in `read`.
+    let bytes = unsafe { std::slice::from_raw_parts(values.address as *const u8, values.count * 4) };
+    Tensor::from_raw_buffer(bytes, DType::U32, &[values.count], &Device::Cpu)?.to_vec1()
+}
+
+/// Puts numbers at an address, rounded to its type.
+fn write(values: Values, numbers: &[f32]) -> Result<()> {
+    if numbers.len() != values.count {
+        bail!("{} numbers for {} values", numbers.len(), values.count);
+    }
+    let bytes: Vec<u8> = match values.dtype {
+        DType::F32 => numbers.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+        DType::BF16 => numbers.iter().flat_map(|&x| bf16::from_f32(x).to_ne_bytes()).collect(),
+        DType::F16 => numbers.iter().flat_map(|&x| f16::from_f32(x).to_ne_bytes()).collect(),
+        other => bail!("no library writes {other:?}"),
+    };
+    // SAFETY: as in `read`; what is written to is nobody else's.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), values.address as *mut u8, bytes.len()) };
+    Ok(())
 }
 
 /// Sums of a product, one after the other.
@@ -179,15 +207,15 @@ impl Runner for Processor {
     /// As its definition says it.
     fn product(&self, product: &Product) -> Result<()> {
         let sums = sums(product)?;
-        let bytes: Vec<u8> = match product.out.dtype {
-            DType::BF16 => sums.iter().flat_map(|&sum| bf16::from_f32(sum).to_ne_bytes()).collect(),
-            DType::F16 => sums.iter().flat_map(|&sum| f16::from_f32(sum).to_ne_bytes()).collect(),
-            other => bail!("no product of {other:?}"),
-        };
-        // SAFETY: as in `read`; the result is its own.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), product.out.address as *mut u8, bytes.len());
-        }
-        Ok(())
+        write(product.out, &sums)
+    }
+
+    /// Likewise.
+    fn ragged(&self, call: &Ragged, lists: Values, pass: RaggedPass) -> Result<()> {
+        ragged::run(call, lists, pass)
+    }
+
+    fn clear(&self, values: Values) -> Result<()> {
+        write(values, &vec![0.0; values.count])
     }
 }

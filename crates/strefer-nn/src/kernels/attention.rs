@@ -140,7 +140,8 @@ impl Attention {
         WIDTHS.into_iter().find(|width| hd <= *width)
     }
 
-    fn group(&self) -> usize {
+    /// Query heads of a key head.
+    pub(crate) fn group(&self) -> usize {
         self.heads.query / self.heads.key.max(1)
     }
 
@@ -214,7 +215,7 @@ impl Attention {
         Ok((width, self.blocks().1))
     }
 
-    fn check(&self, [q, k, v, out]: [Values; 4]) -> Result<usize> {
+    pub(super) fn check(&self, [q, k, v, out]: [Values; 4]) -> Result<usize> {
         let Self { batch, queries, keys, heads, hd, .. } = *self;
         let width = self.check_heads(q.dtype)?;
         for (what, places, values, [heads, positions]) in [

@@ -14,6 +14,7 @@ mod mask_pool;
 mod norm;
 mod parts;
 mod product;
+mod ragged;
 mod rotary;
 mod rows;
 mod softmax;
@@ -30,6 +31,7 @@ pub use few_rows::{few_rows, takes_rows};
 pub use mask_pool::{mask_pool, mask_pool_back};
 pub use norm::{Norm, NormGrads, norm, norm_back, sum_norm};
 pub use product::{Finish, Product, Update, linear, linear_updated};
+pub use ragged::{Causality, List, Ragged, RaggedPass, ragged, ragged_back};
 pub use rotary::{Turn, rotary};
 pub use softmax::{softmax, softmax_back};
 
@@ -100,6 +102,10 @@ pub trait Runner {
     fn launch(&self, launch: &Launch) -> Result<()>;
     /// Puts a library's product behind the kernels before it.
     fn product(&self, product: &Product) -> Result<()>;
+    /// Puts a library's attention behind the kernels before it.
+    fn ragged(&self, call: &Ragged, lists: Values, pass: RaggedPass) -> Result<()>;
+    /// Has values be zero.
+    fn clear(&self, values: Values) -> Result<()>;
 }
 
 /// Threads of a block whose threads do not speak to each other.

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Result, Tensor, bail};
 
+#[cfg(feature = "cuda")]
+use crate::kernels::{Attention, Places};
+
 /// The id of a column that nobody may see.
 const HIDDEN: i32 = -1;
 
@@ -57,10 +60,13 @@ enum Made {
     /// Tiles, by rows of queries or by keys.
     #[cfg(feature = "cuda")]
     Tiles(super::Tiling, bool),
+    /// Lists of sequences: rows, queries, keys and query heads, and where queries and keys lie.
+    #[cfg(feature = "cuda")]
+    Lists([usize; 4], [Places; 2]),
 }
 
 /// Most tensors that are kept.
-const KEPT: usize = 4;
+const KEPT: usize = 5;
 
 /// Per batch row and key column: the segment it belongs to, or [`HIDDEN`].
 #[derive(Debug, Clone)]
@@ -244,7 +250,17 @@ impl AttentionMask {
         own.copied().unwrap_or(SHARED)
     }
 
-    fn visible(&self, b: usize, i: usize, j: usize, s: usize, t: usize) -> bool {
+    /// Whether columns see each other where their ids are the same, and no others.
+    pub(super) fn has_segments(&self) -> bool {
+        self.sight == Sight::Own
+    }
+
+    pub(super) fn has_branches(&self) -> bool {
+        self.sight == Sight::OwnAndShared
+    }
+
+    /// Whether query `i` of batch row `b` sees key `j`.
+    pub(super) fn visible(&self, b: usize, i: usize, j: usize, s: usize, t: usize) -> bool {
         let (lo, hi) = self.range(i, s, t);
         let shown = self.row(b).is_none_or(|row| !self.hides(row[j], self.own_id(b, i, s, t)));
         (lo..hi).contains(&j) && shown
@@ -279,6 +295,16 @@ impl AttentionMask {
             let tiles = if by_rows { self.tiles_by_rows(tiling) } else { self.tiles_by_keys(tiling) };
             let count = tiles.len();
             Tensor::from_vec(tiles, count, device)
+        })
+    }
+
+    /// The lists that a library reads of this mask's sequences in `call`.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn lists_on(&self, call: &Attention, lists: Vec<u32>, device: &Device) -> Result<Tensor> {
+        let sizes = [call.batch, call.queries, call.keys, call.heads.query];
+        self.kept(Made::Lists(sizes, [call.q, call.k]), device, || {
+            let count = lists.len();
+            Tensor::from_vec(lists, count, device)
         })
     }
 

@@ -14,6 +14,7 @@ mod linear;
 mod mask;
 mod pooled;
 mod quantised;
+mod sequences;
 mod tiles;
 
 pub use cached::CachedRows;
@@ -21,13 +22,14 @@ use composed::wide;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::adamw as adamw_on_card;
 #[cfg(feature = "cuda")]
-pub use cuda::use_kernels;
+pub use cuda::{Kernels, use_kernels};
 pub(crate) use fused::simd;
 pub(crate) use linear::apply_gelu;
 pub use linear::{Gelu, linear, linear_gelu, linear_unread, linear_updated};
 pub use mask::AttentionMask;
 pub use pooled::Pooled;
 pub use quantised::QuantisedWeight;
+pub use sequences::Sequence;
 pub use tiles::Tiling;
 
 use candle_core::{DType, Result, Tensor, bail};

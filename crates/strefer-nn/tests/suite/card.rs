@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use strefer_nn::open_card;
-use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Pooled, Rotary};
+use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Kernels, Pooled, Rotary};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
 use strefer_nn::testing::{max_abs_diff, randn, relative_diff};
 
@@ -38,18 +38,23 @@ fn card() -> Device {
 /// Compares what `run` finds on the processor with what it finds on a card, by kernels and composed. It gets a device, the type
 /// that inputs are rounded to, and the type to compute in.
 fn assert_everywhere(what: &str, run: impl Fn(&Device, DType, DType) -> Result<Vec<Tensor>>) {
+    assert_by(&[Kernels::Composed, Kernels::Fused], what, run);
+}
+
+/// [`assert_everywhere`] of what may be done in other ways.
+fn assert_by(ways: &[Kernels], what: &str, run: impl Fn(&Device, DType, DType) -> Result<Vec<Tensor>>) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let card = card();
     for (dtype, tolerance) in FLOATS {
         let wanted = run(&Device::Cpu, dtype, DType::F32).unwrap();
-        for kernels in [true, false] {
+        for &kernels in ways {
             ops::use_kernels(kernels);
             let found = run(&card, dtype, dtype);
-            ops::use_kernels(false);
+            ops::use_kernels(Kernels::Composed);
             for (at, (found, wanted)) in found.unwrap().iter().zip(&wanted).enumerate() {
                 let diff = relative_diff(found, wanted);
                 let near = diff <= tolerance || max_abs_diff(found, wanted) < 1e-6;
-                assert!(near, "{what} in {dtype:?}, kernels {kernels}, result {at}: {diff:e}");
+                assert!(near, "{what} in {dtype:?}, {kernels:?}, result {at}: {diff:e}");
             }
         }
     }
@@ -149,19 +154,70 @@ fn card_attention_is_that_of_the_processor() {
 
 #[test]
 #[ignore = "needs a card"]
+fn card_attention_by_cudnn_is_that_of_the_processor() {
+    let causal = AttentionMask::causal;
+    let ids: Vec<i32> = (0..2 * 300).map(|at| [4, 4, 9, -1, 0, 7][at / 100]).collect();
+    let padded: Vec<i32> =
+        (0..2 * 300).map(|at| if at % 300 < 170 + at / 300 * 130 { 0 } else { -1 }).collect();
+    for (b, nh, nkv, s, t, hd, mask) in [
+        (2, 4, 4, 200, 200, 64, AttentionMask::bidirectional()),
+        (1, 8, 2, 300, 300, 128, causal()),
+        (2, 14, 2, 129, 129, 64, causal()),
+        (2, 4, 2, 300, 300, 96, causal().with_segments(2, &ids).unwrap()),
+        (2, 4, 2, 300, 300, 64, causal().with_segments(2, &padded).unwrap()),
+        (3, 4, 2, 300, 300, 64, AttentionMask::bidirectional().with_segments(1, &ids[..300]).unwrap()),
+        (1, 4, 4, 90, 250, 128, AttentionMask::bidirectional()),
+        (1, 8, 2, 100, 700, 128, causal()),
+    ] {
+        let (q, k) = ([b, s, nh * hd], [b, t, nkv * hd]);
+        let inputs = [randn(1, &q), randn(2, &k), randn(3, &k)];
+        let heads = Heads { query: nh, key: nkv, scale: (hd as f64).powf(-0.5) };
+        let what = format!("{b} x {nh}/{nkv} heads of {hd}, {s} queries, {t} keys");
+        let ways = [Kernels::Composed, Kernels::Fused, Kernels::Cudnn];
+        assert_by(&ways, &what, |device, rounded, dtype| {
+            let inputs = inputs.iter().map(|xs| xs.to_dtype(rounded)?.to_dtype(DType::F32));
+            run(&inputs.collect::<Result<Vec<_>>>()?, device, dtype, &|v| {
+                ops::multi_head_attention(&v[0], &v[1], &v[2], heads, None, &mask)
+            })
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_attention_by_cudnn_reads_a_cache_where_it_lies() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let card = card();
+    let there = |xs: &Tensor| xs.to_dtype(DType::BF16).unwrap().to_device(&card).unwrap();
+    // A width of heads that only the forward takes.
+    let heads = Heads { query: 8, key: 2, scale: 0.1 };
+    let (q, buffer) = (randn(1, &[2, 100, 8 * 72]), randn(2, &[2, 1024, 2 * 72]));
+    let (q, cache) = (there(&q), there(&buffer).narrow(1, 0, 700).unwrap());
+    let run = |kernels: Kernels| {
+        ops::use_kernels(kernels);
+        let ys = ops::multi_head_attention(&q, &cache, &cache, heads, None, &AttentionMask::causal());
+        ops::use_kernels(Kernels::Composed);
+        ys.unwrap().to_dtype(DType::F32).unwrap().to_device(&Device::Cpu).unwrap()
+    };
+    let diff = relative_diff(&run(Kernels::Cudnn), &run(Kernels::Composed));
+    assert!(diff < 3e-2, "{diff:e}");
+}
+
+#[test]
+#[ignore = "needs a card"]
 fn card_attention_reads_a_cache_where_it_lies() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let card = card();
     let there = |xs: &Tensor| xs.to_dtype(DType::BF16).unwrap().to_device(&card).unwrap();
     let (q, buffer) = (randn(1, &[1, 8, 1, 128]), randn(2, &[1, 2, 1024, 128]));
     let (q, cache) = (there(&q), there(&buffer).narrow(2, 0, 700).unwrap());
-    let run = |kernels: bool| {
+    let run = |kernels: Kernels| {
         ops::use_kernels(kernels);
         let ys = ops::attention(&q, &cache, &cache, 0.1, &AttentionMask::causal()).unwrap();
-        ops::use_kernels(false);
+        ops::use_kernels(Kernels::Composed);
         ys.to_dtype(DType::F32).unwrap().to_device(&Device::Cpu).unwrap()
     };
-    let diff = relative_diff(&run(true), &run(false));
+    let diff = relative_diff(&run(Kernels::Fused), &run(Kernels::Composed));
     assert!(diff < 3e-2, "{diff:e}");
 }
 
@@ -323,13 +379,13 @@ fn card_updates_are_those_of_the_processor() {
     };
     for (dtype, _) in FLOATS {
         let wanted = stepped(&Device::Cpu, dtype).unwrap();
-        for kernels in [true, false] {
+        for kernels in [Kernels::Composed, Kernels::Fused] {
             ops::use_kernels(kernels);
             let found = stepped(&card(), dtype).unwrap();
-            ops::use_kernels(false);
+            ops::use_kernels(Kernels::Composed);
             for (name, wanted) in &wanted {
                 let diff = relative_diff(&found[name], wanted);
-                assert!(diff < 2e-6, "{name} in {dtype:?}, kernels {kernels}: {diff:e}");
+                assert!(diff < 2e-6, "{name} in {dtype:?}, {kernels:?}: {diff:e}");
             }
         }
     }

@@ -5,6 +5,7 @@ mod cached;
 #[cfg(feature = "cuda")]
 mod card;
 mod cross_entropy;
+mod cudnn;
 mod fused;
 mod layers;
 mod ops;

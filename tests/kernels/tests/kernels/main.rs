@@ -11,4 +11,5 @@ mod maps;
 mod pointwise;
 mod pooling;
 mod products;
+mod ragged;
 mod rows;

@@ -6,6 +6,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::card::{Card, tensor, with_tensors, with_views};
 use super::fused::{Fused, Grads};
+use super::{Kernels, is_used, ragged};
 use crate::kernels::{self, Attention, Places, Sight, Values};
 use crate::ops::{AttentionMask, Heads};
 
@@ -60,10 +61,21 @@ pub(in crate::ops) fn multi_head_attention(
     let q_places = Places::side_by_side(heads.query, queries, hd);
     let k_places = Places::side_by_side(heads.key, keys, hd);
     let call = Attention { batch, queries, keys, heads, hd, q: q_places, k: k_places, out: q_places };
-    run([q, k, v], mask, call, |xs| match *xs.stride() {
+    mask.check(batch, queries, keys)?;
+    if is_used(Kernels::Cudnn)
+        && let Some(found) = ragged::attention([q, k, v], mask, call)?
+    {
+        return Ok(found);
+    }
+    run([q, k, v], mask, call, |xs| places_of_rows(xs, hd))
+}
+
+/// Where heads that lie side by side lie in a view.
+pub(super) fn places_of_rows(xs: &Tensor, hd: usize) -> Option<Places> {
+    match *xs.stride() {
         [batch, position, 1] => Some(Places { batch, position, head: hd }),
         _ => None,
-    })
+    }
 }
 
 fn same_dims(xs: &Tensor, dims: &[usize]) -> Result<()> {

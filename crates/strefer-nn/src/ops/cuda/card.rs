@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use candle_core::cuda_backend::cudarc::driver::result::memset_d8_async;
 use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute_enum;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaStream, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg, SyncOnDrop,
@@ -14,7 +15,7 @@ use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, DType, InplaceOp1, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
-use crate::kernels::{Arg, Launch, Product, Runner, Values};
+use crate::kernels::{Arg, Launch, Product, Ragged, RaggedPass, Runner, Values};
 
 /// Programs by the names of their modules, as the build made them.
 const PROGRAMS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/programs.rs"));
@@ -138,6 +139,20 @@ impl Runner for Card {
 
     fn product(&self, product: &Product) -> Result<()> {
         super::blas::product(&self.device, product)
+    }
+
+    fn ragged(&self, call: &Ragged, lists: Values, pass: RaggedPass) -> Result<()> {
+        super::cudnn::ragged(self, &self.device, call, lists, pass)
+    }
+
+    fn clear(&self, values: Values) -> Result<()> {
+        let bytes = values.count * values.dtype.size_in_bytes();
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.stream.context().bind_to_thread().w()?;
+        // SAFETY: so many bytes there are, which nobody else writes.
+        unsafe { memset_d8_async(values.address, 0, bytes, self.stream.cu_stream()) }.w()
     }
 }
 

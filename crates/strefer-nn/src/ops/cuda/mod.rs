@@ -8,12 +8,14 @@ mod blas;
 mod cached;
 mod card;
 mod cross_entropy;
+mod cudnn;
 mod deformable;
 mod depthwise;
 mod fused;
 mod linear;
 mod mask_pool;
 mod norm;
+mod ragged;
 mod rotary;
 mod scaled;
 mod softmax;
@@ -35,21 +37,41 @@ pub(super) use scaled::scaled;
 pub(super) use softmax::softmax_last;
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use candle_core::{DType, Tensor};
 
-/// `fused` has operations on cards be kernels of this crate. Without it they are composed of candle's, until a card has shown
-/// that both give the same.
+/// What operations on cards are done by. Composed is what they are without a word, until a card has shown that all give the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kernels {
+    /// Operations of candle.
+    Composed,
+    /// Kernels of this crate, as with `STREFER_KERNELS=fused`.
+    Fused,
+    /// As [`Kernels::Fused`], and attention by cuDNN where it takes it, as with `STREFER_KERNELS=cudnn`. Its gradients differ in their last
+    /// bits from run to run.
+    Cudnn,
+}
+
 const VARIABLE: &str = "STREFER_KERNELS";
 
-static USED: LazyLock<AtomicBool> =
-    LazyLock::new(|| AtomicBool::new(std::env::var(VARIABLE).as_deref() == Ok("fused")));
+static USED: LazyLock<AtomicU8> = LazyLock::new(|| {
+    let used = match std::env::var(VARIABLE).as_deref() {
+        Ok("fused") => Kernels::Fused,
+        Ok("cudnn") => Kernels::Cudnn,
+        _ => Kernels::Composed,
+    };
+    AtomicU8::new(used as u8)
+});
 
-/// Whether operations on cards are kernels of this crate, as they are with `STREFER_KERNELS=fused`; else they are composed of
-/// candle's. For the whole process.
-pub fn use_kernels(used: bool) {
-    USED.store(used, Ordering::Relaxed);
+/// Says for the whole process what operations on cards are done by from now on.
+pub fn use_kernels(used: Kernels) {
+    USED.store(used as u8, Ordering::Relaxed);
+}
+
+fn is_used(least: Kernels) -> bool {
+    USED.load(Ordering::Relaxed) >= least as u8
 }
 
 fn is_float(xs: &Tensor) -> bool {
@@ -60,7 +82,7 @@ fn is_float(xs: &Tensor) -> bool {
 pub(super) fn applies<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> bool {
     let mut tensors = tensors.into_iter();
     let Some(first) = tensors.next() else { return false };
-    USED.load(Ordering::Relaxed)
+    is_used(Kernels::Fused)
         && first.device().is_cuda()
         && is_float(first)
         && tensors.all(|xs| xs.dtype() == first.dtype() && xs.device().is_cuda())
