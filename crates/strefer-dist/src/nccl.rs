@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::cuda_backend::cudarc::driver::DevicePtr;
+use candle_core::cuda_backend::cudarc::driver::{CudaStream, DevicePtr};
 use candle_core::cuda_backend::cudarc::nccl::result::NcclError;
 use candle_core::cuda_backend::cudarc::nccl::safe::{Comm, Id, NcclType, ReduceOp};
-use candle_core::cuda_backend::{CudaDType, cudarc::driver::DeviceRepr};
+use candle_core::cuda_backend::{CudaDType, WrapErr, cudarc::driver::DeviceRepr};
 use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail,
 };
@@ -31,6 +31,8 @@ struct Inner {
     rank: usize,
     size: usize,
     comm: Mutex<Link>,
+    /// Where collectives run, beside what the card computes.
+    stream: Arc<CudaStream>,
 }
 
 struct Link(Comm);
@@ -38,8 +40,8 @@ struct Link(Comm);
 // SAFETY: NCCL lets any thread use a communicator, one at a time, which the mutex around this sees to.
 unsafe impl Send for Link {}
 
-/// The ranks of one run, a process and a card each. A collective goes into the card's one stream, behind what was computed before it,
-/// and is waited for.
+/// The ranks of one run, a process and a card each. A collective runs in a stream of its own, once everything that the card was asked for
+/// before is computed, and is waited for; what other threads ask the card for meanwhile goes on beside it.
 pub struct Nccl {
     device: Device,
     inner: Arc<Inner>,
@@ -69,21 +71,25 @@ impl Nccl {
         }
         // With an address, every rank is given the same id: NCCL's first rank listens there.
         let id = Id::new().map_err(|error| fault("an id", error))?;
-        let comm = Comm::from_rank(card.cuda_stream(), world.rank, world.size, id);
+        let stream = card.cuda_stream().context().new_stream().w()?;
+        let comm = Comm::from_rank(Arc::clone(&stream), world.rank, world.size, id);
         let comm = comm.map_err(|error| fault("meeting the other ranks", error))?;
         let comm = Mutex::new(Link(comm));
         Ok(Self {
             device: device.clone(),
-            inner: Arc::new(Inner { rank: world.rank, size: world.size, comm }),
+            inner: Arc::new(Inner { rank: world.rank, size: world.size, comm, stream }),
         })
     }
 
     /// Values come back to where they were.
     fn exchange(&self, what: &str, values: &Tensor, way: Way) -> Result<Tensor> {
         let op = Exchange { way, what: what.to_owned(), inner: Arc::clone(&self.inner) };
-        let found = values.to_device(&self.device)?.contiguous()?.apply_op1_no_bwd(&op)?;
-        // So that a wait for other ranks is in this call, where it is watched.
-        self.device.synchronize()?;
+        let own = values.to_device(&self.device)?.contiguous()?;
+        let found = own.apply_op1_no_bwd(&op)?;
+        // So that a wait for other ranks is in this call, where it is watched. What is sent must stay until then: the card's own stream,
+        // in which memory is given back, does not wait.
+        self.inner.stream.synchronize().w()?;
+        drop(own);
         found.to_device(values.device())
     }
 }
@@ -143,6 +149,8 @@ impl Exchange {
         let all = if matches!(self.way, Way::Gather) { count * self.inner.size } else { count };
         // SAFETY: NCCL writes all of it, and where it does not (a sum for another rank), nobody reads it.
         let mut found = unsafe { card.alloc::<T>(all)? };
+        // What is sent is computed, and the room for what comes is there, when the card's own stream has come so far.
+        self.inner.stream.join(&card.cuda_stream()).w()?;
         self.collect(&own, &mut found).map_err(|error| fault(&self.what, error))?;
         Ok(CudaStorage::wrap_cuda_slice(found, card.clone()))
     }

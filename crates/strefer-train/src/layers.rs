@@ -1,6 +1,6 @@
 //! Layers whose weights lie on the ranks by turns (ZeRO-3, arXiv 1910.02054): each tensor has one owner, comes to the others
 //! for its layer's turn, and its gradient goes to the owner alone. The next layer's weights come while a layer
-//! computes; on cards they queue behind what it computes.
+//! computes.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
