@@ -168,6 +168,8 @@ def fastest_backend(work):
                 took[backend] = time.perf_counter() - start
         except RuntimeError as error:
             print(f"{backend}: {error}", file=sys.stderr)
+    if not took:
+        return work
     best = min(took, key=took.get)
     print(f"PyTorch attends by {best}: {took}", file=sys.stderr)
 

@@ -6,8 +6,10 @@ use candle_core::{Device, Result, Tensor};
 /// [`Device::new_cuda`] every thread gets a stream of its own, and nothing orders them.
 ///
 /// # Errors
-/// No such card, or a program built without CUDA.
+/// No such card, or a program built without CUDA; a `STREFER_KERNELS` that says nothing known, or asks for a cuDNN that is not there.
 pub fn open_card(index: usize) -> Result<Device> {
+    #[cfg(feature = "cuda")]
+    crate::ops::Kernels::asked_for()?;
     let device = Device::new_cuda_with_stream(index)?;
     #[cfg(feature = "cuda")]
     if let Device::Cuda(card) = &device {

@@ -71,6 +71,8 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         processor(),
         memory(),
         card(),
+        #[cfg(feature = "cuda")]
+        attention(),
         videos(),
         disk(&args.disk),
         open_files(),
@@ -166,6 +168,17 @@ fn card() -> Finding {
             Ok(_) => finding("card", State::Good, driver),
             Err(error) => finding("card", State::Missing, format!("{driver}; the first card: {error}")),
         },
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn attention() -> Finding {
+    match strefer_nn::cudnn::Library::get() {
+        Ok(library) => {
+            let says = format!("cuDNN {}, with STREFER_KERNELS=cudnn", library.version());
+            finding("attention", State::Good, says)
+        }
+        Err(error) => finding("attention", State::Limited, error.to_string()),
     }
 }
 

@@ -12,8 +12,8 @@ const VARIABLE: &str = "STREFER_CUDNN";
 
 const NAME: &str = "libcudnn.so.9";
 
-/// The first version that says of a card's properties what it needs to make plans.
-const OLDEST: usize = 90_800;
+/// The oldest version that has been tried. Those before 9.10 want masks in other words, and some after it are known to be wrong.
+const OLDEST: usize = 91_900;
 
 /// A descriptor, or a handle, as the library knows it.
 pub(super) type Raw = *mut c_void;
@@ -23,7 +23,7 @@ type SetStream = unsafe extern "C" fn(Raw, Raw) -> c_int;
 type LastError = unsafe extern "C" fn(*mut c_char, usize);
 type Version = unsafe extern "C" fn() -> usize;
 type CreateDescriptor = unsafe extern "C" fn(c_int, *mut Raw) -> c_int;
-type OfDescriptor = unsafe extern "C" fn(Raw) -> c_int;
+type OfRaw = unsafe extern "C" fn(Raw) -> c_int;
 type SetAttribute = unsafe extern "C" fn(Raw, c_int, c_int, i64, *const c_void) -> c_int;
 type GetAttribute = unsafe extern "C" fn(Raw, c_int, c_int, i64, *mut i64, *mut c_void) -> c_int;
 type Execute = unsafe extern "C" fn(Raw, Raw, Raw) -> c_int;
@@ -32,11 +32,12 @@ type Execute = unsafe extern "C" fn(Raw, Raw, Raw) -> c_int;
 #[derive(Debug)]
 pub struct Library {
     create: Create,
+    destroy: OfRaw,
     set_stream: SetStream,
     last_error: LastError,
     pub(super) create_descriptor: CreateDescriptor,
-    pub(super) destroy_descriptor: OfDescriptor,
-    pub(super) finalize: OfDescriptor,
+    pub(super) destroy_descriptor: OfRaw,
+    pub(super) finalize: OfRaw,
     pub(super) set_attribute: SetAttribute,
     pub(super) get_attribute: GetAttribute,
     pub(super) execute: Execute,
@@ -80,6 +81,7 @@ impl Library {
             }
             Self {
                 create: found.named(c"cudnnCreate")?,
+                destroy: found.named(c"cudnnDestroy")?,
                 set_stream: found.named(c"cudnnSetStream")?,
                 last_error: found.named(c"cudnnGetLastErrorString")?,
                 create_descriptor: found.named(c"cudnnBackendCreateDescriptor")?,
@@ -141,6 +143,14 @@ impl Found<'_> {
 #[derive(Debug)]
 pub struct Handle {
     pub(super) raw: Raw,
+    library: &'static Library,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has it. That it cannot be given back harms nothing but memory.
+        unsafe { (self.library.destroy)(self.raw) };
+    }
 }
 
 // SAFETY: a handle belongs to no thread; that only one uses it at a time, `&mut` sees to.
@@ -159,8 +169,9 @@ impl Handle {
         let mut raw = ptr::null_mut();
         // SAFETY: there is room for a handle.
         library.check("a handle", unsafe { (library.create)(&raw mut raw) })?;
+        let handle = Self { raw, library };
         // SAFETY: both are there, as the caller says.
         library.check("a handle's stream", unsafe { (library.set_stream)(raw, stream) })?;
-        Ok(Self { raw })
+        Ok(handle)
     }
 }

@@ -1,4 +1,4 @@
-//! Attention by cuDNN (version 9.8 or later), through its graph interface: a graph of operations says what is computed, and the library finds the
+//! Attention by cuDNN (version 9.19 or later), through its graph interface: a graph of operations says what is computed, and the library finds the
 //! kernel that does all of it at once. The library is loaded when it is first asked for, so that programs start without it.
 //!
 //! Graphs and plans need no card: given a card's properties, plans for it are made anywhere (`scripts/cudnn-plans`).

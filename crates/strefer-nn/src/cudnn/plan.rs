@@ -24,6 +24,8 @@ pub enum Target<'a> {
 pub struct Plan {
     plan: Descriptor,
     graph: Graph,
+    /// What the plan was made of: the library does not say that it may go before the plan.
+    _made_of: [Descriptor; 2],
     workspace: usize,
 }
 
@@ -78,7 +80,7 @@ impl Plan {
             match plan.finish() {
                 Ok(plan) => {
                     let workspace = plan.number(Attribute::PlanWorkspace)?.max(0) as usize;
-                    return Ok(Self { plan, graph, workspace });
+                    return Ok(Self { plan, graph, _made_of: [operations, config], workspace });
                 }
                 Err(error) => refused.push(error.to_string()),
             }

@@ -48,7 +48,12 @@ impl Places {
     }
 
     /// Fails unless `values` reach to the last head, and every head lies on 16 bytes.
-    fn check(&self, what: &str, values: Values, [batch, heads, positions, hd]: [usize; 4]) -> Result<()> {
+    pub(super) fn check(
+        &self,
+        what: &str,
+        values: Values,
+        [batch, heads, positions, hd]: [usize; 4],
+    ) -> Result<()> {
         if batch * heads * positions == 0 {
             return Ok(());
         }

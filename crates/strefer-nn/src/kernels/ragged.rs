@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, bail};
 
-use super::{Attention, AttentionGrads, Runner, Values, check};
+use super::{Attention, AttentionGrads, Places, Runner, Values, check};
 use crate::ops::{AttentionMask, Sequence};
 
 /// What a query sees of its sequence's keys.
@@ -75,10 +75,13 @@ fn rounded(length: usize) -> usize {
 
 impl Ragged {
     /// How a library is asked for `call` under `mask`, and the lists it reads; nothing where the mask is none of sequences, or heads
-    /// do not lie side by side, or values are too many to be counted in 31 bits.
+    /// do not lie side by side, or rows of the batch share values, or these are too many to be counted in 31 bits.
     pub fn new(call: Attention, mask: &AttentionMask) -> Option<(Self, Vec<u32>)> {
         let Attention { batch, queries, keys, heads, hd, .. } = call;
-        if [call.q, call.k, call.out].iter().any(|places| places.head != hd) {
+        let beside = |places: Places, positions: usize| {
+            places.head == hd && (batch == 1 || places.batch >= positions * places.position)
+        };
+        if !beside(call.q, queries) || !beside(call.k, keys) || !beside(call.out, queries) {
             return None;
         }
         let sequences = mask.sequences(batch, queries, keys)?;
@@ -119,9 +122,11 @@ impl Ragged {
         let mut lists = Vec::with_capacity(ragged.entries());
         for which in List::ALL {
             lists.resize(ragged.start(which), 0);
+            // The library counts in signed numbers, and where keys of every query head lie by those of key heads.
+            let times = if which == List::KeyStarts { call.group() } else { 1 };
             for entry in list(which) {
-                // The library counts in signed numbers.
-                lists.push(i32::try_from(entry).ok()?.cast_unsigned());
+                i32::try_from(entry * times).ok()?;
+                lists.push(entry as u32);
             }
         }
         Some((ragged, lists))
@@ -221,7 +226,13 @@ pub fn ragged_back<R: Runner>(
 ) -> Result<AttentionGrads<R::Buffer>> {
     let [q, k, v] = inputs;
     call.check([q, k, v, out], lists)?;
+    let Attention { batch, queries, keys, heads, hd, .. } = call.call;
+    call.call.out.check("gradient", grad, [batch, heads.query, queries, hd])?;
     check("attention's gradient", grad, q.dtype, out.count)?;
+    let dense = |places: Places, positions| batch == 1 || places.batch == positions * places.position;
+    if !dense(call.call.q, queries) || !dense(call.call.k, keys) {
+        bail!("gradients of sequences lie in rows without gaps, not as {:?}", call.call);
+    }
     check("attention's sums", sums, DType::F32, call.sums())?;
     let reserve = |of: Values, covered: bool| -> Result<(R::Buffer, Values)> {
         let mut buffer = runner.reserve(of.dtype, of.count)?;
@@ -241,7 +252,6 @@ pub fn ragged_back<R: Runner>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Places;
     use crate::ops::Heads;
 
     fn call(batch: usize, queries: usize, keys: usize) -> Attention {
@@ -288,6 +298,9 @@ mod tests {
         let mut planes = call(1, 5, 5);
         planes.q = Places::heads_first(4, 5, 8);
         assert!(Ragged::new(planes, &mask).is_none());
+        let mut shared = call(2, 5, 5);
+        shared.k.batch = 0;
+        assert!(Ragged::new(shared, &mask).is_none());
         assert!(Ragged::new(call(1 << 12, 1 << 14, 1 << 14), &mask).is_none());
         assert!(Ragged::new(call(1, 5, 5), &mask.with_window(Some(2))).is_none());
     }

@@ -1,7 +1,7 @@
 //! Which keys a query may see.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use candle_core::{Device, Result, Tensor, bail};
 
@@ -66,7 +66,7 @@ enum Made {
 }
 
 /// Most tensors that are kept.
-const KEPT: usize = 5;
+const KEPT: usize = 16;
 
 /// Per batch row and key column: the segment it belongs to, or [`HIDDEN`].
 #[derive(Debug, Clone)]
@@ -77,9 +77,10 @@ struct Columns {
 }
 
 impl AttentionMask {
-    /// Every query sees every key.
+    /// Every query sees every key. All such masks share what was made of them: layers ask for one of their own.
     pub fn bidirectional() -> Self {
-        Self::default()
+        static ALL: LazyLock<AttentionMask> = LazyLock::new(AttentionMask::default);
+        ALL.clone()
     }
 
     /// A query sees its own column and those before it.

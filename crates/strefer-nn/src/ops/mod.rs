@@ -22,7 +22,7 @@ use composed::wide;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::adamw as adamw_on_card;
 #[cfg(feature = "cuda")]
-pub use cuda::{Kernels, use_kernels};
+pub use cuda::{Kernels, cudnn_runs, use_kernels};
 pub(crate) use fused::simd;
 pub(crate) use linear::apply_gelu;
 pub use linear::{Gelu, linear, linear_gelu, linear_unread, linear_updated};

@@ -174,18 +174,21 @@ fn card_attention_by_cudnn_is_that_of_the_processor() {
         let heads = Heads { query: nh, key: nkv, scale: (hd as f64).powf(-0.5) };
         let what = format!("{b} x {nh}/{nkv} heads of {hd}, {s} queries, {t} keys");
         let ways = [Kernels::Composed, Kernels::Fused, Kernels::Cudnn];
+        let runs = ops::cudnn_runs();
         assert_by(&ways, &what, |device, rounded, dtype| {
             let inputs = inputs.iter().map(|xs| xs.to_dtype(rounded)?.to_dtype(DType::F32));
             run(&inputs.collect::<Result<Vec<_>>>()?, device, dtype, &|v| {
                 ops::multi_head_attention(&v[0], &v[1], &v[2], heads, None, &mask)
             })
         });
+        // Both directions in both narrow types; another way of attending is no comparison.
+        assert_eq!(ops::cudnn_runs() - runs, 4, "{what}");
     }
 }
 
 #[test]
 #[ignore = "needs a card"]
-fn card_attention_by_cudnn_reads_a_cache_where_it_lies() {
+fn card_attention_by_cudnn_reads_views_where_they_lie() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let card = card();
     let there = |xs: &Tensor| xs.to_dtype(DType::BF16).unwrap().to_device(&card).unwrap();
@@ -193,14 +196,21 @@ fn card_attention_by_cudnn_reads_a_cache_where_it_lies() {
     let heads = Heads { query: 8, key: 2, scale: 0.1 };
     let (q, buffer) = (randn(1, &[2, 100, 8 * 72]), randn(2, &[2, 1024, 2 * 72]));
     let (q, cache) = (there(&q), there(&buffer).narrow(1, 0, 700).unwrap());
-    let run = |kernels: Kernels| {
-        ops::use_kernels(kernels);
-        let ys = ops::multi_head_attention(&q, &cache, &cache, heads, None, &AttentionMask::causal());
-        ops::use_kernels(Kernels::Composed);
-        ys.unwrap().to_dtype(DType::F32).unwrap().to_device(&Device::Cpu).unwrap()
-    };
-    let diff = relative_diff(&run(Kernels::Cudnn), &run(Kernels::Composed));
-    assert!(diff < 3e-2, "{diff:e}");
+    let joined = there(&randn(3, &[2, 200, 12 * 72]));
+    let [own_q, own_k, own_v] =
+        [(0, 8), (8, 2), (10, 2)].map(|(at, heads)| joined.narrow(2, at * 72, heads * 72).unwrap());
+    for (what, q, k, v) in [("a cache", &q, &cache, &cache), ("one product", &own_q, &own_k, &own_v)] {
+        let run = |kernels: Kernels| {
+            ops::use_kernels(kernels);
+            let ys = ops::multi_head_attention(q, k, v, heads, None, &AttentionMask::causal());
+            ops::use_kernels(Kernels::Composed);
+            ys.unwrap().to_dtype(DType::F32).unwrap().to_device(&Device::Cpu).unwrap()
+        };
+        let runs = ops::cudnn_runs();
+        let diff = relative_diff(&run(Kernels::Cudnn), &run(Kernels::Composed));
+        assert!(diff < 3e-2, "{what}: {diff:e}");
+        assert_eq!(ops::cudnn_runs() - runs, 1, "{what}");
+    }
 }
 
 #[test]

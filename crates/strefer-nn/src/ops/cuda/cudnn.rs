@@ -1,25 +1,40 @@
 //! Attention by cuDNN: a handle and the newest plans of each card.
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::cuda_backend::cudarc::driver::CudaStream;
 use candle_core::cuda_backend::{DeviceId, WrapErr};
-use candle_core::{CudaDevice, DType, Result};
+use candle_core::{CudaDevice, DType, Device, Result, bail};
 
 use super::card::Card;
 use crate::cudnn::{Handle, Part, Plan, Shape, Target};
 use crate::kernels::{Attention, List, Ragged, RaggedPass, Runner, Values};
 
 /// Plans that a card keeps: making one takes half a second.
-const MOST_PLANS: usize = 64;
+const MOST_PLANS: usize = 256;
+
+/// The compute capability of cards that graphs were tried for: Hopper. What the library does with them on others is not known to be right.
+const TRIED: i32 = 9;
+
+/// Passes that have run in this process.
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many passes cuDNN has run in this process.
+pub fn cudnn_runs() -> usize {
+    RUNS.load(Ordering::Relaxed)
+}
 
 /// What has been used of each card. Whoever asks for attention holds the card's library until its kernels are in the stream.
 static CARDS: Mutex<Vec<(DeviceId, Arc<Mutex<OnCard>>)>> = Mutex::new(Vec::new());
 
 struct OnCard {
     handle: Handle,
-    /// The newest last, each with what it is for: a shape, forward or backward.
-    plans: Vec<((Shape, bool), Plan)>,
+    stream: Arc<CudaStream>,
+    is_tried: bool,
+    /// Those used last at the end, each with what it is for: a shape, forward or backward. None where the library has no kernel.
+    plans: Vec<((Shape, bool), Option<Plan>)>,
 }
 
 impl OnCard {
@@ -30,30 +45,45 @@ impl OnCard {
         }
         let stream = device.cuda_stream();
         stream.context().bind_to_thread().w()?;
-        // SAFETY: the stream is the card's own, and candle keeps a card that has been opened; this thread is bound to it.
+        let is_tried = stream.context().compute_capability().w()?.0 == TRIED;
+        // SAFETY: the stream is the card's own and is kept beside the handle; this thread is bound to the card.
         let handle = unsafe { Handle::new(stream.cu_stream().cast::<c_void>())? };
-        let card = Arc::new(Mutex::new(Self { handle, plans: Vec::new() }));
+        let card = Arc::new(Mutex::new(Self { handle, stream, is_tried, plans: Vec::new() }));
         known.push((device.id(), Arc::clone(&card)));
         Ok(card)
     }
 
-    /// The plan for a shape, and what runs it.
-    fn plan(&mut self, shape: Shape, backward: bool) -> Result<(&Plan, &mut Handle)> {
-        let at = match self.plans.iter().position(|(of, _)| *of == (shape, backward)) {
-            Some(at) => at,
+    /// The plan for a shape, if there is one, and what runs it.
+    fn plan(&mut self, shape: Shape, backward: bool) -> Result<(Option<&Plan>, &mut Handle)> {
+        let entry = match self.plans.iter().rposition(|(of, _)| *of == (shape, backward)) {
+            Some(at) => self.plans.remove(at),
             None => {
                 let target = Target::Card(&self.handle);
-                let make = if backward { Plan::backward } else { Plan::forward };
-                let plan = make(&shape, &target)?;
+                let plan =
+                    if backward { Plan::backward(&shape, &target) } else { Plan::forward(&shape, &target) };
                 if self.plans.len() == MOST_PLANS {
+                    // Its kernel may still be waiting for its turn.
+                    self.stream.synchronize().w()?;
                     self.plans.remove(0);
                 }
-                self.plans.push(((shape, backward), plan));
-                self.plans.len() - 1
+                ((shape, backward), plan.ok())
             }
         };
-        Ok((&self.plans[at].1, &mut self.handle))
+        self.plans.push(entry);
+        Ok((self.plans.last().and_then(|(_, plan)| plan.as_ref()), &mut self.handle))
     }
+}
+
+/// Whether the library has kernels for this on this card, for the gradients too where they are wanted.
+pub(super) fn takes(device: &Device, call: &Ragged, dtype: DType, backward: bool) -> Result<bool> {
+    let Device::Cuda(device) = device else { return Ok(false) };
+    let on_card = OnCard::of(device)?;
+    let mut on_card = on_card.lock().unwrap_or_else(PoisonError::into_inner);
+    on_card.stream.context().bind_to_thread().w()?;
+    let shape = Shape::new(call, dtype);
+    Ok(on_card.is_tried
+        && on_card.plan(shape, false)?.0.is_some()
+        && (!backward || on_card.plan(shape, true)?.0.is_some()))
 }
 
 /// Puts a pass behind what the card does already.
@@ -100,11 +130,15 @@ pub(super) fn ragged(
     }
     let on_card = OnCard::of(device)?;
     let mut on_card = on_card.lock().unwrap_or_else(PoisonError::into_inner);
-    let (plan, handle) = on_card.plan(shape, backward)?;
+    let (Some(plan), handle) = on_card.plan(shape, backward)? else {
+        bail!("cuDNN has no kernel for {call:?}")
+    };
     let (_workspace, at) = room(plan.workspace())?;
     // SAFETY: `kernels::ragged` has checked that all values lie as the call says; rooms are as large as the shape says. The plan is
     // for this card, whose stream the handle speaks to.
-    unsafe { plan.run(handle, &parts, at) }
+    unsafe { plan.run(handle, &parts, at) }?;
+    RUNS.fetch_add(1, Ordering::Relaxed);
+    Ok(())
 }
 
 fn of_lists(call: &Ragged, lists: Values) -> Vec<(Part, *mut c_void)> {

@@ -25,6 +25,7 @@ pub(crate) use adamw::adamw;
 pub(super) use attention::{attention, multi_head_attention, takes_heads};
 pub(super) use cached::{Table, attend_cached};
 pub(super) use cross_entropy::linear_cross_entropy;
+pub use cudnn::cudnn_runs;
 pub(super) use deformable::deformable;
 pub(super) use depthwise::depthwise;
 pub(super) use linear::{
@@ -39,7 +40,9 @@ pub(super) use softmax::softmax_last;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Result, Tensor, bail};
+
+use crate::cudnn::Library;
 
 /// What operations on cards are done by. Composed is what they are without a word, until a card has shown that all give the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +59,23 @@ pub enum Kernels {
 
 const VARIABLE: &str = "STREFER_KERNELS";
 
-static USED: LazyLock<AtomicU8> = LazyLock::new(|| {
-    let used = match std::env::var(VARIABLE).as_deref() {
-        Ok("fused") => Kernels::Fused,
-        Ok("cudnn") => Kernels::Cudnn,
-        _ => Kernels::Composed,
-    };
-    AtomicU8::new(used as u8)
-});
+static USED: LazyLock<AtomicU8> =
+    LazyLock::new(|| AtomicU8::new(Kernels::asked_for().unwrap_or(Kernels::Composed) as u8));
+
+impl Kernels {
+    /// What `STREFER_KERNELS` says.
+    ///
+    /// # Errors
+    /// Another word than `composed`, `fused` and `cudnn`; `cudnn` where that library cannot be loaded.
+    pub fn asked_for() -> Result<Self> {
+        match std::env::var(VARIABLE).as_deref() {
+            Ok("composed") | Err(_) => Ok(Self::Composed),
+            Ok("fused") => Ok(Self::Fused),
+            Ok("cudnn") => Library::get().map(|_| Self::Cudnn),
+            Ok(other) => bail!("{VARIABLE}={other}: it is composed, fused or cudnn"),
+        }
+    }
+}
 
 /// Says for the whole process what operations on cards are done by from now on.
 pub fn use_kernels(used: Kernels) {

@@ -6,6 +6,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::attention::places_of_rows;
 use super::card::{tensor, with_tensors, with_views};
+use super::cudnn;
 use super::fused::{Fused, Grads};
 use crate::kernels::{self, Attention, Ragged, Values};
 use crate::ops::AttentionMask;
@@ -16,7 +17,8 @@ const LEAST_QUERIES: usize = 64;
 /// Widths of heads whose gradients lie where the library expects them are multiples of this.
 const TRAINED_WIDTHS: usize = 16;
 
-/// [`super::multi_head_attention`] where cuDNN is asked for and takes it; whether it does depends on shapes, layouts and the mask alone.
+/// [`super::multi_head_attention`] where cuDNN is asked for and takes it; whether it does depends on the card, shapes, layouts and the mask
+/// alone.
 pub(super) fn attention(
     [q, k, v]: [&Tensor; 3],
     mask: &AttentionMask,
@@ -27,7 +29,7 @@ pub(super) fn attention(
         return Ok(None);
     }
     if tracked {
-        let Some((ragged, lists)) = Ragged::new(call, mask) else { return Ok(None) };
+        let Some((ragged, lists)) = taken(q, mask, call, true)? else { return Ok(None) };
         return with_history([q, k, v], mask.lists_on(&call, lists, q.device())?, ragged).map(Some);
     }
     // Views are read where they lie: a cache is not copied.
@@ -42,12 +44,23 @@ pub(super) fn attention(
         _ => (k.contiguous()?, v.contiguous()?, call.k),
     };
     let call = Attention { q: q_places, k: k_places, ..call };
-    let Some((ragged, lists)) = Ragged::new(call, mask) else { return Ok(None) };
+    let Some((ragged, lists)) = taken(&q, mask, call, false)? else { return Ok(None) };
     let lists = mask.lists_on(&call, lists, q.device())?;
     let (out, _sums) = with_views(&[&q, &k, &v, &lists], |card, values| {
         kernels::ragged(card, [values[0], values[1], values[2]], values[3], ragged)
     })?;
     tensor(out, q.shape()).map(Some)
+}
+
+fn taken(
+    q: &Tensor,
+    mask: &AttentionMask,
+    call: Attention,
+    tracked: bool,
+) -> Result<Option<(Ragged, Vec<u32>)>> {
+    let Some((ragged, lists)) = Ragged::new(call, mask) else { return Ok(None) };
+    let taken = cudnn::takes(q.device(), &ragged, q.dtype(), tracked)?;
+    Ok(taken.then_some((ragged, lists)))
 }
 
 fn with_history([q, k, v]: [&Tensor; 3], lists: Tensor, ragged: Ragged) -> Result<Tensor> {
