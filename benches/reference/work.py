@@ -1,11 +1,11 @@
 """Every kind of work in PyTorch: makes a function that does it once, and counts parameters."""
 
 import sys
-import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from fastest import by_backends, fastest
 from models import Decoder, Vision
 from torch import nn
 
@@ -28,10 +28,13 @@ def vision(case, _data):
     pixels = torch.rand(case["frames"], 3, cfg["image_size"], cfg["image_size"]) * 2 - 1
 
     @torch.inference_mode()
-    def work():
-        tower(pixels)
+    def work(run=tower):
+        run(pixels)
 
-    return work, count(tower)
+    if not pixels.is_cuda:
+        return work, count(tower)
+    compiled = torch.compile(tower)
+    return fastest({"its layers": work, "torch.compile": lambda: work(compiled)}), count(tower)
 
 
 def connector(case, _data):
@@ -148,36 +151,7 @@ def attention(case, _data):
         if case["backward"]:
             torch.autograd.grad(out, (q, k, v), grad.detach())
 
-    return fastest_backend(work) if q.is_cuda else work, 0
-
-
-def fastest_backend(work):
-    """The work by that backend of PyTorch's attention which is fastest at it."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    took = {}
-    for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION):
-        try:
-            with sdpa_kernel(backend):
-                work()
-                torch.cuda.synchronize()
-                start = time.perf_counter()
-                for _ in range(5):
-                    work()
-                torch.cuda.synchronize()
-                took[backend] = time.perf_counter() - start
-        except RuntimeError as error:
-            print(f"{backend}: {error}", file=sys.stderr)
-    if not took:
-        return work
-    best = min(took, key=took.get)
-    print(f"PyTorch attends by {best}: {took}", file=sys.stderr)
-
-    def by_best():
-        with sdpa_kernel(best):
-            work()
-
-    return by_best
+    return fastest(by_backends(work)) if q.is_cuda else work, 0
 
 
 def product(case, _data):
