@@ -162,7 +162,7 @@ def shares(found):
     for case, sides in found.items():
         if CASES[case]["work"]["kind"] == "sft":
             done = step_operations(CASES[case]["work"], sides[0]["parameters"])
-            mfu = [f"{100 * done / side['median_s'] / peak:.0f} %" for side in sides if side]
+            mfu = [f"{100 * done / side['median_s'] / peak:.0f} %" if side else "none" for side in sides]
             lines.append(f"`{case}`: MFU {mfu[0]}, PyTorch's {mfu[-1]}.")
     return ["", *lines]
 
