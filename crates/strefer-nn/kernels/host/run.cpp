@@ -176,7 +176,7 @@ void run_block(const std::vector<int>& order) {
             finished = finished && fibre.state == State::Done;
             if (fibre.state != State::Ready) continue;
             machine.current = at;
-            threadIdx = {unsigned(at), 0};
+            threadIdx = {unsigned(at) % blockDim.x, unsigned(at) / blockDim.x};
             go_on(fibre);
             if (!machine.fault.empty()) return;
             moved = true;
@@ -295,6 +295,42 @@ void on_write(Mark& mark, const char* name, long at) {
     mark.written = machine.epoch;
 }
 
+// Runs a kernel on a grid. Returns null, or what went wrong, until the next launch of this thread.
+const char* run(void (*call)(void* const*), void* const* args, Index grid, Index block, unsigned dynamic, unsigned order) {
+    const unsigned threads = block.x * block.y;
+    machine.fault.clear();
+    while (machine.fibres.size() < threads) {
+        machine.fibres.push_back(std::make_unique<Fibre>());
+        machine.fibres.back()->stack.reset(new char[STACK]);
+    }
+    machine.count = int(threads);
+    machine.dynamic = dynamic;
+    machine.gathered.resize(threads);
+    machine.call = call;
+    machine.args = args;
+    blockDim = block;
+    gridDim = grid;
+    std::vector<int> places(threads);
+    std::iota(places.begin(), places.end(), 0);
+    if (order == 1) std::reverse(places.begin(), places.end());
+    for (unsigned at = threads; order > 1 && at > 1; at--) {
+        order = order * 1664525u + 1013904223u;
+        std::swap(places[at - 1], places[(order >> 8) % at]);
+        order |= 2;
+    }
+    try {
+        for (unsigned y = 0; y < grid.y && machine.fault.empty(); y++) {
+            for (unsigned x = 0; x < grid.x && machine.fault.empty(); x++) {
+                blockIdx = {x, y};
+                run_block(places);
+            }
+        }
+    } catch (int) {
+        // The scheduler found the fault, which is written down.
+    }
+    return machine.fault.empty() ? nullptr : machine.fault.c_str();
+}
+
 } // namespace host
 
 // Runs a kernel of the file `module`.cu by name. `order` is 0 for threads in their order, 1 for the reverse, else the seed of a shuffle. Returns null,
@@ -318,34 +354,5 @@ extern "C" const char* strefer_launch(const char* module, const char* name, unsi
         machine.fault = std::string(name) + ": more shared memory than a block can have";
     }
     if (!machine.fault.empty()) return machine.fault.c_str();
-    while (machine.fibres.size() < block) {
-        machine.fibres.push_back(std::make_unique<Fibre>());
-        machine.fibres.back()->stack.reset(new char[STACK]);
-    }
-    machine.count = int(block);
-    machine.dynamic = dynamic;
-    machine.gathered.resize(block);
-    machine.call = entry->call;
-    machine.args = args;
-    blockDim = {block, 1};
-    gridDim = {grid_x, grid_y};
-    std::vector<int> places(block);
-    std::iota(places.begin(), places.end(), 0);
-    if (order == 1) std::reverse(places.begin(), places.end());
-    for (unsigned at = block; order > 1 && at > 1; at--) {
-        order = order * 1664525u + 1013904223u;
-        std::swap(places[at - 1], places[(order >> 8) % at]);
-        order |= 2;
-    }
-    try {
-        for (unsigned y = 0; y < grid_y && machine.fault.empty(); y++) {
-            for (unsigned x = 0; x < grid_x && machine.fault.empty(); x++) {
-                blockIdx = {x, y};
-                run_block(places);
-            }
-        }
-    } catch (int) {
-        // The scheduler found the fault, which is written down.
-    }
-    return machine.fault.empty() ? nullptr : machine.fault.c_str();
+    return run(entry->call, args, {grid_x, grid_y}, {block, 1}, dynamic, order);
 }

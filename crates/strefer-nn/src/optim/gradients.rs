@@ -62,7 +62,8 @@ impl Gradients {
 
     /// The sums of all gradients' squares, in the order of the names. A card is waited for once.
     pub fn squares(&self) -> Result<Vec<f64>> {
-        let square = |grad: &Tensor| grad.to_dtype(DType::F32)?.sqr()?.sum_all();
+        // Of a single number, too: candle asks a card for a list of its dimensions, and cards give out no empty ones.
+        let square = |grad: &Tensor| grad.flatten_all()?.to_dtype(DType::F32)?.sqr()?.sum_all();
         let squares = self.0.values().map(square).collect::<Result<Vec<Tensor>>>()?;
         let Some(first) = squares.first() else { return Ok(Vec::new()) };
         let together =

@@ -24,7 +24,8 @@ fn run(inputs: &[Tensor], device: &Device, dtype: DType, f: Operation<'_>) -> Re
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor() * 1.0).collect::<Result<_>>()?;
     let out = f(&tensors)?;
     let coefficients = randn(99, out.dims()).to_dtype(out.dtype())?.to_device(device)?;
-    let grads = (&out * coefficients)?.sum_all()?.backward()?;
+    // Of a single number: candle would ask the card for a list of no dimensions.
+    let grads = (&out * coefficients)?.flatten_all()?.sum_all()?.backward()?;
     let grads = vars.iter().map(|var| grads.get(var).cloned().expect("a gradient"));
     let back = |xs: Tensor| xs.detach().to_dtype(DType::F32)?.to_device(&Device::Cpu);
     std::iter::once(out.clone()).chain(grads).map(back).collect()
