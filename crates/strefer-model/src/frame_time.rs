@@ -37,7 +37,8 @@ impl FrameTime {
         }
         let weights = Tensor::from_vec(weights, (feats.dim(0)?, count), feats.device())?;
         let vectors = weights.to_dtype(self.embedding.dtype())?.matmul(&self.embedding)?;
-        feats.broadcast_add(&vectors.unsqueeze(1)?)
+        // On a processor features are f32 where weights are narrower.
+        feats.broadcast_add(&vectors.unsqueeze(1)?.to_dtype(feats.dtype())?)
     }
 }
 

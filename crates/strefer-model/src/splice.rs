@@ -164,7 +164,9 @@ impl SplicePlan {
         let d = text.dim(1)?;
         let zero = Tensor::zeros((1, d), text.dtype(), text.device())?;
         let parts = [Some(text), videos, regions, Some(&zero)].into_iter().flatten();
-        let parts: Vec<&Tensor> = parts.filter(|part| part.elem_count() > 0).collect();
+        // On a processor videos may have become f32 beside narrow weights.
+        let parts = parts.filter(|part| part.elem_count() > 0).map(|part| part.to_dtype(text.dtype()));
+        let parts: Vec<Tensor> = parts.collect::<Result<_>>()?;
         let index = Tensor::from_slice(&self.index, self.index.len(), text.device())?;
         Tensor::cat(&parts, 0)?.index_select(&index, 0)?.reshape((self.rows, self.width, d))
     }

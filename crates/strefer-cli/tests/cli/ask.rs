@@ -47,7 +47,10 @@ impl Desk {
 
     fn infer(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_strefer-infer"));
-        command.args(["--model", "model", "--max-new-tokens", "2"]).args(arguments);
+        if !arguments.contains(&"--model") {
+            command.args(["--model", "model"]);
+        }
+        command.args(["--max-new-tokens", "2"]).args(arguments);
         command.current_dir(self.dir.path()).output().expect("the program starts")
     }
 
@@ -346,6 +349,20 @@ fn a_segmenter_and_marks_that_it_cannot_use_are_named() {
         let text = complaint(&desk.ask("What?", arguments));
         assert!(text.contains(reason), "{arguments:?}: {text}");
     }
+}
+
+#[test]
+fn narrow_weights_answer_on_a_processor() {
+    const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../checkpoints/strefer-tiny/final");
+    let desk = Desk::new();
+    let said = |dtype: &str| {
+        let output =
+            desk.ask("What is <region>?", &["--model", TINY, "--mask", "mask.png@0.5", "--dtype", dtype]);
+        assert!(output.status.success(), "{dtype}: {}", complaint(&output));
+        answer(&output)["answer"].clone()
+    };
+    let wanted = said("f32");
+    assert_eq!((said("bf16"), said("f16")), (wanted.clone(), wanted));
 }
 
 #[test]

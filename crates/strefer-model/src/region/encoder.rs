@@ -101,7 +101,7 @@ impl RegionEncoder {
         let xs = merged.to_dtype(feats.dtype())?;
         let mut tokens = self.fc2.forward(&self.fc1.forward_gelu(&xs)?)?;
         if let Some(place) = &self.place {
-            let places = groups.average(&place.forward(regions, feats.device())?)?;
+            let places = groups.average(&place.forward(regions, feats.dtype(), feats.device())?)?;
             tokens = (tokens + places.to_dtype(feats.dtype())?)?;
         }
         Ok(RegionTokens { pooled, merged, tokens, counts: groups.counts })

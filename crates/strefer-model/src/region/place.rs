@@ -85,8 +85,8 @@ impl Place {
         Ok(Self { linear: linear_no_bias(inputs(outline), text_dim, vb)?, outline })
     }
 
-    /// One vector for each frame of each region, `(k, d)` in f32.
-    pub fn forward(&self, regions: &[RegionRows], device: &Device) -> Result<Tensor> {
+    /// One vector for each frame of each region, `(k, d)` in f32, computed in a type on a device.
+    pub fn forward(&self, regions: &[RegionRows], dtype: DType, device: &Device) -> Result<Tensor> {
         let mut inputs = Vec::new();
         let mut k = 0;
         for region in regions {
@@ -103,7 +103,7 @@ impl Place {
             }
         }
         let inputs = Tensor::from_vec(inputs, (k, self.linear.weight().dim(1)?), device)?;
-        self.linear.forward(&inputs)?.to_dtype(DType::F32)
+        self.linear.forward(&inputs.to_dtype(dtype)?)?.to_dtype(DType::F32)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Images cut into patches, each mapped to a vector.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
 use strefer_nn::ops;
@@ -45,11 +45,11 @@ impl PatchEmbedding {
         Ok((xs, (rows, columns)))
     }
 
-    /// Pixels are made on the CPU in f32. Cards and gradients want values of one type; else the CPU keeps f32 beside narrow
-    /// weights.
+    /// Pixels are made on the CPU in f32. Cards and gradients want values of one type, as do products in f16; else the CPU keeps
+    /// f32 beside narrow weights.
     fn beside_weights(&self, pixels: &Tensor) -> Result<Tensor> {
         let device = self.weight.device();
-        if device.is_cpu() && !self.weight.track_op() {
+        if device.is_cpu() && !self.weight.track_op() && self.weight.dtype() != DType::F16 {
             Ok(pixels.clone())
         } else {
             pixels.to_device(device)?.to_dtype(self.weight.dtype())

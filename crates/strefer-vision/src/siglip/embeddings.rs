@@ -29,7 +29,8 @@ impl VisionEmbeddings {
     /// `pixels`: `(b, c, h, w)` → `(b, n, d)`. Pixels that do not fill a patch are left out.
     pub(super) fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
         let (xs, (rows, columns)) = self.patch_embedding.forward(pixels)?;
-        xs.broadcast_add(&self.positions(rows, columns)?)
+        // On a processor values are f32 where weights are narrower.
+        xs.broadcast_add(&self.positions(rows, columns)?.to_dtype(xs.dtype())?)
     }
 
     /// `(n, d)`: the table, or the table resized to another grid.
