@@ -156,21 +156,30 @@ fn without_history(
     call: Attention,
     places: impl Fn(&Tensor) -> Option<Places>,
 ) -> Result<Tensor> {
-    let even = |xs: &Tensor| places(xs).filter(|places| places.is_even(xs.layout().start_offset()));
-    let (q_view, q_places) = match even(q) {
-        Some(places) => (q.clone(), places),
-        None => (q.contiguous()?, call.q),
-    };
-    let (k_view, v_view, k_places) = match (even(k), even(v)) {
-        (Some(of_k), Some(of_v)) if of_k == of_v => (k.clone(), v.clone(), of_k),
-        _ => (k.contiguous()?, v.contiguous()?, call.k),
-    };
-    let call = Attention { q: q_places, k: k_places, ..call };
-    let (out, _lse) = with_views(&[&q_view, &k_view, &v_view], |card, values| {
+    let ([q, k, v], call) = as_they_lie([q, k, v], call, places)?;
+    let (out, _lse) = with_views(&[&q, &k, &v], |card, values| {
         on_card
             .lend(&[], |_, _, sight| kernels::attention(card, [values[0], values[1], values[2]], sight, call))
     })?;
     tensor(out, q.shape())
+}
+
+/// Views whose heads lie in a way that kernels can read, and where they do; copies of the others, which lie as `call` says.
+pub(super) fn as_they_lie(
+    [q, k, v]: [&Tensor; 3],
+    call: Attention,
+    places: impl Fn(&Tensor) -> Option<Places>,
+) -> Result<([Tensor; 3], Attention)> {
+    let even = |xs: &Tensor| places(xs).filter(|places| places.is_even(xs.layout().start_offset()));
+    let (q, q_places) = match even(q) {
+        Some(places) => (q.clone(), places),
+        None => (q.contiguous()?, call.q),
+    };
+    let (k, v, k_places) = match (even(k), even(v)) {
+        (Some(of_k), Some(of_v)) if of_k == of_v => (k.clone(), v.clone(), of_k),
+        _ => (k.contiguous()?, v.contiguous()?, call.k),
+    };
+    Ok(([q, k, v], Attention { q: q_places, k: k_places, ..call }))
 }
 
 fn back(inputs: &[&Tensor], results: [&Tensor; 3], on_card: &OnCard, call: Attention) -> Result<Grads> {

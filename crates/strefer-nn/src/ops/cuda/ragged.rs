@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor, bail};
 
-use super::attention::places_of_rows;
+use super::attention::{as_they_lie, places_of_rows};
 use super::card::{tensor, with_tensors, with_views};
 use super::cudnn;
 use super::fused::{Fused, Grads};
@@ -33,17 +33,7 @@ pub(super) fn attention(
         return with_history([q, k, v], mask.lists_on(&call, lists, q.device())?, ragged).map(Some);
     }
     // Views are read where they lie: a cache is not copied.
-    let even =
-        |xs: &Tensor| places_of_rows(xs, call.hd).filter(|places| places.is_even(xs.layout().start_offset()));
-    let (q, q_places) = match even(q) {
-        Some(places) => (q.clone(), places),
-        None => (q.contiguous()?, call.q),
-    };
-    let (k, v, k_places) = match (even(k), even(v)) {
-        (Some(of_k), Some(of_v)) if of_k == of_v => (k.clone(), v.clone(), of_k),
-        _ => (k.contiguous()?, v.contiguous()?, call.k),
-    };
-    let call = Attention { q: q_places, k: k_places, ..call };
+    let ([q, k, v], call) = as_they_lie([q, k, v], call, |xs| places_of_rows(xs, call.hd))?;
     let Some((ragged, lists)) = taken(&q, mask, call, false)? else { return Ok(None) };
     let lists = mask.lists_on(&call, lists, q.device())?;
     let (out, _sums) = with_views(&[&q, &k, &v, &lists], |card, values| {
