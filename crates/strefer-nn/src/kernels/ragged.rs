@@ -33,7 +33,7 @@ pub struct Ragged {
     pub causality: Causality,
 }
 
-/// A list of [`Ragged::lists`].
+/// One of the lists that [`Ragged::new`] gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
     /// Queries of each sequence.
