@@ -60,7 +60,8 @@ impl ClipVision {
         }
         let class = self.class_embedding.reshape((1, 1, d))?.broadcast_as((b, 1, d))?.contiguous()?;
         let xs = Tensor::cat(&[&class.to_dtype(patches.dtype())?, &patches], 1)?;
-        xs.broadcast_add(table)?.apply(&self.pre_layrnorm)
+        // On a processor values are f32 where weights are narrower.
+        xs.broadcast_add(&table.to_dtype(xs.dtype())?)?.apply(&self.pre_layrnorm)
     }
 
     /// States of the class token and of every patch. Layers after the chosen one do not run.

@@ -93,3 +93,21 @@ fn images_of_another_size_and_states_that_were_not_built_are_refused() {
     let wide = tower.forward(&randn(1, &[1, 3, 28, 42]), SELECTED).unwrap_err().to_string();
     assert!(wide.contains("2x3 patches"), "{wide}");
 }
+
+#[test]
+fn narrow_weights_see_on_a_processor() {
+    let dir = cases().remove(0);
+    let side = config(&dir).image_size;
+    let pixels = randn(1, &[1, 3, side, side]);
+    let seen = |dtype: DType| {
+        let weights = Golden::open(&dir, "weights").weights();
+        let store = ParamStore::new(1, &Device::Cpu, dtype).with_weights(weights);
+        let tower = tower(&dir, &store);
+        tower.hidden_states(&pixels).unwrap().pop().unwrap().to_dtype(DType::F32).unwrap()
+    };
+    let wanted = seen(DType::F32);
+    for (dtype, most) in [(DType::BF16, 5e-2), (DType::F16, 1e-2)] {
+        let diff = relative_diff(&seen(dtype), &wanted);
+        assert!(diff < most, "{dtype:?}: {diff:e}");
+    }
+}
