@@ -165,8 +165,9 @@ impl VideoLlm {
     fn encode_nothing(&self, rows: usize) -> Result<Encoded> {
         let device = self.language_model.device();
         let like = self.language_model.embed(&Tensor::zeros((1, 1), DType::U32, device)?)?;
+        // Views of no rows: a card has no memory for tensors without values.
         Ok(Encoded {
-            features: Tensor::zeros((0, 1, 1), like.dtype(), device)?,
+            features: like.narrow(0, 0, 0)?.detach(),
             videos: like.squeeze(0)?.narrow(0, 0, 0)?.detach(),
             video_counts: vec![0; rows],
             regions: None,

@@ -375,8 +375,9 @@ pub fn linear_cross_entropy(
     }
     let count = rows.len();
     if count == 0 {
-        let zeros = |count: &[usize]| Tensor::zeros(count, DType::F32, hidden.device());
-        return Ok(CrossEntropy { sum: zeros(&[])?, count, each: zeros(&[0])? });
+        let sum = Tensor::zeros((), DType::F32, hidden.device())?;
+        let each = sum.reshape(1)?.narrow(0, 0, 0)?; // a view: a card has no memory of no bytes
+        return Ok(CrossEntropy { sum, count, each });
     }
     let hidden = if count == n {
         hidden.clone()
@@ -409,10 +410,10 @@ pub fn linear_cross_entropy(
 /// - `pooled`: `k` masks of `n` patches in any of the `f` frames
 /// - returns: `(k, d)`
 pub fn mask_pool(feats: &Tensor, pooled: Pooled) -> Result<Tensor> {
-    let (f, n, d) = feats.dims3()?;
+    let (f, n, _d) = feats.dims3()?;
     pooled.check(f, n)?;
     if pooled.rows.is_empty() {
-        return Tensor::zeros((0, d), feats.dtype(), feats.device());
+        return feats.detach().flatten(0, 1)?.narrow(0, 0, 0);
     }
     #[cfg(feature = "cuda")]
     if cuda::applies([feats]) {

@@ -41,7 +41,10 @@ impl AxialRotary {
         };
         let table = |table: &Tensor, value: f64| -> Result<Tensor> {
             let mut parts = vec![table.clone(); frames];
-            parts.push(rest(value)?);
+            // A card has no tensors without values.
+            if still > 0 {
+                parts.push(rest(value)?);
+            }
             Tensor::cat(&parts, 1)
         };
         Ok((table(&self.cos, 1.0)?, table(&self.sin, 0.0)?))
