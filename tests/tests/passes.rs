@@ -1,19 +1,20 @@
 //! What one pass through a whole model computes and learns.
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use strefer_core::mixture::Turns;
 use strefer_core::placeholder::{Piece, render};
 use strefer_core::sample::{Region, RegionMode, TimeRef, Turn};
 use strefer_core::{Rng, Sample};
 use strefer_model::{Checkpoint, Inputs, Processor, ProcessorOptions, Purpose, VideoLlm};
 use strefer_nn::optim::Gradients;
+use strefer_nn::testing::device;
 use strefer_nn::{ParamStore, Recompute, Weights};
 use strefer_tests::Lab;
 
 /// The fresh model with every parameter trainable, and inputs of some samples.
 fn model_and_inputs(lab: &Lab, count: usize) -> (ParamStore, VideoLlm, Vec<Inputs>) {
     let checkpoint = Checkpoint::open(lab.path("model")).unwrap();
-    let store = ParamStore::new(0, &Device::Cpu, DType::F32)
+    let store = ParamStore::new(0, device(), DType::F32)
         .with_weights(checkpoint.weights().unwrap())
         .trainable(|_| true);
     let model = VideoLlm::new(&checkpoint.config, store.var_builder()).unwrap();
@@ -144,7 +145,7 @@ fn a_checkpoint_with_a_missing_or_misshapen_tensor_is_refused_by_name() {
             let weights = Weights::from_tensors("changed", tensors);
             Checkpoint::save(&dir, &checkpoint.config, &checkpoint.tokenizer, &weights, None).unwrap();
             let loaded =
-                Checkpoint::open(&dir).unwrap().load(&Device::Cpu, DType::F32, ProcessorOptions::default());
+                Checkpoint::open(&dir).unwrap().load(device(), DType::F32, ProcessorOptions::default());
             let error = loaded.unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(folder), "{error}");
         };

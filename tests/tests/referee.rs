@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use strefer_engine::masklets::eyes::FrameStore;
 use strefer_engine::masklets::referees::{RegionOptions, RegionReferee};
 use strefer_engine::masklets::{Area, Referee};
 use strefer_model::question::media;
 use strefer_model::{Checkpoint, FrameCache, ProcessorOptions};
+use strefer_nn::testing::device;
 use strefer_synth::{Split, WorldConfig, read_truth, write_world};
 use strefer_video::{Limits, VideoSource};
 
@@ -19,7 +20,7 @@ fn our_own_model_tells_which_box_an_expression_means() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../checkpoints/strefer-tiny/final");
     let cache = Arc::new(FrameCache::new(64 << 20));
     let options = ProcessorOptions { cache, ..ProcessorOptions::default() };
-    let loaded = Checkpoint::open(folder).unwrap().load(&Device::Cpu, DType::F32, options).unwrap();
+    let loaded = Checkpoint::open(folder).unwrap().load(device(), DType::F32, options).unwrap();
     let (mut right, mut asked, mut guessed, mut sure) = (0, 0, 0.0, 0.0);
     for clip in read_truth(world.path()).unwrap() {
         let path = std::fs::read_dir(world.path().join("videos"))

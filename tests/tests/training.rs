@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use strefer_llm::gguf::Quantisation;
 use strefer_model::{Checkpoint, Inputs, ProcessorOptions};
 use strefer_nn::Weights;
 use strefer_nn::optim::MomentType;
+use strefer_nn::testing::device;
 use strefer_store::{SampleSet, Shelf, pack};
 use strefer_tests::Lab;
 use strefer_train::config::{EvalConfig, Float, LoraConfig, PartsConfig, SaveConfig};
@@ -31,7 +32,7 @@ impl Observer for StopAfter<'_> {
 
 fn train(config: TrainConfig, resume: bool, stop_after: usize) -> Result<Outcome, Box<Error>> {
     let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(config, resume, &Device::Cpu)?;
+    let mut trainer = Trainer::new(config, resume, device())?;
     Ok(trainer.run(&mut StopAfter { steps: stop_after, stop: &stop }, &stop)?)
 }
 
@@ -179,7 +180,7 @@ fn low_rank_updates_learn_while_the_weights_under_them_stay() {
     assert!(matches!(train(config.clone(), true, 99).unwrap(), Outcome::Finished(_)));
     let [before, after] = ["model", "lora/final"].map(|dir| Weights::open(lab.path(dir)).unwrap());
     let load = |weights: &Weights, name: &str| {
-        weights.load(name, DType::F32, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        weights.load(name, DType::F32, device()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     let bytes = |run: &str| std::fs::read(lab.path(run).join("final/model.safetensors")).unwrap();
     for (run, recompute, stop_after) in
@@ -211,7 +212,7 @@ fn low_rank_updates_learn_while_the_weights_under_them_stay() {
     assert_eq!(after.names().filter(|name| name.contains(".lora_")).count(), 2 * 2 * 4, "in four layers");
     Checkpoint::open(lab.path("lora/final"))
         .unwrap()
-        .load(&Device::Cpu, DType::F32, ProcessorOptions::default())
+        .load(device(), DType::F32, ProcessorOptions::default())
         .unwrap();
 
     let mut other = lab.config("other", 1);

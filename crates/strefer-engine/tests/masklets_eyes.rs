@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use strefer_core::records::{AssignStatus, MaskletsFailure};
@@ -14,6 +14,7 @@ use strefer_engine::masklets::{
     Answer, Area, CorrectedConfig, Detector, Looks, Nobody, Perception, Referee, Seen, Sought, Tracker, Way,
     corrected,
 };
+use strefer_nn::testing::device;
 use strefer_video::{Limits, VideoSource};
 use strefer_vision::grounding_dino;
 use strefer_vision::sam2::{Pass, Prompt, Sam2Video, Session, SessionOptions, VideoPrompt, pixels};
@@ -55,7 +56,7 @@ fn tracker() -> Sam2Video {
     let (from, dir) = (recorded("sam2_video"), tempfile::tempdir().unwrap());
     std::fs::copy(from.join("config.json"), dir.path().join("config.json")).unwrap();
     std::fs::copy(from.join("weights.safetensors"), dir.path().join("model.safetensors")).unwrap();
-    Sam2Video::open(dir.path(), &Device::Cpu, DType::F32).unwrap()
+    Sam2Video::open(dir.path(), device(), DType::F32).unwrap()
 }
 
 /// Whatever is asked for, the first box is meant.
@@ -249,7 +250,7 @@ fn detector_tracker_and_referee_are_walked_end_to_end() {
     film(&pictures, 5, &[]);
     detector_folder(&weights);
     let (frames, timeline) = FrameStore::open(source(&pictures), 5).unwrap();
-    let found_by = grounding_dino::Detector::open(&weights, &Device::Cpu, DType::F32).unwrap();
+    let found_by = grounding_dino::Detector::open(&weights, device(), DType::F32).unwrap();
     let model = tracker();
     let mut eyes = BoxEyes::new(&frames, &found_by, Thresholds { score: 0.0, token: 0.0 });
     let nouns = ["square", "dog"].map(str::to_owned);

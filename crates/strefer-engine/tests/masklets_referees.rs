@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use image::{Rgb, RgbImage};
 use serde_json::json;
 use strefer_core::golden;
@@ -13,6 +13,7 @@ use strefer_engine::masklets::referees::{
 };
 use strefer_engine::masklets::{Answer, Area, Referee};
 use strefer_model::rexseek::{RexSeek, RexSeekOptions};
+use strefer_nn::testing::device;
 use strefer_teacher::{Answer as Said, Part, Prompt, Rules, Sampling};
 use strefer_video::transform::{Resize, normalise, to_square};
 use strefer_video::{Limits, VideoSource, jpeg};
@@ -40,7 +41,7 @@ fn own(family: &str) -> PathBuf {
 fn rexseek_is_asked_about_a_frame_as_it_is_alone() {
     let dir = tempfile::tempdir().unwrap();
     let frames = film(dir.path());
-    let model = RexSeek::load(own("rexseek"), &Device::Cpu, DType::F32, RexSeekOptions::default()).unwrap();
+    let model = RexSeek::load(own("rexseek"), device(), DType::F32, RexSeekOptions::default()).unwrap();
     let expressions = ["the left one", "the dog"];
     let found = RexSeekReferee::new(&frames, &model).refer(1, &BOXES, &expressions).unwrap();
     let scene = model.scene(&picture(), &BOXES.map(|area| area.map(|side| side as f32))).unwrap();
@@ -58,7 +59,7 @@ fn rexseek_is_asked_about_a_frame_as_it_is_alone() {
 fn the_cut_out_that_fits_best_is_meant() {
     let dir = tempfile::tempdir().unwrap();
     let frames = film(dir.path());
-    let model = Siglip::open(&own("siglip_pair"), &Device::Cpu, DType::F32).unwrap();
+    let model = Siglip::open(&own("siglip_pair"), device(), DType::F32).unwrap();
     let options = SimilarityOptions { margin: 0.0, least_logit: None };
     let expressions = ["a red car", "the small dog"];
     let found =

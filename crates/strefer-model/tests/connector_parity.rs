@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use serde_json::Value;
 use strefer_core::golden;
 use strefer_model::connector::{Gttm, GttmConfig, Perceiver, PerceiverConfig, Stc, StcConfig};
-use strefer_nn::testing::{Golden, assert_all_grads, max_abs_diff, relative_diff};
+use strefer_nn::testing::{Golden, assert_all_grads, device, max_abs_diff, relative_diff};
 use strefer_nn::{ParamStore, Weights};
 
 /// One recorded call of a module.
@@ -233,7 +233,7 @@ fn all_cases() -> Vec<Case> {
 
 impl Case {
     fn module(&self, weights: Weights) -> Result<(ParamStore, impl Fn(&Tensor) -> Result<Tensor>)> {
-        let store = ParamStore::new(0, &Device::Cpu, self.dtype).with_weights(weights).trainable(|_| true);
+        let store = ParamStore::new(0, device(), self.dtype).with_weights(weights).trainable(|_| true);
         let module = (self.build)(store.var_builder())?;
         Ok((store, module))
     }
@@ -316,13 +316,13 @@ fn one_disturbed_weight_does_not_agree() -> Result<()> {
     ] {
         let mut tensors = BTreeMap::new();
         for name in case.weights.names() {
-            let stored = case.weights.load(name, DType::F32, &Device::Cpu);
+            let stored = case.weights.load(name, DType::F32, device());
             tensors.insert(name.to_owned(), stored.expect("a recorded weight"));
         }
         let weight = tensors.get_mut(disturbed).expect("a weight of the module");
         let mut values = weight.flatten_all()?.to_vec1::<f32>()?;
         values[0] += 1.0;
-        *weight = Tensor::from_vec(values, weight.shape(), &Device::Cpu)?;
+        *weight = Tensor::from_vec(values, weight.shape(), device())?;
         let (_, module) = case.module(Weights::from_tensors("disturbed", tensors))?;
         assert!(max_abs_diff(&module(&case.input())?, &case.output()) > 1e-3, "{disturbed}");
     }

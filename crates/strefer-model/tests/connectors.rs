@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use strefer_llm::DecoderConfig;
 use strefer_model::config::{ChatPreset, ModelType, TokenIds, VisionConfig};
 use strefer_model::connector::{
@@ -13,7 +13,7 @@ use strefer_model::preset::fresh_weights;
 use strefer_model::region::{MaskPlace, RegionConfig, RegionRows};
 use strefer_model::time::TimeConfig;
 use strefer_model::{Inputs, PromptToken, VideoLlm, VideoLlmConfig, prefix};
-use strefer_nn::testing::{assert_all_grads, assert_close, randn, values};
+use strefer_nn::testing::{assert_all_grads, assert_close, device, randn, values};
 use strefer_nn::{Declared, ParamStore, Weights};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig};
 
@@ -101,7 +101,7 @@ fn inputs(seed: u64, region: bool) -> Inputs {
 
 fn model(cfg: &VideoLlmConfig, trainable: &'static str) -> Result<(ParamStore, VideoLlm)> {
     let store =
-        ParamStore::new(5, &Device::Cpu, DType::F32).trainable(move |name: &str| name.starts_with(trainable));
+        ParamStore::new(5, device(), DType::F32).trainable(move |name: &str| name.starts_with(trainable));
     let model = VideoLlm::new(cfg, store.var_builder())?;
     Ok((store, model))
 }
@@ -191,7 +191,7 @@ fn saved_weights_have_all_names_and_no_others() {
     for (name, connector, _) in kinds() {
         let cfg = config(connector);
         let weights = Weights::from_tensors(name, fresh_weights(&cfg, 7).unwrap());
-        let store = ParamStore::new(0, &Device::Cpu, DType::F32).with_weights(weights);
+        let store = ParamStore::new(0, device(), DType::F32).with_weights(weights);
         VideoLlm::new(&cfg, store.var_builder()).unwrap();
         store.check_complete().unwrap();
     }

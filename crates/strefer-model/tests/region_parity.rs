@@ -5,13 +5,13 @@
 
 use std::path::PathBuf;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
 use strefer_core::{Mask, golden};
 use strefer_model::region::{
     RegionConfig, RegionEncoder, RegionRows, adjacent_similarities, grid_mask, merge_groups,
 };
-use strefer_nn::testing::{Golden, assert_all_grads, assert_close, max_abs_diff};
+use strefer_nn::testing::{Golden, assert_all_grads, assert_close, device, max_abs_diff};
 use strefer_nn::{ParamStore, Weights};
 
 type Any = Result<(), Box<dyn std::error::Error>>;
@@ -152,7 +152,7 @@ impl Case {
     }
 
     fn encoder(&self, weights: Weights) -> candle_core::Result<(ParamStore, RegionEncoder)> {
-        let store = ParamStore::new(0, &Device::Cpu, self.dtype).with_weights(weights).trainable(|_| true);
+        let store = ParamStore::new(0, device(), self.dtype).with_weights(weights).trainable(|_| true);
         let (text_dim, vision_dim) = self.golden_dims();
         let cfg = RegionConfig { max_tokens: self.max_tokens, ..RegionConfig::default() };
         let encoder = RegionEncoder::new(&cfg, vision_dim, text_dim, store.var_builder())?;
@@ -264,7 +264,7 @@ fn merged_tokens_equal_the_recorded_ones() -> Any {
                 }
                 let expected = golden.tensor(&name(output));
                 let merged = merge(&golden.tensor(&name(input)), merge_limit(&dir, index, &expected));
-                let merged = Tensor::new(merged, &Device::Cpu)?.unsqueeze(0)?;
+                let merged = Tensor::new(merged, device())?.unsqueeze(0)?;
                 assert_close(&merged, &expected, 1e-5);
                 compared += 1;
             }
@@ -287,12 +287,12 @@ fn one_disturbed_weight_does_not_agree() -> Any {
         let case = cases.remove(0);
         let mut tensors = std::collections::BTreeMap::new();
         for name in case.weights.names() {
-            tensors.insert(name.to_owned(), case.weights.load(name, DType::F32, &Device::Cpu)?);
+            tensors.insert(name.to_owned(), case.weights.load(name, DType::F32, device())?);
         }
         let weight = tensors.get_mut("feat_linear.2.weight").expect("the MLP's second layer");
         let mut values = weight.to_vec2::<f32>()?;
         values[0][0] += 1.0;
-        *weight = Tensor::new(values, &Device::Cpu)?;
+        *weight = Tensor::new(values, device())?;
         let (_, encoder) = case.encoder(Weights::from_tensors("disturbed", tensors))?;
         let tokens = encoder.forward(&case.golden.tensor("feats"), &case.regions())?.tokens;
         assert!(max_abs_diff(&tokens, &case.golden.tensor(case.names.out)) > 1e-3);

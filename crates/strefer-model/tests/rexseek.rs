@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use image::RgbImage;
 use serde_json::Value;
 use strefer_core::golden;
@@ -15,7 +15,7 @@ use strefer_model::rexseek::{
     to_canvas,
 };
 use strefer_nn::testing::{
-    Golden, assert_all_grads, assert_close, max_abs_diff, randn, relative_diff, values,
+    Golden, assert_all_grads, assert_close, device, max_abs_diff, randn, relative_diff, values,
 };
 use strefer_nn::{ParamStore, Weights, save_safetensors};
 use strefer_vision::clip::ClipVisionConfig;
@@ -137,7 +137,7 @@ fn modules_config(dir: &Path) -> Option<RexSeekConfig> {
 
 /// Towers with recorded weights; those of CLIP were not recorded.
 fn modules(cfg: &RexSeekConfig, weights: Weights) -> Vision {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32).with_weights(weights);
+    let store = ParamStore::new(3, device(), DType::F32).with_weights(weights);
     Vision::new(cfg, store.var_builder()).unwrap()
 }
 
@@ -207,7 +207,7 @@ fn prompts_have_the_published_layout() {
 }
 
 fn load(dir: &Path) -> RexSeek {
-    RexSeek::load(dir, &Device::Cpu, DType::F32, RexSeekOptions::default()).unwrap()
+    RexSeek::load(dir, device(), DType::F32, RexSeekOptions::default()).unwrap()
 }
 
 /// Every recorded scene of every recorded model.
@@ -224,7 +224,7 @@ fn scenes() -> Vec<(Golden, RexSeek)> {
 /// Logits behind a prompt, by one pass over all of it.
 fn logits(model: &RexSeek, prompt: &Tensor) -> Tensor {
     let s = prompt.dim(1).unwrap();
-    let positions = Tensor::arange(0u32, s as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let positions = Tensor::arange(0u32, s as u32, device()).unwrap().unsqueeze(0).unwrap();
     let hidden =
         model.decoder().forward(prompt, &positions, &strefer_nn::ops::AttentionMask::causal(), None).unwrap();
     model.decoder().logits(&hidden.narrow(1, s - 1, 1).unwrap()).unwrap().flatten_all().unwrap()
@@ -316,7 +316,7 @@ fn more_boxes_than_indices_are_cut_and_counted_and_no_boxes_have_no_answer() {
     assert!(matches!(model.scene(&RgbImage::new(0, 3), &boxes), Err(Error::Grounding { .. })));
     assert!(matches!(model.scene(&image, &[[2.0, 0.0, 1.0, 1.0]]), Err(Error::Grounding { .. })));
     let brief = RexSeekOptions { max_new_tokens: 2, ..RexSeekOptions::default() };
-    let model = RexSeek::load(dir, &Device::Cpu, DType::F32, brief).unwrap();
+    let model = RexSeek::load(dir, device(), DType::F32, brief).unwrap();
     assert!(model.scene(&image, &boxes[..2]).unwrap().ask(&["first"])[0].as_ref().unwrap().cut);
 }
 
@@ -327,7 +327,7 @@ fn disturbed(dir: &Path, name: &str, change: impl FnOnce(Tensor) -> Tensor) -> t
         fs::copy(dir.join(file), copy.path().join(file)).unwrap();
     }
     let weights = Weights::open(dir.join("model.safetensors")).unwrap();
-    let load = |name: &str| weights.load(name, DType::F32, &Device::Cpu).unwrap();
+    let load = |name: &str| weights.load(name, DType::F32, device()).unwrap();
     let mut tensors: BTreeMap<String, Tensor> =
         weights.names().map(|name| (name.to_owned(), load(name))).collect();
     let changed = change(tensors.remove(name).unwrap());
@@ -370,7 +370,7 @@ fn one_disturbed_weight_breaks_the_agreement() {
 fn every_weight_gets_a_gradient() {
     let dir = &golden::dirs("rexseek")[0];
     let cfg = load(dir).config().clone();
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
+    let store = ParamStore::new(1, device(), DType::F32).trainable(|_| true);
     let tokenizer = Tokenizer::load(dir).unwrap();
     let model = RexSeek::new(cfg, tokenizer, RexSeekOptions::default(), store.var_builder()).unwrap();
     let golden = Golden::open(dir, "scene_0");
@@ -386,9 +386,7 @@ fn folders_that_are_no_rexseek_are_refused_with_what_is_wrong() {
     let error = |change: &dyn Fn(&Path)| {
         let copy = disturbed(dir, "mm_projector.2.bias", |xs| xs);
         change(copy.path());
-        RexSeek::load(copy.path(), &Device::Cpu, DType::F32, RexSeekOptions::default())
-            .unwrap_err()
-            .to_string()
+        RexSeek::load(copy.path(), device(), DType::F32, RexSeekOptions::default()).unwrap_err().to_string()
     };
     let with = |key: &'static str, value: Value| {
         move |dir: &Path| {
@@ -414,6 +412,6 @@ fn folders_that_are_no_rexseek_are_refused_with_what_is_wrong() {
     assert!(error(&|dir| fs::remove_file(dir.join("tokenizer.json")).unwrap()).contains("tokenizer.json"));
     assert!(error(&|dir| fs::write(dir.join("config.json"), "{").unwrap()).contains("config.json"));
     let copy = disturbed(dir, "mm_projector.2.bias", |xs| Tensor::cat(&[&xs, &xs], 0).unwrap());
-    let found = RexSeek::load(copy.path(), &Device::Cpu, DType::F32, RexSeekOptions::default()).unwrap_err();
+    let found = RexSeek::load(copy.path(), device(), DType::F32, RexSeekOptions::default()).unwrap_err();
     assert!(found.to_string().contains("mm_projector.2.bias"), "{found}");
 }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use image::RgbImage;
 use strefer_core::{Gesture, Mask, PixelBox, PixelPoint, Rng, golden};
 use strefer_model::Error;
 use strefer_model::question::{Mark, MarkShape};
 use strefer_model::tracking::{Tracker, prompt};
+use strefer_nn::testing::device;
 use strefer_video::{Limits, VideoSource};
 use strefer_vision::sam2::{Pass, Sam2Video, Session, SessionOptions, pixels};
 
@@ -58,7 +59,7 @@ fn second(video: &VideoSource, frame: usize) -> f64 {
 fn tracked_masks_are_those_of_the_segmenter_forwards_and_backwards() {
     let dir = tempfile::tempdir().unwrap();
     let (folder, video) = (segmenter(dir.path(), true), video(dir.path()));
-    let tracker = Tracker::open(&folder, &Device::Cpu, DType::F32).unwrap();
+    let tracker = Tracker::open(&folder, device(), DType::F32).unwrap();
     let clicks = MarkShape::Clicks {
         inside: vec![PixelPoint { x: 12, y: 9 }],
         outside: vec![PixelPoint { x: 30, y: 20 }],
@@ -79,7 +80,7 @@ fn tracked_masks_are_those_of_the_segmenter_forwards_and_backwards() {
 
     // The same by the segmenter alone, on frames 0, 2, 3, 4, 6.
     let frames = [0, 2, 3, 4, 6];
-    let sam = Sam2Video::open(&folder, &Device::Cpu, DType::F32).unwrap();
+    let sam = Sam2Video::open(&folder, device(), DType::F32).unwrap();
     let side = sam.image().image_size();
     let see = |at: usize| -> Result<_, Error> {
         let image = video.frames_at_indices(&[frames[at]])?.swap_remove(0).image;
@@ -123,7 +124,7 @@ fn tracked_masks_are_those_of_the_segmenter_forwards_and_backwards() {
 fn what_cannot_be_followed_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let (folder, video) = (segmenter(dir.path(), true), video(dir.path()));
-    let tracker = Tracker::open(&folder, &Device::Cpu, DType::F32).unwrap();
+    let tracker = Tracker::open(&folder, device(), DType::F32).unwrap();
     let refused = |shape: MarkShape, at_s: f64| {
         tracker.track("q", &video, &[Mark::Once { shape, at_s }], &[0, 1], |_, _| ()).unwrap_err().to_string()
     };
@@ -134,7 +135,7 @@ fn what_cannot_be_followed_is_refused_by_name() {
     assert!(refused(MarkShape::Mask(Mask::zeros(3, 4)), 0.0).contains("mark 0"));
     assert!(tracker.track("q", &video, &[], &[0, 1], |_, _| ()).unwrap().is_empty());
     let blind = tempfile::tempdir().unwrap();
-    let blind = Tracker::open(&segmenter(blind.path(), false), &Device::Cpu, DType::F32).unwrap();
+    let blind = Tracker::open(&segmenter(blind.path(), false), device(), DType::F32).unwrap();
     let mark = Mark::Once { shape: point(4, 3), at_s: 0.0 };
     let error = blind.track("q", &video, &[mark], &[0, 5], |_, _| ()).unwrap_err();
     assert!(matches!(&error, Error::Grounding { subject, .. } if subject == "question q, mark 0"), "{error}");
@@ -142,7 +143,7 @@ fn what_cannot_be_followed_is_refused_by_name() {
         let broken = tempfile::tempdir().unwrap();
         let folder = segmenter(broken.path(), true);
         std::fs::write(folder.join(file), "{").unwrap();
-        let error = Tracker::open(&folder, &Device::Cpu, DType::F32).unwrap_err().to_string();
+        let error = Tracker::open(&folder, device(), DType::F32).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
 }

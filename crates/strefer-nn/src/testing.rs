@@ -2,12 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use serde::de::DeserializeOwned;
 
+use crate::card::open_card;
 use crate::weights::Weights;
+
+/// Where tests compute: on the processor, or on the first card where `STREFER_TEST_DEVICE` is `cuda` (one test at a time
+/// then: `--test-threads=1`).
+///
+/// # Panics
+/// When there is no card, or the variable says something else.
+pub fn device() -> &'static Device {
+    static DEVICE: LazyLock<Device> =
+        LazyLock::new(|| match std::env::var("STREFER_TEST_DEVICE").as_deref() {
+            Err(_) | Ok("cpu") => Device::Cpu,
+            Ok("cuda") => open_card(0).unwrap_or_else(|error| panic!("STREFER_TEST_DEVICE: {error}")),
+            Ok(other) => panic!("STREFER_TEST_DEVICE is {other:?}: cpu or cuda"),
+        });
+    &DEVICE
+}
 
 /// One recorded case: tensors from a safetensors file, and the configuration beside it.
 #[derive(Debug)]
@@ -24,12 +41,22 @@ impl Golden {
         Self { dir: dir.to_path_buf(), weights }
     }
 
-    /// A tensor as stored, flags (u8) included; floating point becomes f32.
+    /// A tensor as stored, flags (u8) included, on [`device`]; floating point becomes f32, and i32, which cards hardly know,
+    /// i64. One without values stays on the processor.
     pub fn tensor(&self, name: &str) -> Tensor {
         let stored = self.weights.dtype(name);
         let stored = stored.unwrap_or_else(|| panic!("{:?} has no tensor {name:?}", self.weights));
-        let dtype = if stored.is_float() { DType::F32 } else { stored };
-        self.weights.load(name, dtype, &Device::Cpu).unwrap_or_else(|error| panic!("golden: {error}"))
+        let dtype = match stored {
+            DType::I32 => DType::I64,
+            stored if stored.is_float() => DType::F32,
+            stored => stored,
+        };
+        let tensor = self.weights.load(name, dtype, &Device::Cpu);
+        let tensor = tensor.unwrap_or_else(|error| panic!("golden: {error}"));
+        if tensor.elem_count() == 0 {
+            return tensor;
+        }
+        tensor.to_device(device()).unwrap_or_else(|error| panic!("golden: {error}"))
     }
 
     /// Whether the case holds a tensor.
@@ -153,5 +180,5 @@ pub fn assert_gradients_by_differences(
 pub fn randn(seed: u64, dims: &[usize]) -> Tensor {
     let mut rng = strefer_core::Rng::new(seed, "test values");
     let values: Vec<f32> = (0..dims.iter().product()).map(|_| rng.normal() as f32).collect();
-    Tensor::from_vec(values, dims, &Device::Cpu).unwrap_or_else(|error| panic!("{error}"))
+    Tensor::from_vec(values, dims, device()).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -345,7 +345,7 @@ fn how_long_a_model_waits_for_frames() {
         ..ProcessorOptions::default()
     };
     let checkpoint = strefer_model::Checkpoint::open(desk.path("model")).unwrap();
-    let loaded = checkpoint.load(&candle_core::Device::Cpu, candle_core::DType::F32, reading).unwrap();
+    let loaded = checkpoint.load(strefer_nn::testing::device(), candle_core::DType::F32, reading).unwrap();
     let options = OursOptions {
         frames: Some(32),
         draw: VisualPrompt::None,

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::Device;
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use strefer_core::jsonl::{Reader, read_records, write_all};
@@ -16,6 +15,7 @@ use strefer_engine::pipeline::{
     Crew, Event, Failure, GivenFolder, Input, Plan, Prompts, Run, RunFolder, Stage, Summary, Teachers, input,
 };
 use strefer_engine::queue::FolderQueue;
+use strefer_nn::testing::device;
 use strefer_teacher::Entry;
 use strefer_video::{Limits, VideoSource};
 
@@ -162,12 +162,15 @@ impl Lab {
     fn with<T>(&self, out: &str, cfg: &EngineConfig, way: &Way, work: impl FnOnce(&Run<'_>) -> T) -> T {
         cfg.validate().unwrap();
         let folder = RunFolder::claim(&self.path(out), cfg, true).unwrap();
-        let crew = Crew {
-            teachers: Teachers::open(&cfg.teachers, &folder.path("teachers"), false, &|| Ok(Device::Cpu))
+        let crew =
+            Crew {
+                teachers: Teachers::open(&cfg.teachers, &folder.path("teachers"), false, &|| {
+                    Ok(device().clone())
+                })
                 .unwrap(),
-            prompts: Prompts::default(),
-            ..Crew::default()
-        };
+                prompts: Prompts::default(),
+                ..Crew::default()
+            };
         let (stop, heard) = (AtomicBool::new(false), Mutex::new(0));
         let observer = |event: &Event<'_>| {
             let mut heard = heard.lock().unwrap();

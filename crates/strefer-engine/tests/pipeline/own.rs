@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Device;
 use image::{Rgb, RgbImage};
 use serde_json::json;
 use strefer_engine::EngineConfig;
 use strefer_engine::pipeline::{OwnTeacher, Stage};
 use strefer_model::preset::init_tiny;
+use strefer_nn::testing::device;
 use strefer_teacher::{Clip, Fault, Part, Question, Sampling, Teacher};
 use strefer_video::jpeg;
 
@@ -58,7 +58,7 @@ fn what_is_shown_and_said_is_what_it_answers_about() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("model");
     model(&folder, 3);
-    let teacher = OwnTeacher::open(&folder, Device::Cpu).unwrap();
+    let teacher = OwnTeacher::open(&folder, device().clone()).unwrap();
     let ask = |question: &Question| {
         let answer = teacher.ask(question).unwrap();
         let colour = answer.value.as_ref().unwrap()["colour"].as_str().unwrap();
@@ -97,8 +97,8 @@ fn what_threads_ask_side_by_side_is_answered_as_it_is_alone() {
             _ => choice().showing(clip(&[at, 90, 200])),
         })
         .collect();
-    let alone = OwnTeacher::open(&folder, Device::Cpu).unwrap();
-    let together = OwnTeacher::open(&folder, Device::Cpu).unwrap();
+    let alone = OwnTeacher::open(&folder, device().clone()).unwrap();
+    let together = OwnTeacher::open(&folder, device().clone()).unwrap();
     let answers: Vec<_> = std::thread::scope(|scope| {
         let together = &together;
         let ask = |question| scope.spawn(move || together.ask(question).unwrap());
@@ -117,7 +117,7 @@ fn its_name_tells_its_weights_from_others() {
     for (name, seed) in [("one", 3), ("same", 3), ("other", 4)] {
         model(&folder(name), seed);
     }
-    let name = |name: &str| OwnTeacher::open(&folder(name), Device::Cpu).unwrap().model().to_owned();
+    let name = |name: &str| OwnTeacher::open(&folder(name), device().clone()).unwrap().model().to_owned();
     let [one, same, other] = ["one", "same", "other"].map(|called| {
         let name = name(called);
         assert!(name.starts_with(called));
@@ -125,7 +125,7 @@ fn its_name_tells_its_weights_from_others() {
     });
     assert_eq!(one, same);
     assert_ne!(one, other);
-    let error = OwnTeacher::open(&dir.path().join("nowhere"), Device::Cpu).unwrap_err().to_string();
+    let error = OwnTeacher::open(&dir.path().join("nowhere"), device().clone()).unwrap_err().to_string();
     assert!(error.contains("nowhere"), "{error}");
 }
 

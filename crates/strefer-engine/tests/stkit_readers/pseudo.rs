@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
 use image::RgbImage;
 use strefer_core::PixelBox;
 use strefer_core::records::{Masklet, MaskletFrame};
@@ -13,6 +12,7 @@ use strefer_engine::stkit::clip::{ClipObject, Source};
 use strefer_engine::stkit::readers::pseudo::{Pseudo, PseudoConfig};
 use strefer_engine::stkit::readers::{Made, Reader};
 use strefer_engine::stkit::vector::Up;
+use strefer_nn::testing::device;
 
 use super::npy::{frame, masklet, records, write};
 use super::travel;
@@ -135,7 +135,7 @@ fn read(change: &dyn Fn(&Path), more: &dyn Fn(&mut PseudoConfig)) -> Result<Made
     change(dir.path());
     let mut cfg = config(dir.path());
     more(&mut cfg);
-    Pseudo::open(&cfg, &Device::Cpu)?.read(0)
+    Pseudo::open(&cfg, device())?.read(0)
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_video_whose_scale_is_not_steady_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let objects = video(dir.path(), "plate", &|at| [1.0, 2.0, 0.4, 3.0][at % 4]);
     records(&dir.path().join("records"), &[("plate", objects)]);
-    let made = Pseudo::open(&config(dir.path()), &Device::Cpu).unwrap().read(0).unwrap();
+    let made = Pseudo::open(&config(dir.path()), device()).unwrap().read(0).unwrap();
     assert_eq!(made.clip, None);
     assert!(
         made.notes[0].kind == "refused_video" && made.notes[0].text.contains("spread"),
@@ -228,16 +228,16 @@ fn a_model_in_this_process_tells_depth_instead_of_files() {
         std::fs::remove_file(dir.path().join(format!("geometry/plate/metric_{at:04}.npy"))).unwrap();
     }
     let cfg = PseudoConfig { metric: Some(model(dir.path(), "metric")), ..config(dir.path()) };
-    let made = Pseudo::open(&cfg, &Device::Cpu).unwrap().read(0).unwrap();
+    let made = Pseudo::open(&cfg, device()).unwrap().read(0).unwrap();
     // All pictures are black: the model says the same of each, while the camera goes ahead, so that scales spread a little. Its weights
     // are random: how far things are is its own idea, and which tracks are believed follows from it.
     let refused = made.notes.iter().any(|note| note.kind == "refused_video");
     assert!(made.clip.is_some() != refused, "{:?}", made.notes);
     let other = PseudoConfig { metric: Some(model(dir.path(), "relative")), ..config(dir.path()) };
-    let error = Pseudo::open(&other, &Device::Cpu).err().unwrap().to_string();
+    let error = Pseudo::open(&other, device()).err().unwrap().to_string();
     assert!(error.contains("not metres"), "{error}");
     model(dir.path(), "metric");
     std::fs::remove_file(dir.path().join("model/model.safetensors")).unwrap();
-    let error = Pseudo::open(&cfg, &Device::Cpu).unwrap().read(0).unwrap_err().to_string();
+    let error = Pseudo::open(&cfg, device()).unwrap().read(0).unwrap_err().to_string();
     assert!(error.contains("model"), "{error}");
 }

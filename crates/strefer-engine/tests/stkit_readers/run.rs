@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::Device;
 use strefer_core::{Sample, StkitTask, jsonl};
 use strefer_engine::pipeline::{Failure, RunFolder};
 use strefer_engine::stkit::Clip;
 use strefer_engine::stkit::run::{Event, Report, Source, SourceConfig, StkitRun, StkitRunConfig, Summary};
+use strefer_nn::testing::device;
 
 use super::npy::records;
 use super::nuscenes_desk::Desk;
@@ -64,7 +64,7 @@ fn config(root: &Path, more: &str) -> StkitRunConfig {
 /// Runs all of it; `stop_after` recordings it is asked to stop.
 fn run(root: &Path, cfg: &StkitRunConfig, stop_after: Option<usize>) -> (Summary, Vec<String>) {
     let sources: Vec<Source> =
-        cfg.sources.iter().map(|source| Source::open(source, &Device::Cpu).unwrap()).collect();
+        cfg.sources.iter().map(|source| Source::open(source, device()).unwrap()).collect();
     let folder = RunFolder::claim_for(&root.join("out"), &cfg.essence(), true).unwrap();
     let (stop, heard) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     let observer = |event: &Event<'_>| {
@@ -223,28 +223,28 @@ fn lists_and_limits_choose_recordings() {
     std::fs::write(&list, "# validation\nscene-0003\nscene-0001\nscene-0099\n").unwrap();
     let source = &mut cfg.sources[0];
     source.only = Some(list.clone());
-    let opened = Source::open(source, &Device::Cpu).unwrap();
+    let opened = Source::open(source, device()).unwrap();
     let names: Vec<String> = (0..opened.len()).map(|place| opened.name(place)).collect();
     assert_eq!(names, ["driving/scene-0001", "driving/scene-0003"]);
     source.limit = Some(1);
-    assert_eq!(Source::open(source, &Device::Cpu).unwrap().len(), 1);
+    assert_eq!(Source::open(source, device()).unwrap().len(), 1);
     // A folder's name stands for all in it.
     let film = dir.path().join("videos/steady");
     std::fs::create_dir_all(dir.path().join("videos/deep")).unwrap();
     std::fs::rename(film, dir.path().join("videos/deep/steady")).unwrap();
     std::fs::write(&list, "deep\n").unwrap();
     let films = SourceConfig { only: Some(list.clone()), ..cfg.sources[1].clone() };
-    let films = Source::open(&films, &Device::Cpu).unwrap();
+    let films = Source::open(&films, device()).unwrap();
     assert_eq!((films.len(), films.name(0).as_str()), (1, "films/deep/steady"));
     let source = &mut cfg.sources[0];
     std::fs::write(&list, "scene-0099\n").unwrap();
-    assert!(Source::open(source, &Device::Cpu).err().unwrap().to_string().contains("val.txt"));
+    assert!(Source::open(source, device()).err().unwrap().to_string().contains("val.txt"));
 }
 
 #[cfg(not(feature = "argoverse"))]
 #[test]
 fn datasets_that_this_program_cannot_read_are_named_with_their_feature() {
     let text = r#"{"name": "a", "from": {"kind": "argoverse2", "root": "x"}}"#;
-    let error = Source::open(&serde_json::from_str(text).unwrap(), &Device::Cpu).err().unwrap().to_string();
+    let error = Source::open(&serde_json::from_str(text).unwrap(), device()).err().unwrap().to_string();
     assert!(error.contains("Argoverse 2") && error.contains("feature argoverse"), "{error}");
 }

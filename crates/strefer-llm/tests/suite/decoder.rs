@@ -1,9 +1,9 @@
 //! Both families against recorded numbers: states, logits, loss, all gradients, greedy tokens.
 
-use candle_core::{D, DType, Device, Tensor, Var};
+use candle_core::{D, DType, Tensor, Var};
 use strefer_llm::KvCache;
 use strefer_llm::decoder::positions_of;
-use strefer_nn::testing::{assert_all_grads, assert_close, max_abs_diff, randn, relative_diff};
+use strefer_nn::testing::{assert_all_grads, assert_close, device, max_abs_diff, randn, relative_diff};
 
 use crate::{cases, padding, valid_rows};
 
@@ -104,7 +104,7 @@ fn greedy_tokens_of_a_left_padded_batch_match_the_reference() {
             let steps = wanted.dim(1).unwrap();
             let mut cache = KvCache::new(&case.cfg);
             let mut embeds = decoder.embed(&golden.tensor("in.input_ids")).unwrap();
-            let mut positions = positions_of(b, &valid, &Device::Cpu).unwrap();
+            let mut positions = positions_of(b, &valid, device()).unwrap();
             for step in 0..steps {
                 let hidden = decoder.forward(&embeds, &positions, &mask, Some(&mut cache)).unwrap();
                 let last = hidden.narrow(1, hidden.dim(1).unwrap() - 1, 1).unwrap();
@@ -182,7 +182,7 @@ fn every_weight_gets_a_gradient_with_and_without_updates() {
     for lora in [None, Some(lora)] {
         let cfg = DecoderConfig { lora: lora.clone(), num_hidden_layers: 2, ..DecoderConfig::tiny(50) };
         let updates = lora.is_some();
-        let store = ParamStore::new(1, &Device::Cpu, DType::F32)
+        let store = ParamStore::new(1, device(), DType::F32)
             .trainable(move |name| !updates || name.contains("lora_"));
         let decoder = Decoder::new(&cfg, store.var_builder()).unwrap();
         for (name, var) in store.vars() {
@@ -190,8 +190,8 @@ fn every_weight_gets_a_gradient_with_and_without_updates() {
                 var.set(&(randn(2, var.dims()) * 0.1).unwrap()).unwrap();
             }
         }
-        let ids = Tensor::new(&[[1u32, 2, 3, 4, 5]], &Device::Cpu).unwrap();
-        let positions = Tensor::arange(0u32, 5, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let ids = Tensor::new(&[[1u32, 2, 3, 4, 5]], device()).unwrap();
+        let positions = Tensor::arange(0u32, 5, device()).unwrap().unsqueeze(0).unwrap();
         let mask = strefer_nn::ops::AttentionMask::causal();
         let hidden = decoder.forward(&decoder.embed(&ids).unwrap(), &positions, &mask, None).unwrap();
         let (loss, count) = decoder.loss(&hidden, &ids.to_dtype(DType::I64).unwrap()).unwrap();

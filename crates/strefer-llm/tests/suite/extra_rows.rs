@@ -1,11 +1,11 @@
 //! Added token rows in matrices of their own, against the recorded end-to-end model that has them.
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use serde_json::Value;
 use strefer_llm::decoder::ExtraRows;
 use strefer_llm::{Decoder, DecoderConfig, GenerationConfig, generate};
 use strefer_nn::ParamStore;
-use strefer_nn::testing::{Golden, max_abs_diff, relative_diff};
+use strefer_nn::testing::{Golden, device, max_abs_diff, relative_diff};
 
 use crate::{padding, valid_rows};
 
@@ -20,7 +20,7 @@ fn model(dir: &std::path::Path) -> (Decoder, ParamStore, Value) {
     cfg.extra_rows = Some(ExtraRows { first_id, count });
     let weights =
         golden.weights().renamed(|name| name.strip_prefix("lang_model.").map(str::to_string)).unwrap();
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights).trainable(|_| true);
+    let store = ParamStore::new(1, device(), DType::F32).with_weights(weights).trainable(|_| true);
     let decoder = Decoder::new(&cfg, store.var_builder()).unwrap();
     store.check_complete().unwrap();
     (decoder, store, json)
@@ -33,7 +33,7 @@ fn cases() -> Vec<std::path::PathBuf> {
 }
 
 fn positions(s: usize) -> Tensor {
-    Tensor::arange(0u32, s as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap()
+    Tensor::arange(0u32, s as u32, device()).unwrap().unsqueeze(0).unwrap()
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn added_ids_come_from_the_added_table() {
     for dir in cases() {
         let (decoder, store, json) = model(&dir);
         let first = json["initial_tokenizer_len"].as_u64().unwrap() as u32;
-        let ids = Tensor::new(&[[0, first - 1, first, first + 3]], &Device::Cpu).unwrap();
+        let ids = Tensor::new(&[[0, first - 1, first, first + 3]], device()).unwrap();
         let found = decoder.embed(&ids).unwrap();
         let table = |name: &str, row: u32| store.tensors()[name].get(row as usize).unwrap();
         let (old, new) = ("model.embed_tokens.weight", "model.embed_tokens.additional_embedding.weight");

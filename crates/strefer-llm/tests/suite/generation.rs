@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use strefer_llm::{
     Batcher, Decoder, DecoderConfig, Error, GenerationConfig, KvCache, RopeScaling, Tokenizer,
 };
@@ -11,7 +11,7 @@ use strefer_llm::{
 };
 use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
-use strefer_nn::testing::{assert_close, randn};
+use strefer_nn::testing::{assert_close, device, randn};
 
 use crate::{Case, cases, padding};
 
@@ -26,7 +26,7 @@ fn tokenizer() -> Tokenizer {
 fn decoder(vocab: usize) -> Decoder {
     let cfg =
         DecoderConfig { num_hidden_layers: 1, max_position_embeddings: 64, ..DecoderConfig::tiny(vocab) };
-    let store = ParamStore::new(5, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(5, device(), DType::F32);
     Decoder::new(&cfg, store.var_builder()).unwrap()
 }
 
@@ -48,8 +48,7 @@ fn each_row_alone_generates_the_recorded_tokens() {
             let valid = &valid[row * ids.len()..][..ids.len()];
             let ids: Vec<u32> =
                 ids.iter().zip(valid).filter(|(_, valid)| **valid).map(|(id, _)| *id as u32).collect();
-            let prompt =
-                decoder.embed(&Tensor::new(ids, &Device::Cpu).unwrap().unsqueeze(0).unwrap()).unwrap();
+            let prompt = decoder.embed(&Tensor::new(ids, device()).unwrap().unsqueeze(0).unwrap()).unwrap();
             let cfg = GenerationConfig { max_new_tokens: wanted[row].len(), ..GenerationConfig::default() };
             let mut seen = Vec::new();
             let tokens = generate(&decoder, &prompt, &cfg, |token| {
@@ -66,11 +65,11 @@ fn each_row_alone_generates_the_recorded_tokens() {
 fn a_prompt_too_long_for_one_portion_is_continued_as_if_seen_whole() {
     let cfg =
         DecoderConfig { num_hidden_layers: 1, max_position_embeddings: 1200, ..DecoderConfig::tiny(40) };
-    let store = ParamStore::new(5, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(5, device(), DType::F32);
     let decoder = Decoder::new(&cfg, store.var_builder()).unwrap();
     let s = 1100;
     let prompt = randn(1, &[1, s, cfg.hidden_size]);
-    let positions = Tensor::arange(0u32, s as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let positions = Tensor::arange(0u32, s as u32, device()).unwrap().unsqueeze(0).unwrap();
     let hidden = decoder.forward(&prompt, &positions, &AttentionMask::causal(), None).unwrap();
     let last = decoder.logits(&hidden.narrow(1, s - 1, 1).unwrap()).unwrap().flatten_all().unwrap();
     let best = last.argmax(0).unwrap().to_scalar::<u32>().unwrap();
@@ -146,7 +145,7 @@ fn questions_that_share_a_cached_beginning_get_the_same_answers() {
     let (video, first, second) = (randn(1, &[1, 9, 128]), randn(2, &[1, 4, 128]), randn(3, &[1, 6, 128]));
     let cfg = GenerationConfig { max_new_tokens: 6, ..GenerationConfig::default() };
     let mut cache = KvCache::new(decoder.config());
-    let positions = Tensor::arange(0u32, 9, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let positions = Tensor::arange(0u32, 9, device()).unwrap().unsqueeze(0).unwrap();
     decoder.forward(&video, &positions, &AttentionMask::causal(), Some(&mut cache)).unwrap();
     for question in [&first, &second, &first] {
         let found = generate_after(&decoder, &mut cache, question, &cfg, go_on).unwrap();
@@ -172,10 +171,10 @@ fn questions_side_by_side_behind_one_beginning_are_answered_as_each_alone_with_t
         let whole = Tensor::cat(&[&beginning, question], 1).unwrap();
         assert_eq!(answer.tokens, generate(&decoder, &whole, &cfg, go_on).unwrap());
         // The same by one pass over prompt and answer.
-        let ids = Tensor::new(&answer.tokens[..], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let ids = Tensor::new(&answer.tokens[..], device()).unwrap().unsqueeze(0).unwrap();
         let embeds = Tensor::cat(&[&whole, &decoder.embed(&ids).unwrap()], 1).unwrap();
         let (s, n) = (embeds.dim(1).unwrap(), answer.tokens.len());
-        let positions = Tensor::arange(0u32, s as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let positions = Tensor::arange(0u32, s as u32, device()).unwrap().unsqueeze(0).unwrap();
         let hidden = decoder.forward(&embeds, &positions, &AttentionMask::causal(), None).unwrap();
         let logits = decoder.logits(&hidden.narrow(1, s - n - 1, n).unwrap()).unwrap();
         for (at, logits) in logits.squeeze(0).unwrap().to_vec2::<f32>().unwrap().iter().enumerate() {
@@ -279,7 +278,7 @@ fn rows_with_caches_of_their_own_equal_the_full_passes() {
         let lens = [7, 3, 5];
         let rows: Vec<Tensor> = lens.iter().map(|&s| randn(s as u64, &[1, s + 1, d])).collect();
         let positions = |start: usize, end: usize| {
-            Tensor::arange(start as u32, end as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap()
+            Tensor::arange(start as u32, end as u32, device()).unwrap().unsqueeze(0).unwrap()
         };
         let mut caches: Vec<KvCache> = lens.iter().map(|_| KvCache::new(&cfg)).collect();
         for ((row, &s), cache) in rows.iter().zip(&lens).zip(&mut caches) {
@@ -288,7 +287,7 @@ fn rows_with_caches_of_their_own_equal_the_full_passes() {
         let last: Vec<Tensor> =
             rows.iter().zip(&lens).map(|(row, &s)| row.narrow(1, s, 1).unwrap()).collect();
         let at: Vec<u32> = lens.iter().map(|&s| s as u32).collect();
-        let at = Tensor::from_vec(at, (3, 1), &Device::Cpu).unwrap();
+        let at = Tensor::from_vec(at, (3, 1), device()).unwrap();
         let mut lent: Vec<&mut KvCache> = caches.iter_mut().collect();
         let found = decoder.forward_rows(&Tensor::cat(&last, 0).unwrap(), &at, &mask, &mut lent).unwrap();
         for (row, (xs, &s)) in rows.iter().zip(&lens).enumerate() {

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use strefer_llm::decoder::{ExtraRows, Layout};
 use strefer_llm::gguf::{Export, Gguf, Quantisation, export};
 use strefer_llm::{Decoder, DecoderConfig, Error, Tokenizer, train_bpe};
 use strefer_nn::ops::AttentionMask;
+use strefer_nn::testing::device;
 use strefer_nn::{ParamStore, Weights};
 
 /// A decoder, its weights and a folder for files.
@@ -23,7 +24,7 @@ fn tokenizer() -> Tokenizer {
 
 impl Bench {
     fn new(cfg: DecoderConfig) -> Self {
-        let store = ParamStore::new(4, &Device::Cpu, DType::F32);
+        let store = ParamStore::new(4, device(), DType::F32);
         let plain = Decoder::new(&cfg, store.var_builder().pp("language_model")).unwrap();
         let weights = Weights::from_tensors("bench", store.tensors());
         Self { cfg, weights, plain, dir: tempfile::tempdir().unwrap() }
@@ -46,7 +47,7 @@ impl Bench {
         let file = std::sync::Arc::new(Gguf::open(path).unwrap());
         let hollow = std::sync::Arc::clone(&file);
         let weights = self.weights.clone().renamed(|name| Some(name.replace("language_model.", ""))).unwrap();
-        let store = ParamStore::new(0, &Device::Cpu, DType::F32)
+        let store = ParamStore::new(0, device(), DType::F32)
             .with_weights(weights)
             .hollow(move |name| hollow.has_matrix(name));
         let mut decoder = Decoder::new(&self.cfg, store.var_builder()).unwrap();
@@ -74,8 +75,8 @@ fn configs() -> Vec<DecoderConfig> {
 
 fn logits(decoder: &Decoder) -> Tensor {
     let ids: Vec<u32> = (0..24).map(|at| (at * 37) % 320).collect();
-    let ids = Tensor::from_vec(ids, (1, 24), &Device::Cpu).unwrap();
-    let positions = Tensor::arange(0u32, 24, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let ids = Tensor::from_vec(ids, (1, 24), device()).unwrap();
+    let positions = Tensor::arange(0u32, 24, device()).unwrap().unsqueeze(0).unwrap();
     let embeds = decoder.embed(&ids).unwrap();
     let hidden = decoder.forward(&embeds, &positions, &AttentionMask::causal(), None).unwrap();
     decoder.logits(&hidden).unwrap()
@@ -107,7 +108,7 @@ fn another_weight_gives_other_logits() {
     let path = bench.export(Quantisation::Q8_0).unwrap();
     let mut decoder = bench.quantised(&path);
     let same = logits(&decoder);
-    let store = ParamStore::new(5, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(5, device(), DType::F32);
     Decoder::new(&bench.cfg, store.var_builder().pp("language_model")).unwrap();
     let weights = Weights::from_tensors("other", store.tensors());
     let other = Bench { weights, ..Bench::new(bench.cfg.clone()) };
@@ -120,8 +121,8 @@ fn another_weight_gives_other_logits() {
 fn a_loss_out_of_quantised_weights_is_refused() {
     let bench = Bench::new(configs().remove(0));
     let decoder = bench.quantised(&bench.export(Quantisation::Q8_0).unwrap());
-    let hidden = Tensor::zeros((1, 3, 256), DType::F32, &Device::Cpu).unwrap();
-    let labels = Tensor::new(&[[1i64, 2, 3]], &Device::Cpu).unwrap();
+    let hidden = Tensor::zeros((1, 3, 256), DType::F32, device()).unwrap();
+    let labels = Tensor::new(&[[1i64, 2, 3]], device()).unwrap();
     assert!(bench.plain.loss(&hidden, &labels).is_ok());
     assert!(decoder.loss(&hidden, &labels).unwrap_err().to_string().contains("quantised"));
 }
@@ -149,8 +150,7 @@ fn what_cannot_be_written_or_read_is_named() {
     let fused = DecoderConfig { layout: Layout::Fused, ..bench.cfg.clone() };
     assert!(said(file.check(&fused).unwrap_err()).contains("phi3"));
     assert!(
-        said(file.tensor("model.layers.9.mlp.up_proj.weight", &Device::Cpu).unwrap_err())
-            .contains("layers.9")
+        said(file.tensor("model.layers.9.mlp.up_proj.weight", device()).unwrap_err()).contains("layers.9")
     );
 
     let extra = Some(ExtraRows { first_id: 310, count: 4 });

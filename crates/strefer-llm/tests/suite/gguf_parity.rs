@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use strefer_llm::decoder::{Layout, RopeScaling, positions_of};
 use strefer_llm::gguf::{Export, Gguf, Quantisation, export};
 use strefer_llm::{Decoder, DecoderConfig, GenerationConfig, Tokenizer, generate, train_bpe};
 use strefer_nn::ops::AttentionMask;
-use strefer_nn::testing::Golden;
+use strefer_nn::testing::{Golden, device};
 use strefer_nn::{ParamStore, Weights};
 
 /// How far logits may lie apart, as a share of their length.
@@ -36,15 +36,14 @@ fn golden(path: &Path) -> Golden {
 /// The model of a file, everything out of it.
 fn decoder(path: &Path, cfg: &DecoderConfig) -> Decoder {
     let file = Gguf::open(path).unwrap();
-    let declared = ParamStore::new(0, &Device::Cpu, DType::F32).hollow(|_| true);
+    let declared = ParamStore::new(0, device(), DType::F32).hollow(|_| true);
     Decoder::new(cfg, declared.var_builder()).unwrap();
     let whole = |name: String| {
-        let tensor = file.tensor(&name, &Device::Cpu).unwrap().dequantize(&Device::Cpu).unwrap();
+        let tensor = file.tensor(&name, device()).unwrap().dequantize(device()).unwrap();
         (name, tensor)
     };
     let weights: BTreeMap<String, Tensor> = declared.tensors().into_keys().map(whole).collect();
-    let store =
-        ParamStore::new(0, &Device::Cpu, DType::F32).with_weights(Weights::from_tensors("file", weights));
+    let store = ParamStore::new(0, device(), DType::F32).with_weights(Weights::from_tensors("file", weights));
     let mut decoder = Decoder::new(cfg, store.var_builder()).unwrap();
     store.check_complete().unwrap();
     decoder.quantise(&file).unwrap();
@@ -55,7 +54,7 @@ fn decoder(path: &Path, cfg: &DecoderConfig) -> Decoder {
 fn distance(decoder: &Decoder, golden: &Golden) -> f32 {
     let prompts = golden.tensor("prompts");
     let (rows, length) = prompts.dims2().unwrap();
-    let positions = positions_of(rows, &vec![true; rows * length], &Device::Cpu).unwrap();
+    let positions = positions_of(rows, &vec![true; rows * length], device()).unwrap();
     let embeds = decoder.embed(&prompts).unwrap();
     let hidden = decoder.forward(&embeds, &positions, &AttentionMask::causal(), None).unwrap();
     let last = hidden.narrow(1, length - 1, 1).unwrap();
@@ -161,7 +160,7 @@ fn tokenizer() -> Tokenizer {
 }
 
 fn write(name: &str, cfg: &DecoderConfig, quantisation: Quantisation, dir: &Path) -> PathBuf {
-    let store = ParamStore::new(11, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(11, device(), DType::F32);
     Decoder::new(cfg, store.var_builder()).unwrap();
     // Larger than fresh ones, so that the layers matter and one token is well ahead.
     let scaled = |(name, tensor): (String, Tensor)| {
@@ -187,10 +186,10 @@ fn recorded_files_are_those_of_the_exporter() {
         assert_eq!(config(&recorded), cfg, "{name}");
         let written = write(name, &cfg, quantisation, dir.path());
         let [ours, theirs] = [&written, &recorded].map(|path| Gguf::open(path).unwrap());
-        let declared = ParamStore::new(0, &Device::Cpu, DType::F32).hollow(|_| true);
+        let declared = ParamStore::new(0, device(), DType::F32).hollow(|_| true);
         Decoder::new(&cfg, declared.var_builder()).unwrap();
         for parameter in declared.tensors().into_keys() {
-            let [ours, theirs] = [&ours, &theirs].map(|file| file.tensor(&parameter, &Device::Cpu).unwrap());
+            let [ours, theirs] = [&ours, &theirs].map(|file| file.tensor(&parameter, device()).unwrap());
             assert_eq!((ours.dtype(), ours.shape()), (theirs.dtype(), theirs.shape()), "{name}: {parameter}");
         }
         let [ours, theirs] = [written, recorded].map(|path| std::fs::metadata(path).unwrap().len());

@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 use strefer_llm::{
     Decoder, DecoderConfig, Error, GenerationConfig, Guides, Tokenizer, generate_guided, train_bpe,
 };
 use strefer_nn::ParamStore;
+use strefer_nn::testing::device;
 
 const END: u32 = 0;
 
@@ -20,7 +21,7 @@ fn tokenizer() -> Tokenizer {
 fn decoder(vocab: usize) -> Decoder {
     let cfg =
         DecoderConfig { num_hidden_layers: 1, max_position_embeddings: 256, ..DecoderConfig::tiny(vocab) };
-    let store = ParamStore::new(5, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(5, device(), DType::F32);
     Decoder::new(&cfg, store.var_builder()).unwrap()
 }
 
@@ -53,7 +54,7 @@ fn noise_becomes_json_of_the_form_asked_for() {
         "required": ["colour", "kind", "moves", "does", "at"],
         "additionalProperties": false,
     });
-    let prompt = decoder.embed(&Tensor::new(&[[5u32, 6, 7]], &Device::Cpu).unwrap()).unwrap();
+    let prompt = decoder.embed(&Tensor::new(&[[5u32, 6, 7]], device()).unwrap()).unwrap();
     let mut said = std::collections::BTreeSet::new();
     for seed in 0..24 {
         let guide = guides.json(&schema).unwrap();
@@ -78,7 +79,7 @@ fn an_answer_that_is_cut_off_is_left_open() {
     let tokenizer = tokenizer();
     let decoder = decoder(tokenizer.vocab_size());
     let guide = Guides::new(&tokenizer, &[END]).unwrap().json(&json!({ "type": "string" })).unwrap();
-    let prompt = decoder.embed(&Tensor::new(&[[5u32]], &Device::Cpu).unwrap()).unwrap();
+    let prompt = decoder.embed(&Tensor::new(&[[5u32]], device()).unwrap()).unwrap();
     let cfg = GenerationConfig { max_new_tokens: 1, ..drawn(1) };
     let ids = generate_guided(&decoder, &prompt, &cfg, guide, |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(ids.len(), 1);

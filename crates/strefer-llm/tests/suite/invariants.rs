@@ -1,12 +1,12 @@
 //! What must hold for any weights: batches equal their rows, packed sequences equal separate ones, cached steps equal
 //! the full pass.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use strefer_llm::decoder::{ExtraRows, Layout, LoraSettings, positions_of};
 use strefer_llm::{Decoder, DecoderConfig, KvCache};
 use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
-use strefer_nn::testing::{assert_close, randn};
+use strefer_nn::testing::{assert_close, device, randn};
 
 fn configs() -> Vec<DecoderConfig> {
     let plain = DecoderConfig { num_hidden_layers: 2, ..DecoderConfig::tiny(60) };
@@ -20,12 +20,12 @@ fn configs() -> Vec<DecoderConfig> {
 }
 
 fn decoder(cfg: &DecoderConfig) -> Decoder {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     Decoder::new(cfg, store.var_builder()).unwrap()
 }
 
 fn arange(start: usize, end: usize) -> Tensor {
-    Tensor::arange(start as u32, end as u32, &Device::Cpu).unwrap().unsqueeze(0).unwrap()
+    Tensor::arange(start as u32, end as u32, device()).unwrap().unsqueeze(0).unwrap()
 }
 
 fn full(decoder: &Decoder, embeds: &Tensor) -> Tensor {
@@ -108,7 +108,7 @@ fn a_padded_batch_equals_its_rows_on_either_side() {
             let start = if left { 3 } else { 0 };
             let valid: Vec<bool> = (0..14).map(|at| at >= 7 || (start..start + 4).contains(&at)).collect();
             let mask = AttentionMask::causal().with_padding(2, &valid).unwrap();
-            let positions = positions_of(2, &valid, &Device::Cpu).unwrap();
+            let positions = positions_of(2, &valid, device()).unwrap();
             let found = decoder.forward(&batch, &positions, &mask, None).unwrap();
             assert_close(&found.narrow(0, 1, 1).unwrap(), &alone_long, 1e-5);
             let found = found.narrow(0, 0, 1).unwrap().narrow(1, start, 4).unwrap();
@@ -124,7 +124,7 @@ fn packed_sequences_equal_separate_ones() {
         let parts = [randn(1, &[1, 3, cfg.hidden_size]), randn(2, &[1, 5, cfg.hidden_size])];
         let packed = Tensor::cat(&parts, 1).unwrap();
         let mask = AttentionMask::causal().with_segments(1, &[0, 0, 0, 1, 1, 1, 1, 1]).unwrap();
-        let positions = Tensor::new(&[[0u32, 1, 2, 0, 1, 2, 3, 4]], &Device::Cpu).unwrap();
+        let positions = Tensor::new(&[[0u32, 1, 2, 0, 1, 2, 3, 4]], device()).unwrap();
         let found = decoder.forward(&packed, &positions, &mask, None).unwrap();
         let wanted = [full(&decoder, &parts[0]), full(&decoder, &parts[1])];
         assert_close(&found, &Tensor::cat(&wanted, 1).unwrap(), 1e-5);
@@ -142,7 +142,7 @@ fn branches_equal_sequences_with_the_same_beginning() {
             [(1, 3), (2, 2), (3, 4)].map(|(seed, s)| randn(seed, &[1, s, cfg.hidden_size]));
         let row = Tensor::cat(&[&shared, &one, &other], 1).unwrap();
         let mask = AttentionMask::causal().with_branches(1, &[0, 0, 0, 1, 1, 2, 2, 2, 2]).unwrap();
-        let positions = Tensor::new(&[[0u32, 1, 2, 3, 4, 3, 4, 5, 6]], &Device::Cpu).unwrap();
+        let positions = Tensor::new(&[[0u32, 1, 2, 3, 4, 3, 4, 5, 6]], device()).unwrap();
         let found = decoder.forward(&row, &positions, &mask, None).unwrap();
         let apart = [&one, &other].map(|branch| full(&decoder, &Tensor::cat(&[&shared, branch], 1).unwrap()));
         assert_close(&found.narrow(1, 0, 5).unwrap(), &apart[0], 1e-5);
@@ -156,7 +156,7 @@ fn the_chunked_loss_equals_the_loss_from_logits() {
         let decoder = decoder(&cfg);
         let hidden = full(&decoder, &randn(1, &[2, 6, cfg.hidden_size]));
         let labels = [[-100i64, 3, -100, 5, 49, 0], [1, 1, 2, -100, -100, -100]];
-        let (sum, count) = decoder.loss(&hidden, &Tensor::new(&labels, &Device::Cpu).unwrap()).unwrap();
+        let (sum, count) = decoder.loss(&hidden, &Tensor::new(&labels, device()).unwrap()).unwrap();
         assert_eq!(count, 6);
         let logits = decoder.logits(&hidden).unwrap();
         assert_eq!(logits.dim(2).unwrap(), cfg.logit_count());

@@ -11,11 +11,11 @@ mod tokenizer;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use strefer_llm::{Decoder, DecoderConfig};
 use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
-use strefer_nn::testing::Golden;
+use strefer_nn::testing::{Golden, device};
 
 /// One recorded model: its folder, the file name suffix of its cases and its configuration.
 #[derive(Clone)]
@@ -79,8 +79,7 @@ impl Case {
 }
 
 fn build(cfg: &DecoderConfig, weights: &Golden) -> (Decoder, ParamStore) {
-    let store =
-        ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights.weights()).trainable(|_| true);
+    let store = ParamStore::new(1, device(), DType::F32).with_weights(weights.weights()).trainable(|_| true);
     let decoder = Decoder::new(cfg, store.var_builder()).unwrap();
     (decoder, store)
 }
@@ -102,7 +101,7 @@ fn padding(mask: &Tensor) -> (Vec<bool>, AttentionMask) {
 fn valid_rows(xs: &Tensor, valid: &[bool]) -> Tensor {
     let rows: Vec<u32> = (0u32..).zip(valid).filter(|(_, valid)| **valid).map(|(row, _)| row).collect();
     let count = rows.len();
-    let rows = Tensor::from_vec(rows, count, &Device::Cpu).unwrap();
+    let rows = Tensor::from_vec(rows, count, device()).unwrap();
     xs.flatten(0, 1).unwrap().index_select(&rows, 0).unwrap()
 }
 

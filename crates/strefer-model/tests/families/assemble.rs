@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 use strefer_model::family::{Sources, assemble};
 use strefer_model::{Checkpoint, Error, Family, ProcessorOptions, prefix};
+use strefer_nn::testing::device;
 use strefer_nn::{ParamStore, Weights, save_safetensors};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
@@ -82,7 +83,7 @@ fn connectors_that_no_file_holds_are_drawn_from_the_seed() -> Any {
         let parts = [prefix::CONNECTOR, prefix::REGION];
         assert!(fresh.iter().all(|name| parts.iter().any(|part| name.starts_with(part))), "{fresh:?}");
         assert!(parts.iter().all(|part| fresh.iter().any(|name| name.starts_with(part))));
-        Checkpoint::open(place.path(name))?.load(&Device::Cpu, DType::F32, ProcessorOptions::default())?;
+        Checkpoint::open(place.path(name))?.load(device(), DType::F32, ProcessorOptions::default())?;
         folders.push(Weights::open(place.path(name))?);
     }
     let name = "model.mm_projector.readout.0.weight";
@@ -102,13 +103,13 @@ fn strefer_gets_its_added_tokens() -> Any {
     std::fs::write(place.path("language/tokenizer.json"), plain.to_string())?;
     // The memory's eight heads want a tower of another width than the recorded one.
     let tower = SiglipConfig { hidden_size: 16, ..SiglipConfig::tiny() };
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(1, device(), DType::F32);
     SiglipVision::for_feature(&tower, FeatureLayer::LastNormed, store.var_builder().pp("vision_model"))?;
     write(&place.path("vision"), &serde_json::to_value(&tower)?, store.tensors());
     let out = place.path("whole");
     let fresh = assemble(Family::Strefer, &sources, &out)?;
     assert!(fresh.iter().any(|name| name.contains("additional_embedding")), "{fresh:?}");
-    let loaded = Checkpoint::open(&out)?.load(&Device::Cpu, DType::F32, ProcessorOptions::default())?;
+    let loaded = Checkpoint::open(&out)?.load(device(), DType::F32, ProcessorOptions::default())?;
     assert_eq!(loaded.model.language_model().config().extra_rows.as_ref().map(|rows| rows.count), Some(36));
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
 use strefer_llm::decoder::LoraSettings;
 use strefer_model::convert::{Conversion, Form, TensorFacts, convert, tensor_facts};
 use strefer_model::{Checkpoint, Error, Family, Loading, Origin, ProcessorOptions, VideoLlm};
-use strefer_nn::testing::{assert_close, randn};
+use strefer_nn::testing::{assert_close, device, randn};
 use strefer_nn::{ParamStore, Weights};
 
 use super::place::{Place, json_file};
@@ -46,7 +46,7 @@ fn there_and_back_leaves_every_name_type_shape_and_digest() -> Any {
         convert(&place.open()?, &ours, &Conversion::to(Form::Ours))?;
         let checkpoint = Checkpoint::open(&ours)?;
         assert_eq!(checkpoint.family, None);
-        checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default())?;
+        checkpoint.load(device(), DType::F32, ProcessorOptions::default())?;
         convert(&checkpoint, &theirs, &Conversion::to(Form::Published))?;
         let before = facts(place.path("model.safetensors.index.json").parent().unwrap());
         assert_eq!(facts(&theirs), before, "{family}");
@@ -83,8 +83,8 @@ fn another_type_is_written_and_named() -> Any {
     assert_eq!(json_file(&out.join("config.json"))["torch_dtype"], "bfloat16");
     let loaded = Checkpoint::open(&out)?.weights()?;
     let name = loaded.names().next().unwrap().to_owned();
-    let wide = place.open()?.weights()?.load(&name, DType::BF16, &Device::Cpu)?;
-    let half = loaded.load(&name, DType::BF16, &Device::Cpu)?;
+    let wide = place.open()?.weights()?.load(&name, DType::BF16, device())?;
+    let half = loaded.load(&name, DType::BF16, device())?;
     assert_close(&half.to_dtype(DType::F32)?, &wide.to_dtype(DType::F32)?, 0.0);
     Ok(())
 }
@@ -94,7 +94,7 @@ fn trained(place: &Place, out: &Path, lora: Option<LoraSettings>) -> strefer_mod
     let checkpoint = place.open()?;
     let mut config = checkpoint.config.clone();
     config.llm.lora = lora;
-    let store = ParamStore::new(5, &Device::Cpu, DType::F32).with_weights(checkpoint.weights()?);
+    let store = ParamStore::new(5, device(), DType::F32).with_weights(checkpoint.weights()?);
     VideoLlm::new(&config, store.var_builder())?;
     let mut tensors: BTreeMap<String, Tensor> = store.tensors();
     for (seed, (_, tensor)) in (0..).zip(tensors.iter_mut().filter(|(name, _)| name.contains("lora_B"))) {
@@ -120,7 +120,7 @@ fn what_was_trained_is_written_in_the_published_form_again() -> Any {
         assert!(names(&lean).iter().all(|name| before.contains(name)), "{family}");
         for dir in [&lean, &full] {
             assert_eq!(Checkpoint::open(dir)?.family, Some(family));
-            Checkpoint::open(dir)?.load(&Device::Cpu, DType::F32, ProcessorOptions::default())?;
+            Checkpoint::open(dir)?.load(device(), DType::F32, ProcessorOptions::default())?;
         }
     }
     Ok(())
@@ -142,11 +142,11 @@ fn low_rank_updates_are_folded_in() -> Any {
     };
     let logits = |dir: &str| -> strefer_model::Result<Tensor> {
         let checkpoint = Checkpoint::open(place.path(dir))?;
-        model_logits(&checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default())?.model)
+        model_logits(&checkpoint.load(device(), DType::F32, ProcessorOptions::default())?.model)
     };
     let wanted = logits("run")?;
     // As a card has it loaded.
-    let joined = Loading { joined: true, ..Loading::on((&Device::Cpu).into(), DType::F32) };
+    let joined = Loading { joined: true, ..Loading::on((device()).into(), DType::F32) };
     let joined = Checkpoint::open(place.path("run"))?.load_with(joined, ProcessorOptions::default())?.model;
     assert!(joined.language_model().config().lora.is_none());
     assert_close(&model_logits(&joined)?, &wanted, 1e-4);
@@ -178,7 +178,7 @@ fn checkpoints_of_one_model_are_averaged_and_others_refused() -> Any {
     assert!(mean.names().eq(one_weights.names()));
     let mut moved = 0;
     for name in mean.names() {
-        let load = |weights: &Weights| weights.load(name, DType::F32, &Device::Cpu);
+        let load = |weights: &Weights| weights.load(name, DType::F32, device());
         let (a, b) = (load(&one_weights)?, load(&merged)?);
         assert_close(&load(&mean)?, &((&a + &b)? / 2.0)?, 1e-6);
         moved += usize::from(a.sub(&b)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.0);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 use strefer_model::{Family, ProcessorOptions, family, prefix};
-use strefer_nn::testing::{Golden, assert_close};
+use strefer_nn::testing::{Golden, assert_close, device};
 use strefer_nn::{Weights, save_safetensors};
 
 use super::place::{own_golden, tensors};
@@ -158,7 +158,7 @@ fn every_type_on_disk_loads_into_every_type() -> Any {
         recording.place.write();
         for dtype in [DType::F32, DType::BF16] {
             let checkpoint = recording.place.open()?;
-            let model = checkpoint.load(&Device::Cpu, dtype, ProcessorOptions::default())?.model;
+            let model = checkpoint.load(device(), dtype, ProcessorOptions::default())?.model;
             let mut batch = batch.clone();
             for inputs in &mut batch {
                 inputs.frames = inputs.frames.to_dtype(dtype)?;
@@ -185,7 +185,7 @@ fn parts_alone_have_our_names() -> Any {
         assert!(part.names().count() > 0);
         for name in part.names() {
             let theirs = format!("{theirs}{}", &name[ours.len() + 1..]);
-            let found = part.load(name, DType::F32, &Device::Cpu)?;
+            let found = part.load(name, DType::F32, device())?;
             assert_close(&found, &whole[&theirs], 0.0);
         }
     }

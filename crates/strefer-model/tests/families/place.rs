@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 use strefer_core::golden;
 use strefer_core::sample::{Media, MediaKind};
 use strefer_model::preset::init_tiny;
 use strefer_model::{Checkpoint, Loaded, ProcessorOptions};
-use strefer_nn::testing::Golden;
+use strefer_nn::testing::{Golden, device};
 use strefer_nn::{Weights, save_safetensors};
 
 /// Configuration, tokenizer and weights, in memory and in a temporary folder.
@@ -51,7 +51,7 @@ impl Place {
     }
 
     pub fn load(&self) -> strefer_model::Result<Loaded> {
-        self.open()?.load(&Device::Cpu, DType::F32, ProcessorOptions::default())
+        self.open()?.load(device(), DType::F32, ProcessorOptions::default())
     }
 
     /// One value of a tensor moved by one.
@@ -59,7 +59,7 @@ impl Place {
         let tensor = &self.tensors[name];
         let mut values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).unwrap();
         values[0] += 1.0;
-        let disturbed = Tensor::from_vec(values, tensor.shape(), &Device::Cpu).unwrap();
+        let disturbed = Tensor::from_vec(values, tensor.shape(), device()).unwrap();
         self.tensors.insert(name.to_owned(), disturbed);
         self.write();
     }
@@ -76,7 +76,7 @@ pub fn fresh_tiny(dir: &Path, text: &str) -> Loaded {
     let dir = dir.join("model");
     init_tiny(&dir, [text.to_owned()], 400, 1).unwrap();
     let checkpoint = Checkpoint::open(dir).unwrap();
-    checkpoint.load(&Device::Cpu, DType::F32, ProcessorOptions::default()).unwrap()
+    checkpoint.load(device(), DType::F32, ProcessorOptions::default()).unwrap()
 }
 
 /// A still of one colour, written into `dir`.

@@ -1,10 +1,11 @@
 //! The splice alone, on embeddings one wide that are their tokens' ids. Where the reference puts tokens into places that
 //! are not theirs, ours stand where they belong.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde_json::Value;
 use strefer_core::golden;
 use strefer_model::{Packing, PromptToken, SplicePlan, SpliceRow};
+use strefer_nn::testing::device;
 
 use super::place::json_file;
 use super::whole::prompt;
@@ -75,7 +76,7 @@ impl Case {
         let plan = SplicePlan::new(&splice_rows, Packing::default())?;
         let column = |values: Vec<f32>| {
             let count = values.len();
-            Tensor::from_vec(values, (count, 1), &Device::Cpu)
+            Tensor::from_vec(values, (count, 1), device())
         };
         let text = column(plan.text_ids.iter().map(|&id| id as f32).collect())?;
         let videos = column(video.repeat(rows.len()))?;

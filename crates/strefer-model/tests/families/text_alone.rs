@@ -1,12 +1,13 @@
 //! Samples that show nothing, alone and beside samples that show something.
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use strefer_core::mixture::Turns;
 use strefer_core::sample::{Media, Role, TimeRef, TimeStyle, Turn};
 use strefer_core::{Rng, Sample};
 use strefer_llm::GenerationConfig;
 use strefer_model::{Checkpoint, Inputs, Loaded, ProcessorOptions, Purpose, VideoLlm, prefix};
 use strefer_nn::ParamStore;
+use strefer_nn::testing::device;
 
 use super::place::{fresh_tiny, still};
 
@@ -74,7 +75,7 @@ fn text_is_learnt_alone_as_beside_a_picture() {
 fn text_alone_moves_the_language_model_and_nothing_else() {
     let desk = Desk::new();
     let checkpoint = Checkpoint::open(desk.dir.path().join("model")).unwrap();
-    let store = ParamStore::new(0, &Device::Cpu, DType::F32)
+    let store = ParamStore::new(0, device(), DType::F32)
         .with_weights(checkpoint.weights().unwrap())
         .trainable(|_| true);
     let model = VideoLlm::new(&checkpoint.config, store.var_builder()).unwrap();

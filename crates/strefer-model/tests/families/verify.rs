@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use strefer_model::recording::Recording;
 use strefer_model::{Inputs, PromptToken};
-use strefer_nn::testing::Golden;
+use strefer_nn::testing::{Golden, device};
 use strefer_nn::{Weights, save_safetensors};
 
 use super::place::{Place, tensors};
@@ -22,7 +22,7 @@ fn recorded(batch: &[Inputs], recorded: &Recorded, region_counts: &[Vec<usize>])
         let mut put = |name: &str, tensor: candle_core::Result<Tensor>| {
             all.insert(format!("row.{row}.{name}"), tensor.unwrap());
         };
-        let list = |values: Vec<i64>| Tensor::new(values, &Device::Cpu);
+        let list = |values: Vec<i64>| Tensor::new(values, device());
         let rows = |rows: &[u32]| list(rows.iter().map(|&row| i64::from(row)).collect());
         let token = |token: &PromptToken| match token {
             PromptToken::Text(id) => i64::from(*id),
@@ -35,7 +35,7 @@ fn recorded(batch: &[Inputs], recorded: &Recorded, region_counts: &[Vec<usize>])
         put("labels", list(inputs.labels.clone()));
         for (at, region) in inputs.regions.iter().enumerate() {
             put(&format!("region.{at}.rows"), rows(&region.rows));
-            put(&format!("region.{at}.masks"), Tensor::new(region.grid_masks.clone(), &Device::Cpu));
+            put(&format!("region.{at}.masks"), Tensor::new(region.grid_masks.clone(), device()));
         }
         if let Some(features) = &recorded.features {
             put("features", features.narrow(0, frames, inputs.shown.len()));
@@ -123,7 +123,7 @@ fn what_is_no_recording_is_refused_by_name() -> Any {
         assert!(error.contains(named) && error.contains("recording.safetensors"), "{error}");
         Ok(())
     };
-    let zeros = |dims: &[usize], dtype: DType| Tensor::zeros(dims, dtype, &Device::Cpu).unwrap();
+    let zeros = |dims: &[usize], dtype: DType| Tensor::zeros(dims, dtype, device()).unwrap();
     refused(&|tensors| drop(tensors.remove("row.0.shown")), "row.0.shown")?;
     refused(
         &|tensors| drop(tensors.insert("row.0.frames".into(), zeros(&[3, 4], DType::F32))),
@@ -131,9 +131,9 @@ fn what_is_no_recording_is_refused_by_name() -> Any {
     )?;
     refused(&|tensors| drop(tensors.insert("row.0.logit".into(), zeros(&[1], DType::F32))), "row.0.logit")?;
     refused(&|tensors| drop(tensors.insert("row.1.labels".into(), zeros(&[1], DType::I64))), "row.1.labels")?;
-    let far = Tensor::new(&[99i64], &Device::Cpu)?;
+    let far = Tensor::new(&[99i64], device())?;
     refused(&|tensors| drop(tensors.insert("row.0.shown".into(), far.clone())), "row.0.shown")?;
-    let strange = Tensor::new(&[-90i64], &Device::Cpu)?;
+    let strange = Tensor::new(&[-90i64], device())?;
     refused(&|tensors| drop(tensors.insert("row.0.tokens".into(), strange.clone())), "row.0.tokens")?;
     refused(&|tensors| tensors.retain(|name, _| name == "loss"), "row.0.frames")?;
     std::fs::write(&file, b"not tensors")?;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use strefer_core::Mask;
 use strefer_llm::GenerationConfig;
 use strefer_model::region::{MaskPlace, RegionRows, grid_mask};
 use strefer_model::{Checkpoint, Inputs, Origin, PromptToken, VideoLlm};
 use strefer_nn::ParamStore;
-use strefer_nn::testing::{assert_all_grads, max_abs_diff, relative_diff, values};
+use strefer_nn::testing::{assert_all_grads, device, max_abs_diff, relative_diff, values};
 
 use super::Any;
 
@@ -94,7 +94,7 @@ fn shown(batch: &[Inputs]) -> Tensor {
         first += inputs.frames.dim(0).unwrap() as u32;
     }
     let count = rows.len();
-    Tensor::from_vec(rows, count, &Device::Cpu).unwrap()
+    Tensor::from_vec(rows, count, device()).unwrap()
 }
 
 /// Runs the checkpoint's model, of which `learns` chooses what is trained, and compares everything.
@@ -117,7 +117,7 @@ fn run(
     learns: impl Fn(&str) -> bool + Send + Sync + 'static,
 ) -> Any {
     let weights = checkpoint.weights()?;
-    let store = ParamStore::new(0, &Device::Cpu, DType::F32).with_weights(weights).trainable(learns);
+    let store = ParamStore::new(0, device(), DType::F32).with_weights(weights).trainable(learns);
     let model = VideoLlm::new(&checkpoint.config, store.var_builder())?;
     store.check_complete()?;
 
@@ -172,7 +172,7 @@ pub fn answer(
     prompt_embeds: &Tensor,
     first_logits: &Tensor,
 ) -> Result<Vec<u32>, String> {
-    let loaded = checkpoint.load(&Device::Cpu, DType::F32, strefer_model::ProcessorOptions::default());
+    let loaded = checkpoint.load(device(), DType::F32, strefer_model::ProcessorOptions::default());
     let model = loaded.map_err(|error| error.to_string())?.model;
     let spliced = model.splice(std::slice::from_ref(inputs)).unwrap();
     close("prompt", &spliced.embeds, prompt_embeds, 1e-5)?;

@@ -1,8 +1,10 @@
 //! Attention under every kind of mask.
 
-use candle_core::{Device, IndexOp, Tensor};
+use candle_core::{IndexOp, Tensor};
 use strefer_nn::ops::{self, AttentionMask, Heads, Rotary};
-use strefer_nn::testing::{assert_close, assert_gradients_by_differences, max_abs_diff, randn, values};
+use strefer_nn::testing::{
+    assert_close, assert_gradients_by_differences, device, max_abs_diff, randn, values,
+};
 
 fn qkv(seed: u64, b: usize, nh: usize, nkv: usize, s: usize, t: usize, hd: usize) -> [Tensor; 3] {
     [randn(seed, &[b, nh, s, hd]), randn(seed + 1, &[b, nkv, t, hd]), randn(seed + 2, &[b, nkv, t, hd])]
@@ -131,7 +133,7 @@ fn sizes_that_do_not_fit_are_refused() {
     let [q, k, v] = qkv(70, 2, 4, 2, 4, 4, 8);
     let mask = AttentionMask::causal().with_padding(2, &[true; 6]).unwrap();
     assert!(ops::attention(&q, &k, &v, 1.0, &mask).is_err(), "a mask of three columns");
-    let few = Tensor::zeros((2, 2, 3, 8), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let few = Tensor::zeros((2, 2, 3, 8), candle_core::DType::F32, device()).unwrap();
     assert!(
         ops::attention(&q, &few, &few, 1.0, &AttentionMask::causal()).is_err(),
         "fewer keys than queries"

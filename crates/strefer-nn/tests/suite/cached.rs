@@ -1,8 +1,8 @@
 //! Steps behind caches against attention over whole sequences.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Rotary};
-use strefer_nn::testing::{assert_close, randn};
+use strefer_nn::testing::{assert_close, device, randn};
 
 const HEADS: Heads = Heads { query: 4, key: 2, scale: 0.3 };
 const HD: usize = 16;
@@ -19,12 +19,12 @@ fn rotary(positions: &[Vec<usize>]) -> Rotary {
     let angle = |at: usize| at as f32 / HD as f32;
     let of = |position: usize| (0..HD / 2).map(move |at| position as f32 * 0.3 / (1.0 + angle(at)));
     let angles: Vec<f32> = positions.iter().flatten().flat_map(|&position| of(position)).collect();
-    let angles = Tensor::from_vec(angles, (b, s, HD / 2), &Device::Cpu).unwrap();
+    let angles = Tensor::from_vec(angles, (b, s, HD / 2), device()).unwrap();
     Rotary { cos: angles.cos().unwrap(), sin: angles.sin().unwrap() }
 }
 
 fn buffers(b: usize, capacity: usize) -> [Tensor; 2] {
-    [0, 1].map(|_| Tensor::full(f32::NAN, (b, capacity, HEADS.key * HD), &Device::Cpu).unwrap())
+    [0, 1].map(|_| Tensor::full(f32::NAN, (b, capacity, HEADS.key * HD), device()).unwrap())
 }
 
 fn part(xs: &[Tensor; 3], row: usize, from: usize, s: usize) -> [Tensor; 3] {

@@ -1,13 +1,13 @@
 //! The chunked loss over a large vocabulary.
 
-use candle_core::{D, Device, Tensor, Var};
+use candle_core::{D, Tensor, Var};
 use strefer_nn::ops::{CrossEntropy, composed, linear_cross_entropy};
-use strefer_nn::testing::{assert_close, randn};
+use strefer_nn::testing::{assert_close, device, randn};
 
 const IGNORE: i64 = -100;
 
 fn labels(values: &[i64]) -> Tensor {
-    Tensor::new(values, &Device::Cpu).unwrap()
+    Tensor::new(values, device()).unwrap()
 }
 
 /// The loss by way of all logits.
@@ -41,10 +41,10 @@ fn the_chunked_loss_and_its_gradients_equal_the_whole_for_every_chunk_size() {
         assert_close(&loss, &wanted, 1e-6);
         for ((row, label), found) in kept.into_iter().zip(each.to_vec1::<f32>().unwrap()) {
             let alone = whole(&hidden, &weight, &bias, &[(row, label)]).unwrap();
-            assert_close(&Tensor::new(found, &Device::Cpu).unwrap(), &alone, 1e-5);
+            assert_close(&Tensor::new(found, device()).unwrap(), &alone, 1e-5);
         }
-        let of = Tensor::new(&[3u32, 10, 0, 3, 5], &Device::Cpu).unwrap();
-        let rows = Tensor::new(&[0u32, 2, 3, 5, 6], &Device::Cpu).unwrap();
+        let of = Tensor::new(&[3u32, 10, 0, 3, 5], device()).unwrap();
+        let rows = Tensor::new(&[0u32, 2, 3, 5, 6], device()).unwrap();
         let rows = hidden.index_select(&rows, 0).unwrap();
         let (_, composed) = composed::linear_cross_entropy(&rows, &weight, Some(&bias), &of, chunk).unwrap();
         assert_close(&composed, &each, 1e-5);

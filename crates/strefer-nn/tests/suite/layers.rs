@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{DType, Device, Module, Tensor, Var};
-use strefer_nn::testing::{assert_all_grads, assert_close, randn};
+use candle_core::{DType, Module, Tensor, Var};
+use strefer_nn::testing::{assert_all_grads, assert_close, device, randn};
 use strefer_nn::{Embedding, LayerNorm, Linear, LoraConfig, ParamStore, RmsNorm, Weights, linear};
 
 fn store() -> ParamStore {
-    ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true)
+    ParamStore::new(1, device(), DType::F32).trainable(|_| true)
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn every_parameter_of_every_layer_gets_a_gradient() {
     let rms = RmsNorm::new(8, 1e-6, vb.pp("rms")).unwrap();
     let norm = LayerNorm::new(8, 1e-6, vb.pp("norm")).unwrap();
     let head = linear(8, 5, vb.pp("head")).unwrap();
-    let ids = Tensor::new(&[[1u32, 2, 9], [0, 1, 1]], &Device::Cpu).unwrap();
+    let ids = Tensor::new(&[[1u32, 2, 9], [0, 1, 1]], device()).unwrap();
     let xs = embedding.forward(&ids).unwrap();
     assert_eq!(xs.dims(), [2, 3, 8]);
     let ys = xs.apply(&rms).unwrap().apply(&norm).unwrap().apply(&head).unwrap();
@@ -57,7 +57,7 @@ fn saved_updates_fold_into_their_weights() {
         tensors.map(|(seed, (name, dims))| (name.to_string(), randn(seed, dims))).collect();
     let merged = Weights::from_tensors("memory", tensors.clone()).merge_lora(6.0).unwrap();
     assert_eq!(merged.names().collect::<Vec<_>>(), ["x.norm.weight", "x.q.bias", "x.q.weight"]);
-    let load = |name: &str| merged.load(name, DType::F32, &Device::Cpu).unwrap();
+    let load = |name: &str| merged.load(name, DType::F32, device()).unwrap();
     let update = tensors["x.q.lora_B.weight"].matmul(&tensors["x.q.lora_A.weight"]).unwrap();
     let wanted = (&tensors["x.q.weight"] + (update * 3.0).unwrap()).unwrap();
     assert_close(&load("x.q.weight"), &wanted, 1e-6);
@@ -73,7 +73,7 @@ fn gradients_go_through_a_quantised_weight_as_through_what_it_stands_for() {
     let (weight, xs) = (randn(1, &[6, 64]), Var::from_tensor(&randn(2, &[2, 3, 64])).unwrap());
     for dtype in [GgmlDType::Q8_0, GgmlDType::Q4_0] {
         let blocks = Arc::new(QTensor::quantize(&weight, dtype).unwrap());
-        let unpacked = blocks.dequantize(&Device::Cpu).unwrap();
+        let unpacked = blocks.dequantize(device()).unwrap();
         let mut layer = Linear::new(weight.clone(), Some(randn(3, &[6])));
         layer.quantise(blocks).unwrap();
         let cfg = LoraConfig { rank: 2, alpha: 4.0 };

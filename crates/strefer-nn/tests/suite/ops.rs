@@ -1,13 +1,13 @@
 //! Norms, activations, rotation and pooling.
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use strefer_nn::ops::{self, Pooled, composed};
-use strefer_nn::testing::{assert_close, assert_gradients_by_differences, randn, values};
+use strefer_nn::testing::{assert_close, assert_gradients_by_differences, device, randn, values};
 
 #[test]
 fn norms_give_zero_mean_and_unit_spread() {
     let xs = randn(1, &[3, 5, 16]);
-    let (ones, zeros) = (Tensor::ones(16, DType::F32, &Device::Cpu).unwrap(), randn(2, &[16]));
+    let (ones, zeros) = (Tensor::ones(16, DType::F32, device()).unwrap(), randn(2, &[16]));
     let rms = ops::rms_norm(&xs, &ones, 0.0).unwrap();
     let squares = rms.sqr().unwrap().mean(D::Minus1).unwrap();
     assert_close(&squares, &squares.ones_like().unwrap(), 1e-5);
@@ -39,7 +39,7 @@ fn activations_carry_gradients() {
 
 #[test]
 fn activations_take_known_values() {
-    let xs = Tensor::new(&[-100f32, -1.0, 0.0, 1.0, 3.0, 100.0], &Device::Cpu).unwrap();
+    let xs = Tensor::new(&[-100f32, -1.0, 0.0, 1.0, 3.0, 100.0], device()).unwrap();
     let expect = |found: Tensor, wanted: [f64; 6]| {
         for (found, wanted) in values(&found).into_iter().zip(wanted) {
             assert!((found - wanted).abs() <= 1e-6 * wanted.abs().max(1.0), "{found} instead of {wanted}");
@@ -52,7 +52,7 @@ fn activations_take_known_values() {
 
 #[test]
 fn softmax_survives_large_and_hidden_scores() {
-    let xs = Tensor::new(&[[1e4f32, 1e4, f32::NEG_INFINITY], [-1e4, -1e4, -1e4]], &Device::Cpu).unwrap();
+    let xs = Tensor::new(&[[1e4f32, 1e4, f32::NEG_INFINITY], [-1e4, -1e4, -1e4]], device()).unwrap();
     let found = values(&ops::softmax_last(&xs).unwrap());
     for (found, wanted) in found.into_iter().zip([0.5, 0.5, 0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]) {
         assert!((found - wanted).abs() < 1e-6);
@@ -65,7 +65,7 @@ fn rotation_keeps_lengths_and_depends_on_the_distance_only() {
     let angle = |position: usize, i: usize| position as f32 / 10f32.powf(2.0 * i as f32 / hd as f32);
     let table = |f: fn(f32) -> f32| {
         let values: Vec<f32> = (0..s).flat_map(|p| (0..hd / 2).map(move |i| f(angle(p, i)))).collect();
-        Tensor::from_vec(values, (1, s, hd / 2), &Device::Cpu).unwrap()
+        Tensor::from_vec(values, (1, s, hd / 2), device()).unwrap()
     };
     let (cos, sin) = (table(f32::cos), table(f32::sin));
     let one = randn(8, &[1, 1, 1, hd]).broadcast_as((1, 1, s, hd)).unwrap().contiguous().unwrap();
@@ -96,10 +96,8 @@ fn linear_equals_a_product_per_row_and_carries_gradients() {
 
 #[test]
 fn mask_pooling_averages_and_an_empty_mask_gives_zeros() {
-    let feats = Tensor::new(
-        &[[[1f32, 2.0], [3.0, 6.0], [5.0, 1.0]], [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]],
-        &Device::Cpu,
-    );
+    let feats =
+        Tensor::new(&[[[1f32, 2.0], [3.0, 6.0], [5.0, 1.0]], [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]], device());
     let feats = feats.unwrap();
     let mut pooled = Pooled::over(3);
     pooled.push(0, &[1.0, 1.0, 0.0]);

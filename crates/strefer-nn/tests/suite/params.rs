@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device};
-use strefer_nn::testing::{assert_close, randn, values};
+use candle_core::DType;
+use strefer_nn::testing::{assert_close, device, randn, values};
 use strefer_nn::{Declared, Error, ParamStore, Weights, linear};
 
 fn weights() -> Weights {
@@ -15,7 +15,7 @@ fn weights() -> Weights {
 #[test]
 fn fresh_values_depend_on_seed_and_name_but_not_on_the_order() {
     let build = |seed, names: &[&str]| {
-        let store = ParamStore::new(seed, &Device::Cpu, DType::F32);
+        let store = ParamStore::new(seed, device(), DType::F32);
         for name in names {
             linear(4, 4, store.var_builder().pp(name)).unwrap();
         }
@@ -31,7 +31,7 @@ fn fresh_values_depend_on_seed_and_name_but_not_on_the_order() {
 
 #[test]
 fn given_weights_are_taken_and_missing_and_unexpected_ones_are_named() {
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights());
+    let store = ParamStore::new(1, device(), DType::F32).with_weights(weights());
     linear(2, 3, store.var_builder().pp("a")).unwrap();
     linear(2, 3, store.var_builder().pp("b")).unwrap();
     assert_close(&store.tensors()["a.weight"], &randn(1, &[3, 2]), 0.0);
@@ -43,14 +43,14 @@ fn given_weights_are_taken_and_missing_and_unexpected_ones_are_named() {
 
 #[test]
 fn a_weight_of_another_shape_is_an_error_that_names_it() {
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights());
+    let store = ParamStore::new(1, device(), DType::F32).with_weights(weights());
     let error = linear(2, 4, store.var_builder().pp("a")).unwrap_err().to_string();
     assert!(error.contains("a.weight") && error.contains("[3, 2]") && error.contains("[4, 2]"), "{error}");
 }
 
 #[test]
 fn only_chosen_names_become_variables_and_a_name_is_one_parameter() {
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|name| name.ends_with("bias"));
+    let store = ParamStore::new(1, device(), DType::F32).trainable(|name| name.ends_with("bias"));
     let one = linear(2, 3, store.var_builder().pp("a")).unwrap();
     let same = linear(2, 3, store.var_builder().pp("a")).unwrap();
     assert_eq!(store.vars().keys().collect::<Vec<_>>(), ["a.bias"]);

@@ -1,8 +1,8 @@
 //! Layers that run again in the backward give the values and gradients of layers that keep everything.
 
-use candle_core::{DType, Device, Module, Result, Tensor, Var};
+use candle_core::{DType, Module, Result, Tensor, Var};
 use strefer_nn::optim::Gradients;
-use strefer_nn::testing::{randn, values};
+use strefer_nn::testing::{device, randn, values};
 use strefer_nn::{Linear, LoraConfig, ParamStore, Pass, Recompute, linear, ops};
 
 struct Net {
@@ -30,7 +30,7 @@ impl Net {
 
 #[test]
 fn recomputed_layers_equal_kept_ones() -> Result<()> {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32).trainable(|_| true);
+    let store = ParamStore::new(3, device(), DType::F32).trainable(|_| true);
     let vb = store.var_builder();
     let lora = LoraConfig { rank: 2, alpha: 3.0 };
     let layer = |at: usize| {
@@ -40,7 +40,7 @@ fn recomputed_layers_equal_kept_ones() -> Result<()> {
     let layers = (0..3).map(layer).collect::<Result<Vec<_>>>()?;
     let net = Net { layers, head: linear(6, 2, vb.pp("head"))? };
     let vars = store.vars();
-    let xs = Tensor::arange(0f32, 24.0, &Device::Cpu)?.reshape((4, 6))?.affine(0.1, -1.0)?;
+    let xs = Tensor::arange(0f32, 24.0, device())?.reshape((4, 6))?.affine(0.1, -1.0)?;
 
     let kept = net.loss(&xs, None)?;
     let wanted = Gradients::collect(&vars, &kept.backward()?);
@@ -64,18 +64,15 @@ fn recomputed_layers_equal_kept_ones() -> Result<()> {
 
 #[test]
 fn a_frozen_layer_has_no_history() -> Result<()> {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32).trainable(|_| false);
+    let store = ParamStore::new(3, device(), DType::F32).trainable(|_| false);
     let layer = linear(6, 6, store.var_builder())?;
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = std::sync::Arc::clone(&calls);
-    let ys = Recompute::default().run(
-        "block",
-        &Tensor::ones((2, 6), DType::F32, &Device::Cpu)?,
-        move |xs, _| {
+    let ys =
+        Recompute::default().run("block", &Tensor::ones((2, 6), DType::F32, device())?, move |xs, _| {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             layer.forward(xs)
-        },
-    )?;
+        })?;
     assert!(!ys.track_op());
     assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
     Ok(())

@@ -1,8 +1,8 @@
 //! Shorter ways for what models do without gradients or in small windows, against the longer ones.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use strefer_nn::ops::{self, AttentionMask, Gelu, Heads, composed};
-use strefer_nn::testing::{max_abs_diff, randn, relative_diff};
+use strefer_nn::testing::{device, max_abs_diff, randn, relative_diff};
 
 use crate::fused::assert_same;
 
@@ -92,7 +92,7 @@ fn attention_over_few_keys_equals_the_composed_one() {
     let found = ops::attention(&q, &same(&one), &same(&one), 0.4, &all).unwrap();
     assert!(max_abs_diff(&found, &one.broadcast_as((1, 2, 5, 8)).unwrap()) < 1e-6);
     // A score that is no number stays one, and keeps to its own query.
-    let spoilt = Tensor::new(&[[[[f32::NAN, 1.0], [0.5, 1.0]]]], &Device::Cpu).unwrap();
+    let spoilt = Tensor::new(&[[[[f32::NAN, 1.0], [0.5, 1.0]]]], device()).unwrap();
     let k = randn(5, &[1, 1, 9, 2]);
     let found = ops::attention(&spoilt, &k, &k, 1.0, &all).unwrap().flatten_to(2).unwrap();
     let found = found.to_vec2::<f32>().unwrap();

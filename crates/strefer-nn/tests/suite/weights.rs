@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
-use strefer_nn::testing::{assert_close, randn};
+use candle_core::{DType, Tensor};
+use strefer_nn::testing::{assert_close, device, randn};
 use strefer_nn::weights::{SyncWrite, save_safetensors_with};
 use strefer_nn::{Error, Weights, save_safetensors};
 
@@ -14,8 +14,8 @@ fn tensors(seed: u64) -> BTreeMap<String, Tensor> {
     let mut tensors: BTreeMap<String, Tensor> =
         wide.iter().map(|(name, dims)| (name.to_string(), randn(seed, dims))).collect();
     tensors.insert("half".into(), randn(9, &[3, 3]).to_dtype(DType::BF16).unwrap());
-    tensors.insert("count".into(), Tensor::new(7i64, &Device::Cpu).unwrap());
-    tensors.insert("flags".into(), Tensor::new(&[1u8, 0, 1], &Device::Cpu).unwrap());
+    tensors.insert("count".into(), Tensor::new(7i64, device()).unwrap());
+    tensors.insert("flags".into(), Tensor::new(&[1u8, 0, 1], device()).unwrap());
     tensors
 }
 
@@ -26,7 +26,7 @@ fn kept(seed: u64) -> Weights {
 fn assert_same(weights: &Weights, wanted: &BTreeMap<String, Tensor>) {
     assert_eq!(weights.names().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
     for (name, tensor) in wanted {
-        let found = weights.load(name, tensor.dtype(), &Device::Cpu).unwrap();
+        let found = weights.load(name, tensor.dtype(), device()).unwrap();
         assert_eq!(found.dims(), tensor.dims(), "{name}");
         assert_close(&found, tensor, 0.0);
     }
@@ -59,7 +59,7 @@ fn shards_come_back_equal_and_a_later_whole_file_replaces_them() {
 #[test]
 fn values_convert_at_load() {
     let weights = Weights::from_tensors("memory", tensors(1));
-    let loaded = weights.load("half", DType::F32, &Device::Cpu).unwrap();
+    let loaded = weights.load("half", DType::F32, device()).unwrap();
     assert_eq!((loaded.dtype(), weights.dtype("half")), (DType::F32, Some(DType::BF16)));
     assert_eq!(weights.shape("c"), Some(&[5, 2, 2][..]));
 }
@@ -69,7 +69,7 @@ fn renaming_moves_drops_and_refuses_collisions() {
     let weights = Weights::from_tensors("memory", tensors(1));
     let renamed = weights.clone().renamed(|name| (name != "a").then(|| format!("x.{name}"))).unwrap();
     assert!(renamed.contains("x.b.weight") && !renamed.contains("x.a"));
-    renamed.load("x.c", DType::F32, &Device::Cpu).unwrap();
+    renamed.load("x.c", DType::F32, device()).unwrap();
     let error = weights.clone().renamed(|_| Some("same".into())).unwrap_err();
     assert!(matches!(error, Error::DuplicateTensor { .. }));
     assert!(weights.clone().joined(renamed).is_ok());
@@ -133,7 +133,7 @@ fn missing_damaged_and_empty_places_have_their_own_errors() {
     std::fs::write(&pickle, b"not a zip").unwrap();
     assert!(matches!(Weights::open(&pickle), Err(Error::Malformed { .. })));
     let weights = Weights::from_tensors("memory", tensors(1));
-    let error = weights.load("gone", DType::F32, &Device::Cpu).unwrap_err();
+    let error = weights.load("gone", DType::F32, device()).unwrap_err();
     assert!(matches!(&error, Error::MissingTensor { name, .. } if name == "gone"));
 }
 
@@ -146,7 +146,7 @@ fn torch_files_are_read_plain_and_wrapped() {
         let weights = Weights::open(&path).unwrap();
         assert_eq!(weights.names().collect::<Vec<_>>(), ["a.bias", "a.weight", "part", "turned"], "{file}");
         assert_eq!(weights.shape("a.weight"), Some(&[2, 3][..]));
-        let load = |name: &str| weights.load(name, DType::F32, &Device::Cpu).unwrap();
+        let load = |name: &str| weights.load(name, DType::F32, device()).unwrap();
         assert_eq!(load("a.weight").to_vec2::<f32>().unwrap(), [[0., 1., 2.], [3., 4., 5.]]);
         assert_eq!(load("turned").to_vec2::<f32>().unwrap(), [[0., 3.], [1., 4.], [2., 5.]]);
         assert_eq!(load("a.bias").to_vec1::<f32>().unwrap(), [10., 20., 30., 40.]);
@@ -189,7 +189,7 @@ fn the_mean_counts_every_set_alike_and_asks_for_the_same_tensors() {
         Weights::from_tensors(origin, tensors.into())
     };
     let sets = [set("one", 1, &[3, 2]), set("two", 2, &[3, 2]), set("three", 3, &[3, 2]).cast(DType::BF16)];
-    let load = |weights: &Weights, name| weights.load(name, DType::F32, &Device::Cpu).unwrap();
+    let load = |weights: &Weights, name| weights.load(name, DType::F32, device()).unwrap();
     let [one, two, three] = sets.clone();
     let mean = one.mean([two, three]).unwrap();
     assert_eq!(mean.dtype("w"), Some(DType::F32));

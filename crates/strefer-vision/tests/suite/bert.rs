@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
 use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
-use strefer_nn::testing::{Golden, assert_close, values};
+use strefer_nn::testing::{Golden, assert_close, device, values};
 use strefer_vision::grounding_dino::{Bert, Phrases, Sight, TextMask};
 
 fn cases() -> Vec<PathBuf> {
@@ -38,7 +38,7 @@ fn compare(bert: &Bert, golden: &Golden, [ids, types, positions]: [&Tensor; 3], 
 fn states_match_the_reference_under_both_kinds_of_masks() {
     for dir in cases() {
         let weights = Golden::open(&dir, "weights");
-        let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights.weights());
+        let store = ParamStore::new(1, device(), DType::F32).with_weights(weights.weights());
         let bert = Bert::new(&weights.config("config.json"), store.var_builder()).unwrap();
         store.check_missing(|_| false).unwrap();
 
@@ -48,7 +48,7 @@ fn states_match_the_reference_under_both_kinds_of_masks() {
         let valid: Vec<bool> =
             values(&golden.tensor("in.attention_mask")).iter().map(|x| *x != 0.0).collect();
         let mask = AttentionMask::bidirectional().with_padding(b, &valid).unwrap();
-        let positions = Tensor::arange(0, s as u32, &Device::Cpu).unwrap().broadcast_as((b, s)).unwrap();
+        let positions = Tensor::arange(0, s as u32, device()).unwrap().broadcast_as((b, s)).unwrap();
         let types = ids(&golden, "in.token_type_ids");
         compare(&bert, &golden, [&input, &types, &positions.contiguous().unwrap()], &Sight::Hidden(mask));
 
@@ -56,7 +56,7 @@ fn states_match_the_reference_under_both_kinds_of_masks() {
         let input = ids(&golden, "in.input_ids");
         let texts = input.to_vec2::<u32>().unwrap();
         let phrases = Phrases::new(&texts).unwrap();
-        let sight = phrases.sight(text_mask(&dir), &Device::Cpu).unwrap();
+        let sight = phrases.sight(text_mask(&dir), device()).unwrap();
         let positions = ids(&golden, "in.position_ids");
         compare(&bert, &golden, [&input, &ids(&golden, "in.token_type_ids"), &positions], &sight);
     }

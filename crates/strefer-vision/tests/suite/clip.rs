@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use strefer_nn::ParamStore;
-use strefer_nn::testing::{Golden, assert_close, randn, relative_diff};
+use strefer_nn::testing::{Golden, assert_close, device, randn, relative_diff};
 use strefer_vision::clip::{ClipVision, ClipVisionConfig};
 use strefer_vision::siglip::FeatureLayer;
 
@@ -20,7 +20,7 @@ fn config(dir: &Path) -> ClipVisionConfig {
 
 fn store(dir: &Path) -> ParamStore {
     let weights = Golden::open(dir, "weights").weights();
-    ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights).trainable(|_| true)
+    ParamStore::new(1, device(), DType::F32).with_weights(weights).trainable(|_| true)
 }
 
 fn tower(dir: &Path, store: &ParamStore) -> ClipVision {
@@ -75,7 +75,7 @@ fn one_disturbed_weight_breaks_the_agreement() {
 
 #[test]
 fn images_of_another_size_and_states_that_were_not_built_are_refused() {
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(1, device(), DType::F32);
     let cfg = ClipVisionConfig {
         hidden_size: 16,
         intermediate_size: 32,
@@ -101,7 +101,7 @@ fn narrow_weights_see_on_a_processor() {
     let pixels = randn(1, &[1, 3, side, side]);
     let seen = |dtype: DType| {
         let weights = Golden::open(&dir, "weights").weights();
-        let store = ParamStore::new(1, &Device::Cpu, dtype).with_weights(weights);
+        let store = ParamStore::new(1, device(), dtype).with_weights(weights);
         let tower = tower(&dir, &store);
         tower.hidden_states(&pixels).unwrap().pop().unwrap().to_dtype(DType::F32).unwrap()
     };

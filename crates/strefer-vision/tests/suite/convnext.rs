@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
-use strefer_nn::testing::{Golden, assert_close, max_abs_diff, randn, relative_diff};
+use strefer_nn::testing::{Golden, assert_close, device, max_abs_diff, randn, relative_diff};
 use strefer_nn::{ParamStore, Weights};
 use strefer_vision::convnext::{ConvNext, ConvNextConfig, box_features, box_positions, canonical};
 
@@ -13,7 +13,7 @@ fn cases() -> Vec<PathBuf> {
 }
 
 fn tower(cfg: &ConvNextConfig, weights: Weights) -> ConvNext {
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights);
+    let store = ParamStore::new(1, device(), DType::F32).with_weights(weights);
     let tower = ConvNext::new(cfg, store.var_builder()).unwrap();
     store.check_complete().unwrap();
     tower
@@ -65,7 +65,7 @@ fn names_of_timm_become_canonical_ones() {
         let Ok(text) = std::fs::read_to_string(dir.join("timm_to_hf_keys.json")) else { continue };
         let table: std::collections::BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
         let published = Golden::open(&dir, "weights").weights();
-        let load = |weights: &Weights, name: &str| weights.load(name, DType::F32, &Device::Cpu).unwrap();
+        let load = |weights: &Weights, name: &str| weights.load(name, DType::F32, device()).unwrap();
         let timm = table.iter().map(|(old, new)| (old.clone(), load(&published, new))).collect();
         let renamed = canonical(Weights::from_tensors("timm", timm)).unwrap();
         let wanted = canonical(published).unwrap();
@@ -83,7 +83,7 @@ fn one_disturbed_weight_breaks_the_agreement() {
         for name in
             ["encoder.stages.1.layers.0.dwconv.weight", "encoder.stages.0.layers.0.layer_scale_parameter"]
         {
-            let plain = all.load(name, DType::F32, &Device::Cpu).unwrap();
+            let plain = all.load(name, DType::F32, device()).unwrap();
             let noise = (randn(1, plain.dims()) * 0.1).unwrap();
             let rest = all.clone().renamed(|other| (other != name).then(|| other.to_owned())).unwrap();
             let changed = [(name.to_owned(), (plain + noise).unwrap())].into_iter().collect();
@@ -123,7 +123,7 @@ fn features_and_positions_of_boxes_match_the_reference() {
             let means = box_features(&maps, &boxes, 4).unwrap();
             assert_close(&means, &wanted("roi_mean"), 1e-5);
             let width = wanted("pos_embed").dim(1).unwrap();
-            let places = box_positions(&boxes, canvas, width, &Device::Cpu).unwrap();
+            let places = box_positions(&boxes, canvas, width, device()).unwrap();
             assert_close(&places, &wanted("pos_embed"), 1e-5);
             assert_close(&(means + places).unwrap(), &wanted("object_features"), 1e-5);
         }

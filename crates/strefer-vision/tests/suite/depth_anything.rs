@@ -1,12 +1,12 @@
 //! Depth Anything V2 against recorded numbers.
 
-use candle_core::{DType, Device, Tensor};
-use strefer_nn::testing::{Golden, assert_close};
+use candle_core::{DType, Tensor};
+use strefer_nn::testing::{Golden, assert_close, device};
 use strefer_vision::depth_anything::{DepthAnything, DepthAnythingConfig};
 
 fn model(dir: &std::path::Path) -> DepthAnything {
     let golden = Golden::open(dir, "weights");
-    DepthAnything::load(&golden.config("config.json"), golden.weights(), &Device::Cpu, DType::F32).unwrap()
+    DepthAnything::load(&golden.config("config.json"), golden.weights(), device(), DType::F32).unwrap()
 }
 
 #[test]
@@ -32,9 +32,9 @@ fn a_picture_gives_what_its_normalised_pixels_give() {
         let (plane, pixel) = (at / (28 * 42), at % (28 * 42));
         (f32::from(rgb[3 * pixel + plane]) / 255.0 - mean[plane]) / std[plane]
     };
-    let pixels = Tensor::from_iter((0..rgb.len()).map(value), &Device::Cpu).unwrap();
+    let pixels = Tensor::from_iter((0..rgb.len()).map(value), device()).unwrap();
     let wanted = model.forward(&pixels.reshape((1, 3, 28, 42)).unwrap()).unwrap();
-    assert_close(&Tensor::from_vec(found.clone(), (1, 28, 42), &Device::Cpu).unwrap(), &wanted, 1e-6);
+    assert_close(&Tensor::from_vec(found.clone(), (1, 28, 42), device()).unwrap(), &wanted, 1e-6);
     assert!(found.iter().all(|metres| (0.0..=80.0).contains(metres)));
     assert!(model.depth(&rgb, 28, 41).is_err());
     assert!(model.depth(&rgb[..28 * 40 * 3], 28, 40).is_err(), "40 is no multiple of a patch");

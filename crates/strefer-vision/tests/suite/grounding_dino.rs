@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
-use strefer_nn::testing::{Golden, assert_close, max_abs_diff, randn, relative_diff, values};
+use strefer_nn::testing::{Golden, assert_close, device, max_abs_diff, randn, relative_diff, values};
 use strefer_nn::{ParamStore, Weights, save_safetensors};
 use strefer_vision::grounding_dino::{
     Answer, Detector, GroundingDino, GroundingDinoConfig, ImageBatch, Phrases, Steps, SwinConfig, TextMask,
@@ -29,7 +29,7 @@ fn config(dir: &Path) -> GroundingDinoConfig {
 }
 
 fn model(dir: &Path, weights: Weights) -> GroundingDino {
-    GroundingDino::load(&config(dir), weights, &Device::Cpu, DType::F32).unwrap()
+    GroundingDino::load(&config(dir), weights, device(), DType::F32).unwrap()
 }
 
 fn inputs(golden: &Golden) -> (ImageBatch, Phrases) {
@@ -221,7 +221,7 @@ fn one_disturbed_weight_breaks_the_agreement() {
             "bbox_embed.0.layers.2.bias",
         ] {
             let all = weights(&dir);
-            let plain = all.load(name, DType::F32, &Device::Cpu).unwrap();
+            let plain = all.load(name, DType::F32, device()).unwrap();
             let noise = (randn(1, plain.dims()) * 0.3).unwrap();
             let rest = all.renamed(|other| (other != name).then(|| other.to_owned())).unwrap();
             let changed = [(name.to_owned(), (plain + noise).unwrap())].into_iter().collect();
@@ -253,8 +253,7 @@ fn any_copy_of_the_box_head_is_found_and_strange_tensors_are_named() {
         assert_eq!(max_abs_diff(&answer(all), &wanted), 0.0);
         let extra = [("model.strange.weight".to_owned(), randn(1, &[2]))].into_iter().collect();
         let more = weights(&dir).joined(Weights::from_tensors("more", extra)).unwrap();
-        let said =
-            GroundingDino::load(&config(&dir), more, &Device::Cpu, DType::F32).unwrap_err().to_string();
+        let said = GroundingDino::load(&config(&dir), more, device(), DType::F32).unwrap_err().to_string();
         assert!(said.contains("model.strange.weight"), "{said}");
     }
 }
@@ -280,7 +279,7 @@ fn small() -> GroundingDinoConfig {
 
 #[test]
 fn threads_change_no_bit() {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     let model = GroundingDino::new(&small(), store.var_builder()).unwrap();
     let images = ImageBatch { pixels: randn(1, &[1, 3, 200, 264]), sizes: vec![(200, 264)] };
     let phrases = Phrases::new(&[vec![101, 9, 8, 1012, 11, 1012, 102]]).unwrap();
@@ -295,7 +294,7 @@ fn threads_change_no_bit() {
 
 #[test]
 fn an_image_in_a_batch_gets_what_it_gets_alone() {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     let model = GroundingDino::new(&small(), store.var_builder()).unwrap();
     let first = randn(1, &[1, 3, 64, 96]);
     let second = randn(2, &[1, 3, 96, 64]);
@@ -324,7 +323,7 @@ fn an_image_in_a_batch_gets_what_it_gets_alone() {
 
 #[test]
 fn inputs_that_make_no_sense_are_refused() {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     let model = GroundingDino::new(&small(), store.var_builder()).unwrap();
     let says = |sizes: Vec<(usize, usize)>, texts: &[Vec<u32>], what: &str| {
         let images = ImageBatch { pixels: randn(1, &[1, 3, 32, 32]), sizes };
@@ -365,12 +364,12 @@ fn tokenizer() -> String {
 #[test]
 fn a_folder_opens_and_boxes_belong_to_the_phrases_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     GroundingDino::new(&small(), store.var_builder()).unwrap();
     let weights = Weights::from_tensors("fresh", store.tensors());
     save_safetensors(dir.path(), "model", &weights, usize::MAX, &Default::default()).unwrap();
     std::fs::write(dir.path().join("config.json"), serde_json::to_string(&small()).unwrap()).unwrap();
-    let open = || Detector::open(dir.path(), &Device::Cpu, DType::F32);
+    let open = || Detector::open(dir.path(), device(), DType::F32);
     assert!(open().unwrap_err().to_string().contains("tokenizer.json"));
     std::fs::write(dir.path().join("tokenizer.json"), tokenizer().replace("1029", "1030")).unwrap();
     assert!(open().unwrap_err().to_string().contains('?'));

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
 use strefer_nn::ParamStore;
-use strefer_nn::testing::{Golden, assert_close, max_abs_diff, randn, relative_diff};
+use strefer_nn::testing::{Golden, assert_close, device, max_abs_diff, randn, relative_diff};
 use strefer_vision::sam2::{Click, Decoded, Label, Prompt, PromptPoint, Sam2, Sam2Config, canonical};
 
 fn cases() -> Vec<PathBuf> {
@@ -15,7 +15,7 @@ fn cases() -> Vec<PathBuf> {
 
 fn store(dir: &Path) -> ParamStore {
     let weights = canonical(Golden::open(dir, "weights").weights()).unwrap();
-    ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights)
+    ParamStore::new(1, device(), DType::F32).with_weights(weights)
 }
 
 fn config(dir: &Path) -> Sam2Config {
@@ -253,7 +253,7 @@ fn small() -> Sam2Config {
 
 #[test]
 fn objects_asked_about_at_once_get_what_they_get_alone() {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     let model = Sam2::new(&small(), store.var_builder()).unwrap();
     let features = model.encode(&randn(1, &[1, 3, 64, 64])).unwrap();
     let top = model.without_memory(&features).unwrap();
@@ -269,7 +269,7 @@ fn objects_asked_about_at_once_get_what_they_get_alone() {
 
 #[test]
 fn prompts_and_images_that_make_no_sense_are_refused() {
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     let model = Sam2::new(&small(), store.var_builder()).unwrap();
     let wrong = model.encode(&randn(1, &[1, 3, 64, 60])).unwrap_err().to_string();
     assert!(wrong.contains("64x64") && wrong.contains("64x60"), "{wrong}");

@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
 use strefer_core::Mask;
-use strefer_nn::testing::{Golden, assert_close, max_abs_diff, randn, relative_diff, values};
+use strefer_nn::testing::{Golden, assert_close, device, max_abs_diff, randn, relative_diff, values};
 use strefer_nn::{ParamStore, Weights};
 use strefer_vision::Error;
 use strefer_vision::sam2::{
@@ -30,7 +30,7 @@ fn manifest(dir: &Path) -> Value {
 }
 
 fn store(dir: &Path) -> ParamStore {
-    ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(canonical(weights(dir)).unwrap())
+    ParamStore::new(1, device(), DType::F32).with_weights(canonical(weights(dir)).unwrap())
 }
 
 fn model(dir: &Path) -> Sam2Video {
@@ -56,18 +56,17 @@ fn overridden(dir: &Path, script: &Value) -> Sam2Video {
     let rest = rest.renamed(|name| (!names.iter().any(|n| n == name)).then(|| name.to_owned())).unwrap();
     let tensor = |value: &Value| {
         let numbers = value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32);
-        Tensor::from_iter(numbers, &Device::Cpu).unwrap()
+        Tensor::from_iter(numbers, device()).unwrap()
     };
     let changed = overrides.iter().map(|(name, value)| (name.clone(), tensor(value))).collect();
     let weights = rest.joined(Weights::from_tensors("overrides", changed)).unwrap();
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights);
+    let store = ParamStore::new(1, device(), DType::F32).with_weights(weights);
     Sam2Video::new(&config(dir), store.var_builder()).unwrap()
 }
 
 /// The pixels of one frame; recorded frames have the model's size already.
 fn pixels(video: &Tensor, frame_idx: usize) -> Tensor {
-    let channel =
-        |values: [f32; 3]| Tensor::new(&values, &Device::Cpu).unwrap().reshape((1, 3, 1, 1)).unwrap();
+    let channel = |values: [f32; 3]| Tensor::new(&values, device()).unwrap().reshape((1, 3, 1, 1)).unwrap();
     let frame = video.narrow(0, frame_idx, 1).unwrap().to_dtype(DType::F32).unwrap();
     let frame = (frame / 255.).unwrap().broadcast_sub(&channel([0.485, 0.456, 0.406])).unwrap();
     frame.broadcast_div(&channel([0.229, 0.224, 0.225])).unwrap()
@@ -289,12 +288,12 @@ fn one_disturbed_weight_breaks_the_agreement() {
             "temporal_positional_encoding_projection_layer.weight",
         ] {
             let rest = canonical(weights(&dir)).unwrap();
-            let plain = rest.load(name, DType::F32, &Device::Cpu).unwrap();
+            let plain = rest.load(name, DType::F32, device()).unwrap();
             let noise = (randn(1, plain.dims()) * 0.1).unwrap();
             let rest = rest.renamed(|other| (other != name).then(|| other.to_owned())).unwrap();
             let changed = [(name.to_owned(), (plain + noise).unwrap())].into_iter().collect();
             let weights = rest.joined(Weights::from_tensors("disturbed", changed)).unwrap();
-            let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights);
+            let store = ParamStore::new(1, device(), DType::F32).with_weights(weights);
             let model = Sam2Video::new(&config(&dir), store.var_builder()).unwrap();
             let (script, steps) =
                 scripts(&dir).into_iter().find(|(_, s)| s["memory_dtype"] == "f32").unwrap();
@@ -314,7 +313,7 @@ fn a_whole_checkpoint_of_the_original_layout_gets_canonical_names() {
         let mut original = std::collections::BTreeMap::new();
         for pair in table["pairs"].as_array().unwrap() {
             let [old, new, slice] = [0, 1, 2].map(|at| pair[at].as_str().unwrap());
-            let tensor = published.load(new, DType::F32, &Device::Cpu).unwrap();
+            let tensor = published.load(new, DType::F32, device()).unwrap();
             let row = slice.trim_matches(|c: char| !c.is_ascii_digit()).split(':').next().unwrap_or("");
             let tensor = match row.parse::<usize>() {
                 Ok(row) if old.contains("point_embeddings") => tensor.narrow(0, row, 1).unwrap(),
@@ -326,7 +325,7 @@ fn a_whole_checkpoint_of_the_original_layout_gets_canonical_names() {
         let wanted = canonical(published).unwrap();
         assert_eq!(renamed.names().collect::<Vec<_>>(), wanted.names().collect::<Vec<_>>());
         for name in wanted.names() {
-            let load = |weights: &Weights| weights.load(name, DType::F32, &Device::Cpu).unwrap();
+            let load = |weights: &Weights| weights.load(name, DType::F32, device()).unwrap();
             assert_eq!(max_abs_diff(&load(&renamed), &load(&wanted)), 0.0, "{name}");
         }
     }
@@ -338,7 +337,7 @@ fn fresh(image_size: usize) -> Sam2Video {
     cfg.vision_config.backbone_config.embed_dim_per_stage = vec![8, 16, 32, 64];
     cfg.prompt_encoder_config.image_size = image_size;
     cfg.memory_attention_num_layers = 1;
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     Sam2Video::new(&cfg, store.var_builder()).unwrap()
 }
 
@@ -480,7 +479,7 @@ fn what_makes_no_sense_is_refused_by_name() {
     assert!(error.contains("frame 1") && error.contains("disk"), "{error}");
     assert!(pass.next().is_none());
     let old = Sam2Config { enable_occlusion_spatial_embedding: false, ..Sam2Config::tiny() };
-    let store = ParamStore::new(3, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(3, device(), DType::F32);
     let error = Sam2Video::new(&old, store.var_builder()).unwrap_err().to_string();
     assert!(error.contains("SAM 2.0"), "{error}");
 }

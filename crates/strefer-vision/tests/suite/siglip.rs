@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use candle_core::{DType, Device, Tensor};
-use strefer_nn::testing::{Golden, assert_all_grads, assert_close, randn, relative_diff};
+use candle_core::{DType, Tensor};
+use strefer_nn::testing::{Golden, assert_all_grads, assert_close, device, randn, relative_diff};
 use strefer_nn::{ParamStore, Weights};
 use strefer_vision::siglip::{
     FeatureLayer, Siglip, SiglipConfig, SiglipPair, SiglipPairConfig, SiglipText, SiglipTextConfig,
@@ -22,7 +22,7 @@ fn config(dir: &std::path::Path) -> SiglipConfig {
 
 fn store(dir: &std::path::Path) -> ParamStore {
     let weights = Golden::open(dir, "weights").weights();
-    ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights).trainable(|_| true)
+    ParamStore::new(1, device(), DType::F32).with_weights(weights).trainable(|_| true)
 }
 
 fn tower(dir: &std::path::Path, store: &ParamStore) -> SiglipVision {
@@ -100,7 +100,7 @@ fn a_tower_for_one_feature_needs_no_more_weights() {
         };
         let weights = Golden::open(&dir, "weights").weights();
         let weights: Weights = weights.renamed(|name| (!unused(name)).then(|| name.to_string())).unwrap();
-        let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights);
+        let store = ParamStore::new(1, device(), DType::F32).with_weights(weights);
         let vb = store.var_builder().pp("vision_model");
         let tower = SiglipVision::for_feature(&cfg, SELECTED, vb).unwrap();
         store.check_complete().unwrap();
@@ -115,7 +115,7 @@ fn a_tower_for_one_feature_needs_no_more_weights() {
 
 #[test]
 fn every_weight_of_the_whole_tower_gets_a_gradient() {
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
+    let store = ParamStore::new(1, device(), DType::F32).trainable(|_| true);
     let cfg = SiglipConfig { num_hidden_layers: 2, image_size: 24, ..SiglipConfig::tiny() };
     let tower = SiglipVision::new(&cfg, store.var_builder()).unwrap();
     let last = tower.forward(&randn(1, &[2, 3, 24, 24]), FeatureLayer::LastNormed).unwrap();
@@ -126,7 +126,7 @@ fn every_weight_of_the_whole_tower_gets_a_gradient() {
 
 #[test]
 fn a_batch_equals_its_images() {
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32);
+    let store = ParamStore::new(1, device(), DType::F32);
     let tower = SiglipVision::new(&SiglipConfig::tiny(), store.var_builder()).unwrap();
     let pixels = randn(1, &[3, 3, 64, 64]);
     let together = tower.forward(&pixels, FeatureLayer::LastNormed).unwrap();
@@ -139,7 +139,7 @@ fn a_batch_equals_its_images() {
 fn pair(dir: &std::path::Path) -> (SiglipPair, ParamStore) {
     let cfg = SiglipPairConfig::open(&dir.join("config.json")).unwrap();
     let weights = Golden::open(dir, "model").weights();
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).with_weights(weights).trainable(|_| true);
+    let store = ParamStore::new(1, device(), DType::F32).with_weights(weights).trainable(|_| true);
     let pair = SiglipPair::new(&cfg, store.var_builder()).unwrap();
     store.check_complete().unwrap();
     (pair, store)
@@ -173,7 +173,7 @@ fn texts_and_how_well_they_fit_match_the_reference() {
 #[test]
 fn a_folder_takes_texts_as_they_are_written() {
     for dir in crate::common::cases("siglip_pair") {
-        let siglip = Siglip::open(&dir, &Device::Cpu, DType::F32).unwrap();
+        let siglip = Siglip::open(&dir, device(), DType::F32).unwrap();
         let texts: Vec<String> =
             serde_json::from_str(&std::fs::read_to_string(dir.join("texts.json")).unwrap()).unwrap();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -188,7 +188,7 @@ fn a_folder_takes_texts_as_they_are_written() {
 
 #[test]
 fn every_weight_of_the_text_tower_gets_a_gradient() {
-    let store = ParamStore::new(1, &Device::Cpu, DType::F32).trainable(|_| true);
+    let store = ParamStore::new(1, device(), DType::F32).trainable(|_| true);
     let cfg = SiglipTextConfig {
         vocab_size: 7,
         hidden_size: 12,
@@ -199,9 +199,9 @@ fn every_weight_of_the_text_tower_gets_a_gradient() {
         ..SiglipTextConfig::default()
     };
     let tower = SiglipText::new(&cfg, store.var_builder()).unwrap();
-    let ids = Tensor::new(&[[2u32, 3, 4, 1], [5, 6, 0, 1]], &Device::Cpu).unwrap();
+    let ids = Tensor::new(&[[2u32, 3, 4, 1], [5, 6, 0, 1]], device()).unwrap();
     let pooled = tower.pool(&tower.forward(&ids).unwrap()).unwrap();
     let loss = (&pooled * randn(3, pooled.dims())).unwrap().sum_all().unwrap();
     assert_all_grads(&store.vars(), &loss.backward().unwrap());
-    assert!(tower.forward(&Tensor::zeros((1, 5), DType::U32, &Device::Cpu).unwrap()).is_err());
+    assert!(tower.forward(&Tensor::zeros((1, 5), DType::U32, device()).unwrap()).is_err());
 }
