@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use candle_core::Device;
-use strefer_dist::{Alone, Communicator, Watched, World};
+use strefer_dist::{Alone, Communicator, Watch, Watched, World};
 
 /// This process among its ranks, over NCCL with a card each and over MPI on CPUs; alone where no launcher speaks of others. A wait
 /// of more than `patience` ends the process.
@@ -15,12 +15,14 @@ pub fn ranks(world: World, device: &Device, patience: Duration) -> Result<Arc<dy
     }
     // Without NCCL, MPI carries what lies on cards through the hosts.
     let nccl = device.is_cuda() && (cfg!(feature = "nccl") || !cfg!(feature = "mpi"));
-    let ranks = if nccl { over_nccl(world, device)? } else { over_mpi(world)? };
-    Ok(Arc::new(Watched::new(ranks, patience, |stall| {
+    let watch = Watch::new(world.rank, world.size, patience, |stall| {
         // No collective can be called off, and the launcher ends the other ranks when one is gone.
         eprintln!("error: {stall}");
         std::process::exit(1);
-    })))
+    });
+    let start = || if nccl { over_nccl(world, device) } else { over_mpi(world) };
+    let ranks = watch.during("to meet them", start)?;
+    Ok(Arc::new(Watched::new(ranks, watch)))
 }
 
 #[cfg(feature = "nccl")]

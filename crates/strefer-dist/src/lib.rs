@@ -40,5 +40,5 @@ pub use mpi::Mpi;
 #[cfg(feature = "nccl")]
 pub use nccl::Nccl;
 pub use threads::ThreadRank;
-pub use watchdog::{Stall, Watched};
+pub use watchdog::{Stall, Watch, Watched};
 pub use world::{World, WorldError, meeting_address};

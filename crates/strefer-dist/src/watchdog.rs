@@ -36,24 +36,24 @@ struct Wait {
     woken: Condvar,
 }
 
-/// Ranks under watch: a wait that is longer than the limit is told to whoever can end the process, since no collective
-/// can be called off.
+/// Looks at how long one rank waits for the others, one wait at a time.
 #[derive(Debug)]
-pub struct Watched {
-    ranks: Arc<dyn Communicator>,
+pub struct Watch {
     wait: Arc<Wait>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Watched {
-    /// Watches `ranks`; `on_stall` hears once of each wait that is longer than `limit`.
+impl Watch {
+    /// `on_stall` hears once of each wait of `rank` that is longer than `limit`; it can end the process, since no collective can
+    /// be called off.
     pub fn new(
-        ranks: Arc<dyn Communicator>,
+        rank: usize,
+        size: usize,
         limit: Duration,
         on_stall: impl Fn(&Stall) + Send + 'static,
     ) -> Self {
         let wait = Arc::new(Wait::default());
-        let (rank, size, watched) = (ranks.rank(), ranks.size(), Arc::clone(&wait));
+        let watched = Arc::clone(&wait);
         let thread = std::thread::spawn(move || {
             let mut told = None;
             let nap = (limit / 4).clamp(Duration::from_millis(1), Duration::from_secs(5));
@@ -73,10 +73,11 @@ impl Watched {
                 }
             }
         });
-        Self { ranks, wait, thread: Some(thread) }
+        Self { wait, thread: Some(thread) }
     }
 
-    fn during<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+    /// Watches `work`, which waits for the other ranks for `what`.
+    pub fn during<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
         let set = |value| *self.wait.of.lock().unwrap_or_else(PoisonError::into_inner) = value;
         set(Some((what.to_owned(), Instant::now())));
         let result = work();
@@ -85,7 +86,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for Watch {
     fn drop(&mut self) {
         {
             // Under the lock: the watcher has either not looked yet or waits to be woken.
@@ -97,6 +98,20 @@ impl Drop for Watched {
             // A watcher that panicked has nothing left to tell.
             let _ = thread.join();
         }
+    }
+}
+
+/// Ranks whose exchanges are under watch.
+#[derive(Debug)]
+pub struct Watched {
+    ranks: Arc<dyn Communicator>,
+    watch: Watch,
+}
+
+impl Watched {
+    /// Has `watch` look at all exchanges of `ranks`.
+    pub fn new(ranks: Arc<dyn Communicator>, watch: Watch) -> Self {
+        Self { ranks, watch }
     }
 }
 
@@ -114,18 +129,18 @@ impl Communicator for Watched {
     }
 
     fn all_reduce(&self, what: &str, values: &Tensor) -> Result<Tensor> {
-        self.during(what, || self.ranks.all_reduce(what, values))
+        self.watch.during(what, || self.ranks.all_reduce(what, values))
     }
 
     fn all_gather(&self, what: &str, part: &Tensor) -> Result<Tensor> {
-        self.during(what, || self.ranks.all_gather(what, part))
+        self.watch.during(what, || self.ranks.all_gather(what, part))
     }
 
     fn broadcast(&self, what: &str, values: &Tensor, root: usize) -> Result<Tensor> {
-        self.during(what, || self.ranks.broadcast(what, values, root))
+        self.watch.during(what, || self.ranks.broadcast(what, values, root))
     }
 
     fn reduce(&self, what: &str, values: &Tensor, root: usize) -> Result<Option<Tensor>> {
-        self.during(what, || self.ranks.reduce(what, values, root))
+        self.watch.during(what, || self.ranks.reduce(what, values, root))
     }
 }

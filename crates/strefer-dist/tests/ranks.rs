@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use candle_core::{DType, Device, Result, Tensor};
-use strefer_dist::{Alone, Communicator, Stall, ThreadRank, Watched, gather_bytes, sum_of};
+use strefer_dist::{Alone, Communicator, Stall, ThreadRank, Watch, Watched, gather_bytes, sum_of};
 
 /// Does `work` on every one of `size` threads.
 fn on_threads<T: Send>(size: usize, work: impl Fn(ThreadRank) -> T + Sync) -> Vec<T> {
@@ -87,7 +87,8 @@ fn a_rank_that_waits_too_long_is_named_with_what_it_waits_for() {
         let told = Arc::clone(&stalls);
         let on_stall = move |stall: &Stall| told.lock().unwrap().push(stall.clone());
         let limit = if late { Duration::from_secs(600) } else { Duration::from_millis(30) };
-        let ranks = Watched::new(Arc::new(rank), limit, on_stall);
+        let watch = Watch::new(rank.rank(), rank.size(), limit, on_stall);
+        let ranks = Watched::new(Arc::new(rank), watch);
         let own = Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap();
         ranks.all_reduce("step 0: first", &own).unwrap();
         while late && stalls.lock().unwrap().is_empty() {
