@@ -20,10 +20,20 @@ pub fn device() -> &'static Device {
     static DEVICE: LazyLock<Device> =
         LazyLock::new(|| match std::env::var("STREFER_TEST_DEVICE").as_deref() {
             Err(_) | Ok("cpu") => Device::Cpu,
-            Ok("cuda") => open_card(0).unwrap_or_else(|error| panic!("STREFER_TEST_DEVICE: {error}")),
+            Ok("cuda") => {
+                plain_products();
+                open_card(0).unwrap_or_else(|error| panic!("STREFER_TEST_DEVICE: {error}"))
+            }
             Ok(other) => panic!("STREFER_TEST_DEVICE is {other:?}: cpu or cuda"),
         });
     &DEVICE
+}
+
+/// With `STREFER_PLAIN_PRODUCTS` set, candle unpacks quantised weights on a card rather than launch products of its own, which
+/// `scripts/soft-card` does not have.
+pub fn plain_products() {
+    #[cfg(feature = "cuda")]
+    candle_core::quantized::cuda::set_force_dmmv(std::env::var_os("STREFER_PLAIN_PRODUCTS").is_some());
 }
 
 /// One recorded case: tensors from a safetensors file, and the configuration beside it.

@@ -2,13 +2,14 @@
 //! `cargo test -p strefer-nn --features cuda --test suite card -- --ignored`
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Result, Tensor, Var};
-use strefer_nn::open_card;
 use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Kernels, Pooled, Rotary};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
-use strefer_nn::testing::{max_abs_diff, randn, relative_diff};
+use strefer_nn::testing::{max_abs_diff, plain_products, randn, relative_diff};
+use strefer_nn::{Linear, open_card};
 
 /// Whether kernels are used is a setting of the process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -33,6 +34,7 @@ fn run(inputs: &[Tensor], device: &Device, dtype: DType, f: Operation<'_>) -> Re
 
 /// Fails where there is no card: a comparison that did not happen is none.
 fn card() -> Device {
+    plain_products();
     open_card(0).expect("a card")
 }
 
@@ -107,6 +109,36 @@ fn card_activations_are_those_of_the_processor() {
         assert_same(&what, &[xs.clone(), up.clone()], &|v| ops::swiglu(&v[0], &v[1]));
         let both = Tensor::stack(&[xs, up], 0).unwrap().reshape((1, 2 * count)).unwrap();
         assert_same(&what, &[both], &|v| ops::swiglu_joined(&v[0]));
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_products_with_quantised_weights_are_those_with_what_they_stand_for() {
+    let card = card();
+    let weight = randn(1, &[24, 512]);
+    // Few rows are rounded to 8 bits, and so are rows in f32.
+    for (rows, dtype, tolerance) in [
+        (3, DType::F32, 3e-2),
+        (3, DType::BF16, 3e-2),
+        (70, DType::F32, 3e-2),
+        (70, DType::F16, 4e-3),
+        (70, DType::BF16, 2e-2),
+    ] {
+        for blocks in [GgmlDType::Q8_0, GgmlDType::Q4K] {
+            let inputs = [randn(2, &[2, rows / 2 + 1, 512])];
+            let unpacked = QTensor::quantize(&weight, blocks).unwrap().dequantize(&Device::Cpu).unwrap();
+            let wanted =
+                run(&inputs, &Device::Cpu, DType::F32, &|v| ops::linear(&v[0], &unpacked, None)).unwrap();
+            let there = weight.to_device(&card).unwrap();
+            let mut layer = Linear::new(there.clone(), None);
+            layer.quantise(Arc::new(QTensor::quantize(&there, blocks).unwrap())).unwrap();
+            let found = run(&inputs, &card, dtype, &|v| v[0].apply(&layer)).unwrap();
+            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let diff = relative_diff(found, wanted);
+                assert!(diff <= tolerance, "{rows} rows of {dtype:?} by {blocks:?}, result {at}: {diff:e}");
+            }
+        }
     }
 }
 
