@@ -29,7 +29,7 @@ using std::signbit;
 
 namespace soft {
 
-template <typename T> T shuffle_xor(unsigned mask, T value, int step, int line) {
+template <typename T> static T shuffle_xor(unsigned mask, T value, int step, int line) {
     float words[(sizeof(T) + 3) / 4] = {};
     memcpy(words, &value, sizeof(T));
     for (float& word : words) word = exchange_xor(mask, word, step, line);
@@ -91,6 +91,20 @@ inline long long __double_as_longlong(double x) { return soft::bits<long long>(x
 
 template <typename A, typename B> std::common_type_t<A, B> min(A a, B b) { return a < b ? a : b; }
 template <typename A, typename B> std::common_type_t<A, B> max(A a, B b) { return a > b ? a : b; }
+
+// Four bytes a word: their products, summed, and their differences, kept in range.
+inline int __dp4a(int a, int b, int sum) {
+    for (int at = 0; at < 32; at += 8) sum += int8_t(a >> at) * int8_t(b >> at);
+    return sum;
+}
+inline unsigned __vsubss4(unsigned a, unsigned b) {
+    unsigned all = 0;
+    for (int at = 0; at < 32; at += 8) {
+        const int difference = int8_t(a >> at) - int8_t(b >> at);
+        all |= unsigned(uint8_t(difference < -128 ? -128 : difference > 127 ? 127 : difference)) << at;
+    }
+    return all;
+}
 
 inline float normcdff(float x) { return 0.5f * erfcf(-x * 0.70710678f); }
 inline double normcdf(double x) { return 0.5 * erfc(-x * 0.70710678118654752); }

@@ -61,7 +61,7 @@ const host::Entry* own(const char* name) {
 }
 
 // Where threads speak to each other they are fibres, else one after the other.
-bool speaks(const std::string& module) { return module == "src/reduce" || module == "src/sort"; }
+bool speaks(const std::string& module) { return module == "src/reduce" || module == "src/sort" || module == "src/quantized"; }
 
 thread_local const Function* running;
 
@@ -240,6 +240,9 @@ int cuLaunchKernel(void* of, unsigned grid_x, unsigned grid_y, unsigned grid_z, 
         fprintf(stderr, "soft card: %s on a grid that no card takes\n", name.c_str());
         return 1;
     }
+    // What a program asks from several threads runs one after the other, as in one stream.
+    static std::mutex launches;
+    std::lock_guard<std::mutex> held(launches);
     const char* fault = nullptr;
     if (!function.kernel) {
         const host::Entry* entry = soft::own(function.name.c_str());

@@ -16,9 +16,8 @@ pub fn dirs(family: &str) -> Vec<PathBuf> {
 /// As [`dirs`], but there may be none: for a family that only adds cases to another.
 pub fn find(family: &str) -> Vec<PathBuf> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let named = |variable: &str, or: &str| {
-        std::env::var_os(variable).map_or_else(|| project.join(or), PathBuf::from)
-    };
+    let named =
+        |variable: &str, or: &str| std::env::var_os(variable).map_or_else(|| project.join(or), PathBuf::from);
     [named("STREFER_GOLDENS", "tests/goldens"), named("STREFER_FIXTURES", "../shared/fixtures")]
         .into_iter()
         .map(|root| root.join(family))
