@@ -2,6 +2,7 @@
 // are launched, whatever the stream. Memory that nobody wrote holds no number, and what was written beside it is found when it is given back.
 #include "../../crates/strefer-nn/kernels/host/run.cpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -27,6 +28,14 @@ constexpr unsigned UNASKED_SHARED = 48 << 10;
 
 std::mutex lock;
 std::map<uintptr_t, size_t> memory;
+size_t used, most_used;
+
+// With SOFT_CARD_PEAK set, a program says at its end how much it used at most.
+struct Peak {
+    ~Peak() {
+        if (getenv("SOFT_CARD_PEAK")) fprintf(stderr, "soft card: at most %zu bytes\n", most_used);
+    }
+} peak;
 
 struct Function {
     std::string module, name;
@@ -150,6 +159,8 @@ int cuMemAlloc_v2(uintptr_t* to, size_t bytes) {
     *to = uintptr_t(all) + soft::GUARD;
     std::lock_guard<std::mutex> held(soft::lock);
     soft::memory[*to] = bytes;
+    soft::used += bytes;
+    soft::most_used = std::max(soft::most_used, soft::used);
     return 0;
 }
 int cuMemAllocAsync(uintptr_t* to, size_t bytes, void*) { return cuMemAlloc_v2(to, bytes); }
@@ -161,6 +172,7 @@ int cuMemFree_v2(uintptr_t at) {
         if (found == soft::memory.end()) soft::die("memory is given back that was not given out");
         bytes = found->second;
         soft::memory.erase(found);
+        soft::used -= bytes;
     }
     const unsigned char* all = reinterpret_cast<unsigned char*>(at) - soft::GUARD;
     for (size_t guard = 0; guard < soft::GUARD; guard++) {
@@ -173,6 +185,20 @@ int cuMemFree_v2(uintptr_t at) {
     return 0;
 }
 int cuMemFreeAsync(uintptr_t at, void*) { return cuMemFree_v2(at); }
+
+// The pool that memory comes from: as much as is used.
+int cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = &contexts[0], 0; }
+int cuMemPoolGetAttribute(void*, int attribute, void* value) {
+    enum { RESERVED = 5, USED = 7, MOST = 8 };
+    std::lock_guard<std::mutex> held(soft::lock);
+    *static_cast<uint64_t*>(value) = attribute == MOST ? soft::most_used : soft::used;
+    return attribute == RESERVED || attribute == USED || attribute == MOST ? in_context() : 1;
+}
+
+int cuMemPoolSetAttribute(void*, int attribute, void*) {
+    enum { RELEASE_THRESHOLD = 4 };
+    return attribute == RELEASE_THRESHOLD ? in_context() : 1;
+}
 
 // Fails unless so many bytes lie in one piece of the card's memory.
 static int copied(uintptr_t at, size_t bytes) {

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Device;
 use strefer_core::Sample;
 use strefer_core::jsonl::Writer;
 use strefer_core::records::LineRecord;
 use strefer_model::Checkpoint;
 use strefer_model::preset::fresh_weights;
-use strefer_nn::Weights;
+use strefer_nn::testing::device;
+use strefer_nn::{Weights, card_memory};
 use strefer_tests::Lab;
-use strefer_train::config::{LoraConfig, PartsConfig};
+use strefer_train::config::{Float, LoraConfig, PartsConfig};
 use strefer_train::{LogLine, Observer, Plan, TrainConfig, Trainer};
 
 const CONFIG: &str = "STREFER_TEST_RUN";
@@ -30,17 +30,20 @@ fn status(name: &str) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
-/// Started by the test below, on its own in its process: trains and writes by how much its memory grew.
+/// Started by the test below, on its own in its process: trains and writes by how much its memory grew, or how much of a card it used.
 #[test]
 #[ignore = "a part of the other test"]
 fn train_alone() {
     let config = TrainConfig::load(Path::new(&std::env::var(CONFIG).unwrap()), &[]).unwrap();
     let output = config.output.clone();
     let (before, program) = (status("VmRSS:"), status("RssFile:"));
-    let mut trainer = Trainer::new(config, false, &Device::Cpu).unwrap();
+    let mut trainer = Trainer::new(config, false, device()).unwrap();
     trainer.run(&mut Silent, &AtomicBool::new(false)).unwrap();
-    // Pages of the program itself come in as it runs.
-    let grown = status("VmHWM:") - before - (status("RssFile:") - program);
+    let grown = match card_memory(device()).unwrap() {
+        Some(card) => card.most,
+        // Pages of the program itself come in as it runs.
+        None => status("VmHWM:") - before - (status("RssFile:") - program),
+    };
     std::fs::write(output.join("grown"), grown.to_string()).unwrap();
 }
 
@@ -102,8 +105,15 @@ fn a_run_uses_the_memory_that_was_planned() {
     let modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
     let modules = modules.map(str::to_owned).to_vec();
     lora.lora = Some(LoraConfig { rank: 8, alpha: 16.0, modules, dropout: 0.0, base: None });
-    for (name, config) in [("plain", plain("plain")), ("again", again), ("lora", lora)] {
-        let plan = Plan::of(&config, 1, false).unwrap();
+    let on_card = !device().is_cpu();
+    let mut runs = vec![("plain", plain("plain")), ("again", again), ("lora", lora)];
+    if on_card {
+        let mut narrow = plain("narrow");
+        narrow.steps.dtype = Float::Bf16;
+        runs.push(("narrow", narrow));
+    }
+    for (name, config) in runs {
+        let plan = Plan::of(&config, 1, on_card).unwrap();
         let (planned, used) = (plan.ranks[0].total() as f64, growth(&lab, &config) as f64);
         assert!(
             (planned / used - 1.0).abs() < 0.1,

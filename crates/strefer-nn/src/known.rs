@@ -56,6 +56,6 @@ impl CustomOp2 for Known {
         _res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok(((self.backward)(xs, grad)?, None))
+        Ok(((self.backward)(xs, grad)?.map(|grad| grad.detach()), None))
     }
 }

@@ -35,7 +35,7 @@ mod storage;
 pub mod testing;
 pub mod weights;
 
-pub use card::{card_if_available, moved, open_card};
+pub use card::{CardMemory, card_if_available, card_memory, moved, open_card};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::{Error, Result};
@@ -46,5 +46,5 @@ pub use params::ParamStore;
 pub use recompute::{LayerWatch, Pass, Recompute};
 pub use schedule::{Schedule, Shape, WarmUp};
 pub use side_by_side::side_by_side;
-pub use storage::{let_go, refill};
+pub use storage::{host_copy, let_go, refill};
 pub use weights::{Declared, Mismatch, Misshapen, Weights, save_safetensors};

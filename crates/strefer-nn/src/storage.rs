@@ -1,6 +1,6 @@
 //! Weights that come and go: a tensor keeps its shape while its values are elsewhere.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Result, Tensor, bail};
 
 /// Gives back the memory of a contiguous tensor's values. All its clones lose them; whoever reads one before
 /// [`refill`] fails or panics, and on a card, which does not look, reads what is not there.
@@ -8,6 +8,12 @@ pub fn let_go(tensor: &Tensor) -> Result<()> {
     // A card has no memory of no bytes.
     let left = usize::from(!tensor.device().is_cpu());
     tensor.inplace_op2(&Tensor::zeros(left, tensor.dtype(), tensor.device())?, &Replace)
+}
+
+/// A copy of a tensor's values in the host's memory: what is written later takes no room on a card until then.
+pub fn host_copy(tensor: &Tensor) -> Result<Tensor> {
+    let tensor = tensor.detach();
+    if tensor.device().is_cpu() { tensor.copy() } else { tensor.to_device(&Device::Cpu) }
 }
 
 /// Puts the values of `with` into a contiguous tensor and all its clones, whether or not it has any.
@@ -74,9 +80,17 @@ fn check(layout: &Layout) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::DType;
 
     use super::*;
+
+    #[test]
+    fn a_copy_in_the_host_keeps_what_it_has() {
+        let tensor = Tensor::arange(0f32, 6.0, &Device::Cpu).unwrap();
+        let copy = host_copy(&tensor.narrow(0, 2, 3).unwrap()).unwrap();
+        refill(&tensor, &tensor.zeros_like().unwrap()).unwrap();
+        assert_eq!(copy.to_vec1::<f32>().unwrap(), [2.0, 3.0, 4.0]);
+    }
 
     #[test]
     fn values_go_and_come_back_for_all_clones() {

@@ -9,9 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Tensor, Var, bail};
+use candle_core::{DType, Tensor, Var, bail};
 use strefer_nn::optim::Gradients;
-use strefer_nn::{LayerWatch, Pass, let_go, refill};
+use strefer_nn::{LayerWatch, Pass, host_copy, let_go, refill};
 
 use crate::error::Result;
 use crate::ranks::{Owners, Ranks};
@@ -142,7 +142,7 @@ impl Layers {
             drop(self.inner.wait(|state| state.places[at] == Place::Here)?);
             if self.inner.ranks.is_first() {
                 for (name, tensor) in &layer.tensors {
-                    all.insert(name.clone(), tensor.detach().copy()?.to_device(&Device::Cpu)?);
+                    all.insert(name.clone(), host_copy(tensor)?);
                 }
             }
             self.inner.release(at)?;

@@ -19,7 +19,7 @@ pub(crate) struct Portions<'a> {
     learning: Learning,
     /// Numbers that learn.
     learn: usize,
-    may_go_side_by_side: bool,
+    on_card: bool,
 }
 
 /// The rows of a pass, divided.
@@ -40,8 +40,7 @@ impl<'a> Portions<'a> {
         learn: usize,
         on_card: bool,
     ) -> Self {
-        let may_go_side_by_side = !on_card && run.may_go_side_by_side();
-        Self { run, model, learning, learn, may_go_side_by_side }
+        Self { run, model, learning, learn, on_card }
     }
 
     /// Divides the rows of a pass.
@@ -58,7 +57,7 @@ impl<'a> Portions<'a> {
             |(group, kept): (&Vec<T>, &usize)| (room(*kept) as usize).min(MOST).min(group.len()).max(1);
         let counts: Vec<usize> = groups.iter().zip(&kept).map(count).collect();
         let has_room = counts.iter().sum::<usize>() as f64 <= room(kept.iter().sum());
-        if !self.may_go_side_by_side || !has_room {
+        if self.on_card || !self.run.may_go_side_by_side() || !has_room {
             return Divided { portions: groups, side_by_side: false };
         }
         let portions = groups.into_iter().zip(counts).flat_map(|(group, count)| divided(group, count));
@@ -77,7 +76,7 @@ impl<'a> Portions<'a> {
     }
 
     fn kept(&self, rows: &[RowSize]) -> usize {
-        kept(rows, self.model, self.learning, &self.run.steps)
+        kept(rows, self.model, self.learning, &self.run.steps, self.on_card)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use candle_core::Device;
 use clap::Args;
 use strefer_llm::decoder::Placement;
-use strefer_nn::{card_if_available, open_card};
+use strefer_nn::{card_if_available, card_memory, open_card};
 
 /// On which devices a model runs.
 #[derive(Debug, Args)]
@@ -67,6 +67,12 @@ impl DeviceArgs {
             devices.push(card_if_available(0)?);
         }
         Ok(Placement::new(devices)?)
+    }
+
+    /// Free bytes of the card, where it is in this machine and the program is built for it.
+    pub fn free_memory(&self) -> Option<usize> {
+        let card = self.of_rank(0).ok().filter(Device::is_cuda)?;
+        card_memory(&card).ok().flatten().map(|memory| memory.free)
     }
 
     /// Whether it is a card, which need not be in this machine.

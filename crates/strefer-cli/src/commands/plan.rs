@@ -12,7 +12,7 @@ use sysinfo::{Disks, System};
 pub struct Room {
     /// Ranks that share this machine.
     pub ranks: usize,
-    /// Bytes of each rank; what is free here, shared evenly, when absent.
+    /// Bytes of each rank. When absent, ranks on processors share what is free here; what cards have that are not here is not known.
     pub each: Option<usize>,
     /// Whether it is that of cards.
     pub on_card: bool,
@@ -24,7 +24,7 @@ pub struct Room {
 /// The run cannot be planned, or does not fit.
 pub fn run(config: &TrainConfig, room: &Room, as_json: bool) -> Result<()> {
     let plan = Plan::of(config, room.ranks, room.on_card)?;
-    let each = room.each.unwrap_or_else(|| free_memory() / room.ranks);
+    let each = room.each.or_else(|| (!room.on_card).then(|| free_memory() / room.ranks));
     let disk = free_disk(&config.output);
     if as_json {
         let totals: Vec<usize> = plan.ranks.iter().map(RankMemory::total).collect();
@@ -33,7 +33,7 @@ pub fn run(config: &TrainConfig, room: &Room, as_json: bool) -> Result<()> {
         print!("{}", table(&plan, config, each, disk));
     }
     let most = plan.ranks.iter().map(RankMemory::total).max().unwrap_or_default();
-    if most > each {
+    if let Some(each) = each.filter(|each| most > *each) {
         bail!("a rank needs {} of memory and has {}", bytes(most), bytes(each));
     }
     if let Some(free) = disk.filter(|free| plan.disk > *free) {
@@ -42,7 +42,7 @@ pub fn run(config: &TrainConfig, room: &Room, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn table(plan: &Plan, config: &TrainConfig, each: usize, disk: Option<usize>) -> String {
+fn table(plan: &Plan, config: &TrainConfig, each: Option<usize>, disk: Option<usize>) -> String {
     let Plan { steps, epoch, parameters: (learning, all), ranks, samples, flops_per_step, disk: needed } =
         plan;
     let mut text = String::new();
@@ -96,15 +96,12 @@ fn table(plan: &Plan, config: &TrainConfig, each: usize, disk: Option<usize>) ->
         let alike = ranks[rank..].iter().take_while(|other| *other == memory).count();
         let name =
             if alike > 1 { format!("ranks {rank}-{}", rank + alike - 1) } else { format!("rank {rank}") };
-        line(
-            &name,
-            format!(
-                "{} of {}; {} on a slow disk",
-                bytes(memory.total()),
-                bytes(each),
-                bytes(memory.with_slow_disk())
-            ),
-        );
+        let of = each.map_or("what --memory would say".to_owned(), bytes);
+        let besides = match memory.on_card {
+            true => format!("{} of the host's", bytes(memory.host())),
+            false => format!("{} on a slow disk", bytes(memory.with_slow_disk())),
+        };
+        line(&name, format!("{} of {of}; {besides}", bytes(memory.total())));
         for (part, size) in &memory.weights {
             line("", format!("{:>10}  weights of {}", bytes(*size), part.name()));
         }
@@ -114,6 +111,8 @@ fn table(plan: &Plan, config: &TrainConfig, each: usize, disk: Option<usize>) ->
         for (size, what) in [
             (memory.visiting, "weights of other ranks' layers, for their turn"),
             (memory.optimizer, "moments and masters"),
+            (memory.offloaded, "moments and masters, in the host's memory"),
+            (memory.products, "room for products"),
             (memory.activations, "what a pass keeps for its backward"),
             (memory.exchange, "buffers in which ranks sum gradients, after the backward"),
             (memory.snapshot, "a copy to write a checkpoint from, between steps"),

@@ -38,7 +38,7 @@ pub struct TrainArgs {
     /// Ranks of --dry-run, all on this machine; as the launcher says when absent
     #[arg(long, value_name = "RANKS", requires = "dry_run", value_parser = clap::value_parser!(u32).range(1..))]
     ranks: Option<u32>,
-    /// GB that a rank of --dry-run has, such as a card's; its share of what is free here when absent
+    /// GB that a rank of --dry-run has, such as a card's; when absent, what is free on the card, or its share of what is free here
     #[arg(long, value_name = "GB", requires = "dry_run")]
     memory: Option<f64>,
     /// Print --dry-run as JSON
@@ -85,7 +85,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         let ranks = args
             .ranks
             .map_or_else(|| World::from_env().map(|world| world.size), |ranks| Ok(ranks as usize))?;
-        let each = args.memory.map(|memory| (memory * 1e9) as usize);
+        let given = args.memory.map(|memory| (memory * 1e9) as usize);
+        let each = given.or_else(|| args.device.free_memory());
         let room = super::plan::Room { ranks, each, on_card: args.device.is_card() };
         return super::plan::run(&config, &room, args.json);
     }

@@ -16,10 +16,9 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     if cuda::takes_few_rows(xs, weight, bias) {
         return cuda::few_rows(xs, weight, bias);
     }
+    // A plain product without a history is the library's either way; with one, candle's backward would keep more.
     #[cfg(feature = "cuda")]
-    if let Some(bias) = bias
-        && cuda::takes_layer(xs, weight, Some(bias))
-    {
+    if (bias.is_some() || xs.track_op() || weight.track_op()) && cuda::takes_layer(xs, weight, bias) {
         return cuda::linear(xs, weight, bias);
     }
     if fused::applies([xs, weight].into_iter().chain(bias)) {

@@ -12,6 +12,7 @@ use super::Gradients;
 use super::moments::{CHUNK, Moment, MomentType};
 use crate::error::{Error, Result};
 use crate::ops::simd;
+use crate::storage::host_copy;
 
 /// Settings of the optimiser, with the usual defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -160,8 +161,8 @@ impl AdamW {
 
     /// Moments and step counts by name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`, and `NAME.master` for
     /// parameters narrower than f32 or elsewhere. Moments in 8 bits are the names of values, with
-    /// `NAME.exp_avg_scale` and `NAME.exp_avg_sq_scale` of their blocks. All are copies: who writes them may take until
-    /// after the next step.
+    /// `NAME.exp_avg_scale` and `NAME.exp_avg_sq_scale` of their blocks. All are copies in the
+    /// host's memory: who writes them may take until after the next step.
     pub fn state_dict(&self) -> candle_core::Result<BTreeMap<String, Tensor>> {
         let mut state = BTreeMap::new();
         for (name, slot) in &self.slots {
@@ -183,9 +184,9 @@ impl AdamW {
                 }
                 Moments::Device { first, second, master } => {
                     if let Some(master) = master {
-                        state.insert(format!("{name}.master"), master.copy()?);
+                        state.insert(format!("{name}.master"), host_copy(master)?);
                     }
-                    (first.copy()?, second.copy()?)
+                    (host_copy(first)?, host_copy(second)?)
                 }
             };
             state.insert(format!("{name}.exp_avg"), first);

@@ -57,6 +57,9 @@ pub(crate) fn parameters(config: &TrainConfig, checkpoint: &Checkpoint) -> Resul
     Ok(all)
 }
 
+/// Room that products on a card are given, once.
+const PRODUCTS: usize = 32 << 20;
+
 /// Bytes of one rank.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RankMemory {
@@ -68,6 +71,8 @@ pub struct RankMemory {
     pub gradients: BTreeMap<Part, usize>,
     /// Moments and f32 masters.
     pub optimizer: usize,
+    /// Those that lie in the host's memory while the model is on a card.
+    pub offloaded: usize,
     /// Buffers in which ranks sum gradients, after the backward.
     pub exchange: usize,
     /// A copy of what learns, which a checkpoint is written from.
@@ -76,22 +81,39 @@ pub struct RankMemory {
     pub activations: usize,
     /// Samples that were read ahead, and decoded frames that are kept.
     pub data: usize,
+    /// What a card's library needs for products.
+    pub products: usize,
+    /// Whether the model is on a card; samples and the copy are the host's then.
+    pub on_card: bool,
 }
 
 impl RankMemory {
-    /// The most of it at a time: the copy is made between steps, and written before the next one needs its memory.
+    /// The most of it at a time where the model is: the copy is made between steps, and written before the next one needs its
+    /// memory.
     pub fn total(&self) -> usize {
-        with_gaps(self.lasting() + self.step().max(self.snapshot))
+        if self.on_card {
+            return self.lasting() + self.step();
+        }
+        with_gaps(self.lasting() + self.data + self.step().max(self.snapshot))
     }
 
     /// The same where the disk is so slow that a copy is still being written when a step needs most.
     pub fn with_slow_disk(&self) -> usize {
-        with_gaps(self.lasting() + self.step() + self.snapshot)
+        if self.on_card {
+            self.total()
+        } else {
+            with_gaps(self.lasting() + self.data + self.step() + self.snapshot)
+        }
     }
 
-    /// What stays from step to step.
+    /// What a run on a card keeps in the host's memory.
+    pub fn host(&self) -> usize {
+        if self.on_card { with_gaps(self.offloaded + self.data + self.snapshot) } else { 0 }
+    }
+
+    /// What stays from step to step, where the model is.
     fn lasting(&self) -> usize {
-        self.weights.values().sum::<usize>() + self.optimizer + self.data
+        self.weights.values().sum::<usize>() + self.optimizer + self.products
     }
 
     /// What a step needs besides.
@@ -105,11 +127,12 @@ impl RankMemory {
         parameters: &[Parameter],
         owners: &Owners,
         first: bool,
-        sets: usize,
+        (sets, on_card): (usize, bool),
     ) -> Result<Self> {
         let width = if config.steps.dtype == Float::F32 { 4 } else { 2 };
         let full = config.steps.shard == Sharding::Full && owners.are_several();
-        let mut found = Self::default();
+        let products = if on_card { PRODUCTS } else { 0 };
+        let mut found = Self { on_card, products, ..Self::default() };
         let mut layers: BTreeMap<&str, usize> = BTreeMap::new();
         for parameter in parameters {
             let Parameter { name, count, part, learns, in_layer, quantised } = parameter;
@@ -126,7 +149,11 @@ impl RankMemory {
                 *found.gradients.entry(*part).or_default() += sets * width * count;
             }
             if own {
-                found.optimizer += states(config, *count);
+                let kept = match on_card && config.optim.adamw.offload {
+                    true => &mut found.offloaded,
+                    false => &mut found.optimizer,
+                };
+                *kept += states(config, *count);
             }
             found.snapshot += if first { width * count } else { 0 };
             found.snapshot += if own { 2 * config.optim.adamw.moments.bytes(*count) } else { 0 };

@@ -80,7 +80,12 @@ impl Plan {
         let (rows, samples) = look(&source, steps * config.steps.batch, cfg);
 
         let learning = learning_of(&parameters);
-        let width = if config.steps.dtype == Float::F32 { 4 } else { 6 };
+        let width = match (config.steps.dtype, on_card) {
+            (Float::F32, _) => 4,
+            (_, true) => 2,
+            // A processor computes in f32 what it keeps narrow.
+            (_, false) => 6,
+        };
         // Passes of rows that were looked at, as many as the run has, up to a limit: their largest.
         let rng = Rng::new(config.seed, "plan");
         let draws = (steps * passes.count()).min(DRAWS);
@@ -106,7 +111,7 @@ impl Plan {
         for rank in 0..ranks {
             let owners =
                 spread(Owners::of_rank(config.steps.shard, rank, ranks), config.steps.shard, &parameters);
-            let mut memory = RankMemory::kept(config, &parameters, &owners, rank == 0, sets)?;
+            let mut memory = RankMemory::kept(config, &parameters, &owners, rank == 0, (sets, on_card))?;
             memory.activations = activations;
             memory.data = ahead + (config.data.cache_mb << 20);
             found.push(memory);

@@ -75,8 +75,15 @@ pub(crate) fn flops(row: RowSize, cfg: &VideoLlmConfig, learning: Learning) -> f
 }
 
 /// Numbers that a pass over `rows` keeps until its backward is through, and those that a layer needs besides while it runs.
-/// The rows are padded to the longest. Derived from what the layers compute on the CPU: every result that the backward reads.
-pub(crate) fn kept(rows: &[RowSize], cfg: &VideoLlmConfig, learning: Learning, steps: &StepsConfig) -> usize {
+/// The rows are padded to the longest. Derived from what the layers compute: every result that the backward reads, on a card by
+/// kernels (`STREFER_KERNELS=fused`).
+pub(crate) fn kept(
+    rows: &[RowSize],
+    cfg: &VideoLlmConfig,
+    learning: Learning,
+    steps: &StepsConfig,
+    on_card: bool,
+) -> usize {
     let (llm, vision) = (&cfg.llm, &cfg.vision.siglip);
     let recompute = steps.recompute;
     let lens: Vec<usize> = rows.iter().map(|row| row.positions).collect();
@@ -85,7 +92,8 @@ pub(crate) fn kept(rows: &[RowSize], cfg: &VideoLlmConfig, learning: Learning, s
     let (s, d) = (shared.len() * longest, llm.hidden_size);
     let wide = (llm.num_attention_heads + llm.num_key_value_heads) * llm.head_dim();
     // Two norms, two products, two sums; queries, keys, values, attention; gate, up and their product.
-    let layer = 6 * d + 2 * wide + 3 * llm.intermediate_size;
+    // On a card what is turned is kept beside what it was.
+    let layer = 6 * d + if on_card { 3 } else { 2 } * wide + 3 * llm.intermediate_size;
     // A low-rank update adds the product with B, and a sum, of every projection.
     let updates = 2 * (2 * d + wide + llm.num_key_value_heads * llm.head_dim() + 2 * llm.intermediate_size);
     let layer = s * (layer + if learning.lora { updates } else { 0 });
@@ -109,7 +117,8 @@ pub(crate) fn kept(rows: &[RowSize], cfg: &VideoLlmConfig, learning: Learning, s
     let layer = n * (10 * dv + 2 * vision.intermediate_size);
     let tower = match (learning.vision, recompute) {
         (false, _) => layer / 2,
-        (true, false) => vision.num_hidden_layers * layer,
+        // And the gradients of one layer on the way back.
+        (true, false) => vision.num_hidden_layers * layer + 2 * n * (dv + vision.intermediate_size),
         (true, true) => 2 * vision.num_hidden_layers * n * dv + 2 * layer,
     };
     let pixels = frames * 3 * vision.image_size * vision.image_size;

@@ -17,7 +17,7 @@ use strefer_eval::quiz::{self, Look};
 use strefer_llm::Tokenizer;
 use strefer_model::{Checkpoint, Origin, Processor, ProcessorOptions, VideoLlm, VideoLlmConfig};
 use strefer_nn::optim::AdamW;
-use strefer_nn::{Dropout, LayerWatch, ParamStore, Recompute, Weights};
+use strefer_nn::{Dropout, LayerWatch, ParamStore, Recompute, Weights, host_copy};
 
 pub(crate) use self::setup::LAYERS;
 use self::setup::{Built, Quiz, build, claim_output, groups};
@@ -315,7 +315,7 @@ impl Trainer {
         let shared = || -> Result<Shared> {
             let mut copies = collected;
             for (name, var) in &self.everywhere {
-                copies.insert(name.clone(), var.copy()?.detach());
+                copies.insert(name.clone(), host_copy(var)?);
             }
             Ok(Shared {
                 config: self.model_config.clone(),

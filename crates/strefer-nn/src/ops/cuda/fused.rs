@@ -52,8 +52,10 @@ where
     }
 }
 
+/// The next gradient, without a history: one that is made of what has one would keep all that it was made of, that of a weight until the
+/// end of the backward.
 fn next(grads: &mut impl Iterator<Item = Option<Tensor>>) -> Option<Tensor> {
-    grads.next().flatten()
+    grads.next().flatten().map(|grad| grad.detach())
 }
 
 impl<F, B> CustomOp1 for Fused<F, B>

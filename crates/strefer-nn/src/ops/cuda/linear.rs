@@ -67,15 +67,18 @@ pub(in crate::ops) fn few_rows(xs: &Tensor, weight: &Tensor, bias: Option<&Tenso
 }
 
 /// See [`crate::ops::linear`].
-pub(in crate::ops) fn linear(xs: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub(in crate::ops) fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let d = weight.dim(1)?;
     let op = Fused::new(
         "linear",
         widened(xs, weight)?,
-        move |card, values| kernels::linear(card, values[0], values[1], Finish::Bias(values[2]), d),
+        move |card, values| {
+            let finish = values.get(2).map_or(Finish::Plain, |bias| Finish::Bias(*bias));
+            kernels::linear(card, values[0], values[1], finish, d)
+        },
         |inputs, _ys, grad| back(inputs, grad),
     );
-    op.at(&[xs, weight, bias])
+    op.at(&[xs, weight].into_iter().chain(bias).collect::<Vec<_>>())
 }
 
 /// See [`crate::ops::linear_unread`].
