@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use strefer_engine::pipeline::{Event, Stage, Teachers};
 use strefer_engine::stkit;
+use strefer_nn::card_memory;
 use strefer_train::{LogLine, Observer};
 
 /// A bar of `total` pieces of work with time left.
@@ -153,10 +155,15 @@ pub struct TrainBar {
     loss: f64,
     /// Operations a second that all ranks together could do.
     peak: Option<f64>,
+    /// Where the model is.
+    device: Device,
 }
 
-/// Bytes of this process in memory.
-fn resident() -> Option<u64> {
+/// Bytes of this process in memory: of a card the most that its tensors took.
+fn memory(device: &Device) -> Option<u64> {
+    if let Some(card) = card_memory(device).ok().flatten() {
+        return Some(card.most as u64);
+    }
     let own = sysinfo::get_current_pid().ok()?;
     let mut system = sysinfo::System::new();
     system.refresh_processes(sysinfo::ProcessesToUpdate::Some(&[own]), false);
@@ -165,9 +172,9 @@ fn resident() -> Option<u64> {
 
 impl TrainBar {
     /// A bar that appears with the first step. With `peak`, operations a second of all ranks together, it shows which share of them
-    /// the model's take (MFU).
-    pub fn new(peak: Option<f64>) -> Self {
-        Self { bar: None, loss: f64::NAN, peak }
+    /// the model's take (MFU). Memory is that of `device`.
+    pub fn new(peak: Option<f64>, device: Device) -> Self {
+        Self { bar: None, loss: f64::NAN, peak, device }
     }
 }
 
@@ -191,7 +198,8 @@ impl Observer for TrainBar {
                     report.samples as f64 / seconds,
                     report.tokens as f64 / seconds,
                     rate / 1e12,
-                    resident().map_or_else(String::new, |bytes| format!(" {:.1} GB", bytes as f64 / 1e9)),
+                    memory(&self.device)
+                        .map_or_else(String::new, |bytes| format!(" {:.1} GB", bytes as f64 / 1e9)),
                     100.0 * report.wait_seconds / seconds,
                 ));
             }

@@ -103,7 +103,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         tracing::info!("{learning} of {all} parameters learn on {size} ranks; {step} steps are done");
     }
     let outcome = trainer.run(
-        &mut TrainBar::new(args.peak_tflops.map(|peak| peak * 1e12 * size as f64)),
+        &mut TrainBar::new(args.peak_tflops.map(|peak| peak * 1e12 * size as f64), device.clone()),
         stop_flag()?.as_ref(),
     );
     if outcome.is_err() {
