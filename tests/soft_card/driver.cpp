@@ -3,6 +3,7 @@
 #include "../../crates/strefer-nn/kernels/host/run.cpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -30,12 +31,16 @@ std::mutex lock;
 std::map<uintptr_t, size_t> memory;
 size_t used, most_used;
 
-// With SOFT_CARD_PEAK set, a program says at its end how much it used at most.
-struct Peak {
-    ~Peak() {
-        if (getenv("SOFT_CARD_PEAK")) fprintf(stderr, "soft card: at most %zu bytes\n", most_used);
+// What a program asked for; with SOFT_CARD_COUNT set, it says so at its end.
+struct Count {
+    std::atomic<size_t> launches, allocations, to_card, to_host, waits;
+    ~Count() {
+        if (getenv("SOFT_CARD_COUNT")) {
+            fprintf(stderr, "soft card: at most %zu bytes, %zu launches, %zu allocations, %zu copies to the card, %zu to the host, %zu waits\n", most_used,
+                    launches.load(), allocations.load(), to_card.load(), to_host.load(), waits.load());
+        }
     }
-} peak;
+} count;
 
 struct Function {
     std::string module, name;
@@ -141,7 +146,7 @@ int cuStreamCreate(void** stream, unsigned) {
     return in_context();
 }
 int cuStreamDestroy_v2(void*) { return 0; }
-int cuStreamSynchronize(void*) { return in_context(); }
+int cuStreamSynchronize(void*) { return soft::count.waits++, in_context(); }
 int cuStreamWaitEvent(void*, void*, unsigned) { return 0; }
 int cuEventCreate(void** event, unsigned) { return *event = &streams[0], in_context(); }
 int cuEventRecord(void*, void*) { return 0; }
@@ -159,6 +164,7 @@ int cuMemAlloc_v2(uintptr_t* to, size_t bytes) {
     *to = uintptr_t(all) + soft::GUARD;
     std::lock_guard<std::mutex> held(soft::lock);
     soft::memory[*to] = bytes;
+    soft::count.allocations++;
     soft::used += bytes;
     soft::most_used = std::max(soft::most_used, soft::used);
     return 0;
@@ -211,10 +217,12 @@ static int copied(uintptr_t at, size_t bytes) {
 }
 int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void*) {
     if (int error = copied(to, bytes)) return error;
+    soft::count.to_card++;
     return memcpy(reinterpret_cast<void*>(to), from, bytes), 0;
 }
 int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void*) {
     if (int error = copied(from, bytes)) return error;
+    soft::count.to_host++;
     return memcpy(to, reinterpret_cast<void*>(from), bytes), 0;
 }
 int cuMemcpyDtoDAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, void*) {
@@ -261,6 +269,7 @@ int cuLaunchKernel(void* of, unsigned grid_x, unsigned grid_y, unsigned grid_z, 
     auto& function = *static_cast<Function*>(of);
     const std::string name = function.module + "::" + function.name;
     if (int error = in_context()) return error;
+    soft::count.launches++;
     if (grid_x * grid_y * grid_z == 0 || block_x * block_y * block_z == 0 || block_x * block_y * block_z > 1024 || grid_y > 65535
         || grid_z > 65535 || dynamic > function.most_shared) {
         fprintf(stderr, "soft card: %s on a grid that no card takes\n", name.c_str());

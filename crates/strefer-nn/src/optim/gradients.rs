@@ -62,9 +62,7 @@ impl Gradients {
 
     /// The sums of all gradients' squares, in the order of the names. A card is waited for once.
     pub fn squares(&self) -> Result<Vec<f64>> {
-        // Of a single number, too: candle asks a card for a list of its dimensions, and cards give out no empty ones.
-        let square = |grad: &Tensor| grad.flatten_all()?.to_dtype(DType::F32)?.sqr()?.sum_all();
-        let squares = self.0.values().map(square).collect::<Result<Vec<Tensor>>>()?;
+        let squares = self.0.values().map(sum_of_squares).collect::<Result<Vec<Tensor>>>()?;
         let Some(first) = squares.first() else { return Ok(Vec::new()) };
         let together =
             squares.iter().map(|square| moved(square, first.device())).collect::<Result<Vec<_>>>()?;
@@ -95,4 +93,17 @@ impl Gradients {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// In f32. A card sums in two turns: candle gives one sum to one block of threads.
+fn sum_of_squares(grad: &Tensor) -> Result<Tensor> {
+    // Of a single number, too: candle asks a card for a list of its dimensions, and cards give out no empty ones.
+    let flat = grad.flatten_all()?;
+    let count = flat.elem_count();
+    let width = 1 << count.trailing_zeros().min(12);
+    let squares = flat.to_dtype(DType::F32)?.sqr()?;
+    if squares.device().is_cpu() || width == 1 || width == count {
+        return squares.sum_all();
+    }
+    squares.reshape((count / width, width))?.sum(1)?.sum_all()
 }

@@ -144,6 +144,25 @@ fn card_products_with_quantised_weights_are_those_with_what_they_stand_for() {
 
 #[test]
 #[ignore = "needs a card"]
+fn card_norms_of_gradients_are_those_of_the_processor() {
+    let shapes: [&[usize]; 6] = [&[], &[1], &[15], &[4096], &[96, 131], &[48, 4096]];
+    for (dtype, tolerance) in FLOATS {
+        let squares = |device: &Device| {
+            let mut grads = Gradients::default();
+            for (at, shape) in shapes.into_iter().enumerate() {
+                let grad = randn(at as u64, shape).to_dtype(dtype).unwrap();
+                grads.insert(format!("{at}"), grad.to_device(device).unwrap());
+            }
+            grads.squares().unwrap()
+        };
+        for (found, wanted) in squares(&card()).into_iter().zip(squares(&Device::Cpu)) {
+            assert!((found / wanted - 1.0).abs() < tolerance, "{dtype:?}: {found} for {wanted}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a card"]
 fn card_rotations_are_those_of_the_processor_in_both_layouts() {
     for (b, nh, nkv, s, hd) in [(1, 2, 1, 5, 6), (2, 4, 2, 33, 64), (1, 14, 2, 130, 128)] {
         let angles = randn(4, &[1, s, hd / 2]);

@@ -100,7 +100,9 @@ fn back(inputs: &[&Tensor], grad: &Tensor) -> Result<Grads> {
     let grad = rows(grad)?;
     let of_xs = xs.track_op().then(|| grad.matmul(weight)?.reshape(xs.shape()));
     let of_weight = weight.track_op().then(|| grad.t()?.matmul(&rows(xs)?));
-    let of_bias = inputs.get(2).filter(|bias| bias.track_op()).map(|_| grad.sum(0));
+    // A product reads rows as they lie; candle's sum would go down the columns.
+    let sums = || Tensor::ones((1, grad.dim(0)?), grad.dtype(), grad.device())?.matmul(&grad)?.squeeze(0);
+    let of_bias = inputs.get(2).filter(|bias| bias.track_op()).map(|_| sums());
     Ok(vec![of_xs.transpose()?, of_weight.transpose()?, of_bias.transpose()?])
 }
 
