@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{D, DType, Module, Result, Tensor};
 
+use super::composed;
 use crate::known::with_backward;
 
 /// A weight in blocks of few bits, `(o, d)`.
@@ -27,7 +28,7 @@ impl QuantisedWeight {
     /// - `xs`: `(.., d)` → `(.., o)`
     pub fn apply(&self, xs: &Tensor) -> Result<Tensor> {
         let ys = match self.is_unpacked_for(xs)? {
-            true => by_rows(&xs.detach(), &self.unpacked(xs)?.t()?)?,
+            true => composed::linear(&xs.detach(), &self.unpacked(xs)?, None)?,
             false => {
                 let wide = xs.detach().to_dtype(DType::F32)?.contiguous()?;
                 self.product.forward(&wide)?.to_dtype(xs.dtype())?
@@ -39,7 +40,8 @@ impl QuantisedWeight {
         let own = self.clone();
         with_backward("quantised-linear", xs, &ys, move |xs, grad| {
             let weight = own.unpacked(xs)?;
-            Ok(Some(by_rows(&grad.to_dtype(weight.dtype())?, &weight)?.to_dtype(xs.dtype())?))
+            let of_xs = composed::linear(&grad.to_dtype(weight.dtype())?, &weight.t()?, None)?;
+            Ok(Some(of_xs.to_dtype(xs.dtype())?))
         })
     }
 
@@ -64,14 +66,4 @@ const UNPACKED_FROM: usize = 64;
 
 fn is_narrow_on_a_card(xs: &Tensor) -> bool {
     xs.device().is_cuda() && matches!(xs.dtype(), DType::BF16 | DType::F16)
-}
-
-/// `xs · weight` over the last dimension of `xs`.
-fn by_rows(xs: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let mut dims = xs.dims().to_vec();
-    let rows = xs.reshape(((), weight.dim(0)?))?;
-    if let Some(last) = dims.last_mut() {
-        *last = weight.dim(1)?;
-    }
-    rows.matmul(weight)?.reshape(dims)
 }

@@ -82,8 +82,12 @@ fn a_frozen_layer_has_no_history() -> Result<()> {
 fn a_product_that_nobody_reads_leads_the_gradients_of_one_that_is_read() -> Result<()> {
     let draw =
         |seed: u64, dims: &[usize], dtype: DType| Var::from_tensor(&randn(seed, dims).to_dtype(dtype)?);
-    for (of_xs, of_weight) in [(DType::F32, DType::F32), (DType::F32, DType::BF16), (DType::F64, DType::F64)]
-    {
+    let mut types = vec![(DType::F32, DType::F32), (DType::F64, DType::F64)];
+    // A card multiplies what is of one type.
+    if device().is_cpu() {
+        types.push((DType::F32, DType::BF16));
+    }
+    for (of_xs, of_weight) in types {
         for bias in [true, false] {
             let (xs, weight) = (draw(1, &[2, 5, 7], of_xs)?, draw(2, &[4, 7], of_weight)?);
             let bias = if bias { Some(draw(3, &[4], of_weight)?) } else { None };
