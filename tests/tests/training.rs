@@ -89,6 +89,25 @@ fn any_number_of_threads_ends_with_the_same_weights() {
 }
 
 #[test]
+fn what_a_run_on_a_card_needs_is_told_apart_from_what_the_host_keeps() {
+    let lab = Lab::new(3);
+    let mut config = lab.config("card", 3);
+    config.steps.dtype = Float::Bf16;
+    let rank = |config: &_, on_card| Plan::of(config, 1, on_card).unwrap().ranks.remove(0);
+    let (card, processor) = (rank(&config, true), rank(&config, false));
+    assert_eq!(processor.host(), 0);
+    // Neither samples nor the copy lie there, and what is kept is as narrow as it says.
+    assert!(card.host() >= card.snapshot + card.data && card.snapshot > 0);
+    assert!(card.activations < processor.activations);
+    let lasting = card.weights.values().sum::<usize>() + card.products;
+    assert!(card.total() >= lasting + card.optimizer + card.activations);
+    config.optim.adamw.offload = true;
+    let offloaded = rank(&config, true);
+    assert_eq!((offloaded.optimizer, offloaded.offloaded), (0, card.optimizer));
+    assert_eq!(card.total() - offloaded.total(), card.optimizer);
+}
+
+#[test]
 fn a_damaged_checkpoint_is_passed_over_and_the_run_ends_with_the_same_weights() {
     let lab = Lab::new(3);
     let run = |output: &str, background: bool, resume: bool, stop_after: usize| {

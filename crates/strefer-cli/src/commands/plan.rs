@@ -96,12 +96,12 @@ fn table(plan: &Plan, config: &TrainConfig, each: Option<usize>, disk: Option<us
         let alike = ranks[rank..].iter().take_while(|other| *other == memory).count();
         let name =
             if alike > 1 { format!("ranks {rank}-{}", rank + alike - 1) } else { format!("rank {rank}") };
-        let of = each.map_or("what --memory would say".to_owned(), bytes);
+        let of = each.map_or_else(String::new, |each| format!(" of {}", bytes(each)));
         let besides = match memory.on_card {
             true => format!("{} of the host's", bytes(memory.host())),
             false => format!("{} on a slow disk", bytes(memory.with_slow_disk())),
         };
-        line(&name, format!("{} of {of}; {besides}", bytes(memory.total())));
+        line(&name, format!("{}{of}; {besides}", bytes(memory.total())));
         for (part, size) in &memory.weights {
             line("", format!("{:>10}  weights of {}", bytes(*size), part.name()));
         }
