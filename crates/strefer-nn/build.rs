@@ -5,7 +5,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 16] = [
     "activation",
     "adamw",
     "attention",
@@ -21,6 +21,7 @@ const MODULES: [&str; 15] = [
     "parts",
     "rotary",
     "softmax",
+    "squares",
 ];
 
 fn main() {

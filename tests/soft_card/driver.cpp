@@ -31,11 +31,15 @@ std::mutex lock;
 std::map<uintptr_t, size_t> memory;
 size_t used, most_used;
 
-// What a program asked for; with SOFT_CARD_COUNT set, it says so at its end.
+// What a program asked for; with SOFT_CARD_COUNT set, it says so at its end, and where that says `kernels`, how often each was launched.
 struct Count {
     std::atomic<size_t> launches, allocations, to_card, to_host, waits;
+    std::map<std::string, size_t> kernels;
     ~Count() {
-        if (getenv("SOFT_CARD_COUNT")) {
+        if (const char* asked = getenv("SOFT_CARD_COUNT")) {
+            if (!strcmp(asked, "kernels")) {
+                for (const auto& [name, often] : kernels) fprintf(stderr, "soft card: %6zu %s\n", often, name.c_str());
+            }
             fprintf(stderr, "soft card: at most %zu bytes, %zu launches, %zu allocations, %zu copies to the card, %zu to the host, %zu waits\n", most_used,
                     launches.load(), allocations.load(), to_card.load(), to_host.load(), waits.load());
         }
@@ -278,6 +282,7 @@ int cuLaunchKernel(void* of, unsigned grid_x, unsigned grid_y, unsigned grid_z, 
     // What a program asks from several threads runs one after the other, as in one stream.
     static std::mutex launches;
     std::lock_guard<std::mutex> held(launches);
+    soft::count.kernels[name]++;
     const char* fault = nullptr;
     if (!function.kernel) {
         const host::Entry* entry = soft::own(function.name.c_str());

@@ -94,8 +94,7 @@ impl Step {
             grads.add(of_portion)?;
             count += supervised;
         }
-        grads.scale(1.0 / count as f64)?;
-        self.optimizer.step(&grads, 1e-4)
+        self.optimizer.step_scaled(&grads, 1e-4, 1.0 / count as f64)
     }
 
     /// Gradients of the summed loss of some rows, and the number of positions that it is summed over.

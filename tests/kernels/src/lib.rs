@@ -60,6 +60,7 @@ impl Processor {
             DType::F16 => flat.to_vec1::<f16>()?.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             DType::I64 => flat.to_vec1::<i64>()?.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             DType::U32 => flat.to_vec1::<u32>()?.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+            DType::U8 => flat.to_vec1::<u8>()?,
             other => bail!("no kernel takes {other:?}"),
         };
         let mut memory = self.reserve(tensor.dtype(), tensor.elem_count())?;

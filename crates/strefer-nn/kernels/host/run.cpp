@@ -28,6 +28,7 @@
 #include "../parts.cu"
 #include "../rotary.cu"
 #include "../softmax.cu"
+#include "../squares.cu"
 
 thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 

@@ -10,6 +10,7 @@ mod cross_entropy;
 mod deformable;
 mod depthwise;
 mod few_rows;
+mod listed;
 mod mask_pool;
 mod norm;
 mod parts;
@@ -18,9 +19,10 @@ mod ragged;
 mod rotary;
 mod rows;
 mod softmax;
+mod squares;
 
 pub use activation::{Activation, Gated, GatedGrads, activation, activation_back, swiglu, swiglu_back};
-pub use adamw::{AdamUpdate, adamw};
+pub use adamw::{AdamMoments, AdamParameter, AdamRates, AdamStep, AdamUpdate, SCALED, adamw};
 pub use attention::{Attention, AttentionGrads, Places, Sight, attention, attention_back};
 pub use cached::{Beside, Cached, Tables, attention_rows, cached};
 pub use cast::scale;
@@ -34,6 +36,7 @@ pub use product::{Finish, Product, Update, linear, linear_updated};
 pub use ragged::{Causality, List, Ragged, RaggedPass, ragged, ragged_back};
 pub use rotary::{Turn, rotary};
 pub use softmax::{softmax, softmax_back};
+pub use squares::{Squares, squares};
 
 use candle_core::{DType, Result, bail};
 
@@ -116,7 +119,12 @@ const WARP: usize = 32;
 const TILE_WARPS: usize = 8;
 
 fn pointer(values: Option<Values>) -> Arg {
-    Arg::Pointer(values.map_or(0, |values| values.address))
+    Arg::Pointer(pointer_to(values))
+}
+
+/// An address, 0 where there are no values.
+fn pointer_to(values: Option<Values>) -> u64 {
+    values.map_or(0, |values| values.address)
 }
 
 /// How kernels name a float type.

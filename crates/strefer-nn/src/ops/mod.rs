@@ -20,9 +20,9 @@ mod tiles;
 pub use cached::CachedRows;
 use composed::wide;
 #[cfg(feature = "cuda")]
-pub(crate) use cuda::adamw as adamw_on_card;
-#[cfg(feature = "cuda")]
 pub use cuda::{Kernels, cudnn_runs, use_kernels};
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::{Moved, adamw, squares, takes_update};
 pub(crate) use fused::simd;
 pub(crate) use linear::apply_gelu;
 pub use linear::{Gelu, linear, linear_gelu, linear_unread, linear_updated};
@@ -33,6 +33,12 @@ pub use sequences::Sequence;
 pub use tiles::Tiling;
 
 use candle_core::{DType, Result, Tensor, bail};
+
+/// Whether kernels of this crate move parameters like this one.
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn takes_update(_: &Tensor) -> bool {
+    false
+}
 
 /// Head counts and score scale of an attention layer over flattened heads.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,17 +1,17 @@
 //! AdamW (arXiv 1711.05101) with decoupled decay, f32 moments and a state that can be saved.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var, bail};
+use candle_core::{DType, Device, Tensor, Var, bail};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Gradients;
-use super::moments::{CHUNK, Moment, MomentType};
+use super::moments::{Kept, Moment, MomentType};
+use super::update::{HostPass, Update};
 use crate::error::{Error, Result};
-use crate::ops::simd;
+use crate::ops;
 use crate::storage::host_copy;
 
 /// Settings of the optimiser, with the usual defaults.
@@ -58,37 +58,31 @@ pub struct Group {
 }
 
 /// Moments of one parameter, on the host where the update is one pass over slices, else as tensors.
-enum Moments {
+pub(super) enum Moments {
     Host { first: Moment, second: Moment, master: Option<Vec<f32>> },
-    Device { first: Tensor, second: Tensor, master: Option<Tensor> },
+    Device { first: Kept, second: Kept, master: Option<Tensor> },
 }
 
-struct Slot {
-    var: Var,
+/// One parameter's part of a step.
+pub(super) struct Turn<'a> {
+    pub slot: &'a mut Slot,
+    /// Without a history.
+    pub grad: Tensor,
+    pub update: Update,
+}
+
+pub(super) struct Slot {
+    pub var: Var,
     lr_scale: f64,
     weight_decay: f64,
     step: u64,
-    moments: Moments,
+    pub moments: Moments,
 }
 
 /// The optimiser of a set of variables. A variable without gradient is left alone in that step.
 pub struct AdamW {
     cfg: AdamWConfig,
     slots: BTreeMap<String, Slot>,
-}
-
-/// Everything one update needs, worked out once per parameter.
-#[derive(Clone, Copy)]
-struct Update {
-    beta1: f32,
-    beta2: f32,
-    eps: f32,
-    /// `1 - lr * weight_decay`
-    keep: f32,
-    /// `lr / (1 - beta1^step)`
-    rate: f32,
-    /// `1 / sqrt(1 - beta2^step)`
-    second_scale: f32,
 }
 
 impl AdamW {
@@ -104,19 +98,22 @@ impl AdamW {
             let direct = var.dtype() == DType::F32 && var.device().is_cpu() && var.is_contiguous();
             let count = var.elem_count();
             let packed = !cfg.moments.is_usual();
-            if packed && !var.device().is_cpu() && !cfg.offload {
-                bail!("{name}: moments in 8 bits are updated on the host: they need `offload` here");
+            let on_card = !var.device().is_cpu() && !cfg.offload;
+            if packed && on_card && !ops::takes_update(var.as_tensor()) {
+                bail!(
+                    "{name}: on a card, moments in 8 bits are updated by this crate's kernels: they need \
+                     STREFER_KERNELS=fused, or `offload`"
+                );
             }
-            let moments = if direct || packed || cfg.offload {
+            let moments = if direct || cfg.offload || (packed && !on_card) {
                 let moment = |signed| Moment::zeros(count, cfg.moments, signed);
                 let master = if direct { None } else { Some(on_host(var)?) };
                 Moments::Host { first: moment(true), second: moment(false), master }
             } else {
-                // Of their own: on a card moments change where they lie.
-                let zeros = || Tensor::zeros(var.shape(), DType::F32, var.device());
+                let zeros = |signed| Kept::zeros(var.shape(), cfg.moments, signed, var.device());
                 let narrow = var.dtype() != DType::F32;
                 let master = if narrow { Some(var.as_detached_tensor().to_dtype(DType::F32)?) } else { None };
-                Moments::Device { first: zeros()?, second: zeros()?, master }
+                Moments::Device { first: zeros(true)?, second: zeros(false)?, master }
             };
             let slot = Slot {
                 var: var.clone(),
@@ -130,32 +127,29 @@ impl AdamW {
         Ok(Self { cfg, slots })
     }
 
-    /// One update with learning rate `lr`: a pass over each parameter, its gradient and its moments, all parameters side
-    /// by side. Parameters on a card come one after the other, as they would in its stream.
+    /// One update with learning rate `lr`: a pass over each parameter, its gradient and its moments. On the host all
+    /// parameters go side by side; on a card, where its kernels are used, those of one kind share a launch.
     pub fn step(&mut self, grads: &Gradients, lr: f64) -> candle_core::Result<()> {
-        let cfg = self.cfg;
-        let step = |(name, slot): (&String, &mut Slot)| -> candle_core::Result<()> {
-            let Some(grad) = grads.get(name) else { return Ok(()) };
-            if grad.shape() != slot.var.shape() {
-                bail!("gradient of {name:?} has shape {:?}, not {:?}", grad.shape(), slot.var.shape());
+        self.step_scaled(grads, lr, 1.0)
+    }
+
+    /// As [`AdamW::step`], of the gradients times `factor`, which is done on the way.
+    pub fn step_scaled(&mut self, grads: &Gradients, lr: f64, factor: f64) -> candle_core::Result<()> {
+        for (name, slot) in &self.slots {
+            let shape = slot.var.shape();
+            if let Some(grad) = grads.get(name).filter(|grad| grad.shape() != shape) {
+                bail!("gradient of {name:?} has shape {:?}, not {shape:?}", grad.shape());
             }
-            slot.step += 1;
-            let lr = lr * slot.lr_scale;
-            let exponent = slot.step.min(i32::MAX as u64) as i32;
-            let update = Update {
-                beta1: cfg.beta1 as f32,
-                beta2: cfg.beta2 as f32,
-                eps: cfg.eps as f32,
-                keep: (1.0 - lr * slot.weight_decay) as f32,
-                rate: (lr / (1.0 - cfg.beta1.powi(exponent))) as f32,
-                second_scale: (1.0 / (1.0 - cfg.beta2.powi(exponent)).sqrt()) as f32,
-            };
-            slot.update(&grad.detach(), update)
-        };
-        if self.slots.values().all(|slot| slot.var.device().is_cpu()) {
-            self.slots.par_iter_mut().try_for_each(step)
+        }
+        let cfg = self.cfg;
+        let turn = |(name, slot): (&String, _)| Some(Turn::new(slot, grads.get(name)?, &cfg, lr, factor));
+        let turns: Vec<Turn> = self.slots.iter_mut().filter_map(turn).collect();
+        #[cfg(feature = "cuda")]
+        let turns = super::card::by_kernels(turns)?;
+        if turns.iter().all(|turn| turn.slot.var.device().is_cpu()) {
+            turns.into_par_iter().try_for_each(Turn::take)
         } else {
-            self.slots.iter_mut().try_for_each(step)
+            turns.into_iter().try_for_each(Turn::take)
         }
     }
 
@@ -186,7 +180,12 @@ impl AdamW {
                     if let Some(master) = master {
                         state.insert(format!("{name}.master"), host_copy(master)?);
                     }
-                    (host_copy(first)?, host_copy(second)?)
+                    for (kind, moment) in [("exp_avg", first), ("exp_avg_sq", second)] {
+                        if let Some(scales) = moment.scales() {
+                            state.insert(format!("{name}.{kind}_scale"), host_copy(scales)?);
+                        }
+                    }
+                    (host_copy(first.values())?, host_copy(second.values())?)
                 }
             };
             state.insert(format!("{name}.exp_avg"), first);
@@ -239,12 +238,19 @@ impl AdamW {
                 }
                 Moments::Device { first, second, master } => {
                     // Copies, since steps change them and the caller's may lie on the same card.
-                    let new_first = find("exp_avg", shape.dims(), DType::F32)?.copy()?;
-                    let new_second = find("exp_avg_sq", shape.dims(), DType::F32)?.copy()?;
+                    for (kind, moment) in [("exp_avg", first), ("exp_avg_sq", second)] {
+                        match moment {
+                            Kept::Wide(values) => *values = find(kind, shape.dims(), DType::F32)?.copy()?,
+                            Kept::Packed { codes, scales } => {
+                                let count = scales.dims().to_vec();
+                                *scales = find(&format!("{kind}_scale"), &count, DType::F32)?.copy()?;
+                                *codes = find(kind, shape.dims(), DType::U8)?.copy()?;
+                            }
+                        }
+                    }
                     if let Some(master) = master {
                         *master = find("master", shape.dims(), DType::F32)?.copy()?;
                     }
-                    (*first, *second) = (new_first, new_second);
                 }
             }
         }
@@ -252,51 +258,37 @@ impl AdamW {
     }
 }
 
-impl Slot {
-    fn update(&mut self, grad: &Tensor, update: Update) -> candle_core::Result<()> {
-        match &mut self.moments {
+impl<'a> Turn<'a> {
+    fn new(slot: &'a mut Slot, grad: &Tensor, cfg: &AdamWConfig, lr: f64, factor: f64) -> Self {
+        slot.step += 1;
+        let update = Update::new(cfg, slot.step, lr * slot.lr_scale, slot.weight_decay, factor);
+        Self { slot, grad: grad.detach(), update }
+    }
+
+    fn take(self) -> candle_core::Result<()> {
+        let Self { slot: Slot { var, moments, .. }, grad, update } = self;
+        match moments {
             Moments::Host { first, second, master } => {
                 let grad = grad.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
                 match master {
-                    None => {
-                        let pass = HostPass { update, moments: Mutex::new((first, second)) };
-                        self.var.as_tensor().inplace_op2(&grad, &pass)
-                    }
+                    None => var.as_tensor().inplace_op2(&grad, &HostPass::new(update, first, second)),
                     Some(master) => {
                         update.run(master, &grad.flatten_all()?.to_vec1::<f32>()?, first, second);
-                        let moved = Tensor::from_slice(master, self.var.shape(), &Device::Cpu)?;
-                        self.var.set(&moved.to_dtype(self.var.dtype())?.to_device(self.var.device())?)
+                        let moved = Tensor::from_slice(master, var.shape(), &Device::Cpu)?;
+                        var.set(&moved.to_dtype(var.dtype())?.to_device(var.device())?)
                     }
                 }
             }
-            Moments::Device { first, second, master } => {
-                #[cfg(feature = "cuda")]
-                if crate::ops::adamw_on_card(
-                    self.var.as_tensor(),
-                    master.as_ref(),
-                    [&*first, &*second],
-                    grad,
-                    update.into(),
-                )? {
-                    return Ok(());
-                }
-                let grad = grad.to_dtype(DType::F32)?;
-                let u = update;
-                let next_first = ((&*first * f64::from(u.beta1))? + (&grad * f64::from(1.0 - u.beta1))?)?;
-                let next_second =
-                    ((&*second * f64::from(u.beta2))? + (grad.sqr()? * f64::from(1.0 - u.beta2))?)?;
-                let scale = ((next_second.sqrt()? * f64::from(u.second_scale))? + f64::from(u.eps))?;
-                let old = master
-                    .clone()
-                    .map_or_else(|| Ok(self.var.as_detached_tensor()), Ok::<_, candle_core::Error>)?;
-                let moved = ((old * f64::from(u.keep))? - ((&next_first / scale)? * f64::from(u.rate))?)?;
-                self.var.set(&moved.to_dtype(self.var.dtype())?)?;
+            Moments::Device { first: Kept::Wide(first), second: Kept::Wide(second), master } => {
+                let old = master.clone().unwrap_or_else(|| var.as_detached_tensor());
+                let moved = update.composed(&old, &grad, [first, second])?;
+                var.set(&moved.to_dtype(var.dtype())?)?;
                 if master.is_some() {
                     *master = Some(moved);
                 }
-                (*first, *second) = (next_first, next_second);
                 Ok(())
             }
+            Moments::Device { .. } => bail!("moments in 8 bits need the kernels that they began with"),
         }
     }
 }
@@ -304,74 +296,4 @@ impl Slot {
 /// A parameter's values as f32 on the host.
 fn on_host(var: &Var) -> candle_core::Result<Vec<f32>> {
     var.as_detached_tensor().to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
-}
-
-/// One pass over parameter, gradient and both moments.
-struct HostPass<'a> {
-    update: Update,
-    moments: Mutex<(&'a mut Moment, &'a mut Moment)>,
-}
-
-impl InplaceOp2 for HostPass<'_> {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn cpu_fwd(
-        &self,
-        values: &mut CpuStorage,
-        layout: &Layout,
-        grads: &CpuStorage,
-        grads_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let (CpuStorage::F32(values), CpuStorage::F32(grads)) = (values, grads) else {
-            bail!("adamw: not f32");
-        };
-        let (Some((v0, v1)), Some((g0, g1))) =
-            (layout.contiguous_offsets(), grads_layout.contiguous_offsets())
-        else {
-            bail!("adamw: not contiguous");
-        };
-        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, second) = &mut *moments;
-        self.update.run(&mut values[v0..v1], &grads[g0..g1], first, second);
-        Ok(())
-    }
-}
-
-#[cfg(feature = "cuda")]
-impl From<Update> for crate::kernels::AdamUpdate {
-    fn from(update: Update) -> Self {
-        let Update { beta1, beta2, eps, keep, rate, second_scale } = update;
-        Self { beta1, beta2, eps, keep, rate, second_scale }
-    }
-}
-
-impl Update {
-    /// One pass over slices of a parameter, its gradient and its moments.
-    fn run(self, values: &mut [f32], grads: &[f32], first: &mut Moment, second: &mut Moment) {
-        let moments = first.chunks().into_par_iter().zip(second.chunks());
-        values.par_chunks_mut(CHUNK).zip(grads.par_chunks(CHUNK)).zip(moments).for_each(
-            |((values, grads), (first, second))| {
-                first.update(|first| {
-                    second.update(|second| {
-                        simd::run(
-                            #[inline(always)]
-                            || self.apply(values, grads, first, second),
-                        );
-                    });
-                });
-            },
-        );
-    }
-
-    #[inline(always)]
-    fn apply(self, values: &mut [f32], grads: &[f32], first: &mut [f32], second: &mut [f32]) {
-        for (((value, &grad), first), second) in values.iter_mut().zip(grads).zip(first).zip(second) {
-            *first = self.beta1 * *first + (1.0 - self.beta1) * grad;
-            *second = self.beta2 * *second + (1.0 - self.beta2) * grad * grad;
-            let scale = second.sqrt() * self.second_scale + self.eps;
-            *value = *value * self.keep - self.rate * *first / scale;
-        }
-    }
 }

@@ -44,24 +44,28 @@ impl Gradients {
         Ok(self.squares()?.into_iter().sum::<f64>().sqrt())
     }
 
-    /// Shrinks the gradients to norm `max_norm` if theirs is larger, and returns the norm they had. The factor is
-    /// `max_norm / (norm + 1e-6)`. A norm that is not finite leaves them alone: the caller decides.
+    /// Shrinks the gradients to norm `max_norm` if theirs is larger, and returns the norm they had. See
+    /// [`Gradients::clip_factor`].
     pub fn clip(&mut self, max_norm: f64) -> Result<f64> {
         let norm = self.norm()?;
-        self.clip_from(norm, max_norm)?;
+        if Self::clip_factor(norm, max_norm) != 1.0 {
+            self.scale(Self::clip_factor(norm, max_norm))?;
+        }
         Ok(norm)
     }
 
-    /// As [`Gradients::clip`], where `norm` is that of more gradients than these.
-    pub fn clip_from(&mut self, norm: f64, max_norm: f64) -> Result<()> {
-        if norm.is_finite() && norm > max_norm {
-            self.scale(max_norm / (norm + 1e-6))?;
-        }
-        Ok(())
+    /// What gradients of this norm are multiplied with for it to become `max_norm`: `max_norm / (norm + 1e-6)`, and 1 where the
+    /// norm is not larger, or not finite: the caller decides.
+    pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+        if norm.is_finite() && norm > max_norm { max_norm / (norm + 1e-6) } else { 1.0 }
     }
 
     /// The sums of all gradients' squares, in the order of the names. A card is waited for once.
     pub fn squares(&self) -> Result<Vec<f64>> {
+        #[cfg(feature = "cuda")]
+        if let Some(squares) = crate::ops::squares(&self.0.values().collect::<Vec<_>>())? {
+            return Ok(squares);
+        }
         let squares = self.0.values().map(sum_of_squares).collect::<Result<Vec<Tensor>>>()?;
         let Some(first) = squares.first() else { return Ok(Vec::new()) };
         let together =

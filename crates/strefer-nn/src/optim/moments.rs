@@ -1,9 +1,11 @@
-//! Moments of the optimiser on the host: as f32, or in eight bits a number (arXiv 2110.02861).
+//! Moments of the optimiser: as f32, or in eight bits a number (arXiv 2110.02861).
 //!
 //! Eight bits name one of 256 values between -1 and 1 (or 0 and 1) that lie the denser the closer they are to 0; a block of
 //! numbers is stored as fractions of its largest.
 
 use std::sync::OnceLock;
+
+use candle_core::{DType, Device, Result, Shape, Tensor};
 
 /// Numbers that share a scale.
 const BLOCK: usize = 256;
@@ -43,7 +45,7 @@ impl MomentType {
     }
 }
 
-/// One moment of a parameter.
+/// One moment of a parameter, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Moment {
     Wide(Vec<f32>),
@@ -54,6 +56,66 @@ pub(super) enum Moment {
         scales: Vec<f32>,
         signed: bool,
     },
+}
+
+/// One moment of a parameter, as tensors where the parameter is.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
+    Wide(Tensor),
+    Packed {
+        /// Names of values.
+        codes: Tensor,
+        /// The largest number of each block.
+        scales: Tensor,
+    },
+}
+
+impl Kept {
+    /// Zeros. `signed`: whether numbers below 0 can come.
+    pub(super) fn zeros(shape: &Shape, kind: MomentType, signed: bool, device: &Device) -> Result<Self> {
+        // Of their own: on a card moments change where they lie.
+        match kind {
+            MomentType::EightBit if shape.elem_count() >= FEW => {
+                let zero = code(values(signed), 0.0);
+                let codes = Tensor::full(zero, shape.clone(), &Device::Cpu)?.force_contiguous()?;
+                let scales = Tensor::zeros(shape.elem_count().div_ceil(BLOCK), DType::F32, device)?;
+                Ok(Self::Packed { codes: codes.to_device(device)?, scales })
+            }
+            _ => Tensor::zeros(shape, DType::F32, device).map(Self::Wide),
+        }
+    }
+
+    /// The numbers, or their names.
+    pub(crate) fn values(&self) -> &Tensor {
+        match self {
+            Self::Wide(values) | Self::Packed { codes: values, .. } => values,
+        }
+    }
+
+    /// What the numbers are multiplied with, in eight bits.
+    pub(super) fn scales(&self) -> Option<&Tensor> {
+        match self {
+            Self::Wide(_) => None,
+            Self::Packed { scales, .. } => Some(scales),
+        }
+    }
+
+    /// All there is of it.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [self.values()].into_iter().chain(self.scales())
+    }
+
+    /// Whether it is in eight bits.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn is_packed(&self) -> bool {
+        matches!(self, Self::Packed { .. })
+    }
+}
+
+/// The values that codes of [`MomentType::EightBit`] name, ascending: the 256 of first moments, then the 256 of second ones.
+pub fn code_values() -> Vec<f32> {
+    [true, false].into_iter().flat_map(|signed| *values(signed)).collect()
 }
 
 /// A part of a moment.

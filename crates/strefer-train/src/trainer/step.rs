@@ -52,16 +52,18 @@ impl Trainer {
         gradients.add(of_layers)?;
         let [by_source, by_group] = shares.of_all(&self.ranks, &format!("step {step}: losses"))?;
         let loss = loss / supervised as f64;
-        gradients.scale(1.0 / supervised as f64)?;
-        let (grad_norm, grad_norms) = self.norms(&gradients, shared && self.owners.are_several(), step)?;
+        // Gradients are of the sum of losses: what makes them those of the mean, and clips them, is left to the update.
+        let mean = 1.0 / supervised as f64;
+        let (grad_norm, grad_norms) =
+            self.norms(&gradients, mean, shared && self.owners.are_several(), step)?;
         for (what, value) in [("loss", loss), ("gradient norm", grad_norm)] {
             if !value.is_finite() {
                 return Err(Error::NotFinite { step, what, value, ids });
             }
         }
-        gradients.clip_from(grad_norm, self.config.optim.clip_norm)?;
+        let factor = mean * Gradients::clip_factor(grad_norm, self.config.optim.clip_norm);
         let lr = self.config.schedule.lr_at(step, self.total);
-        self.optimizer.step(&gradients, lr)?;
+        self.optimizer.step_scaled(&gradients, lr, factor)?;
         if self.owners.are_several() {
             self.ranks.share(&format!("step {step}: parameters"), &self.everywhere, &self.owners)?;
         }
@@ -135,11 +137,17 @@ impl Trainer {
         Portions::new(&self.config, &self.model_config, self.learning, learn, on_card)
     }
 
-    /// The norm of all gradients, and those of the parts. `shared`: this rank has some of them only.
-    fn norms(&self, gradients: &Gradients, shared: bool, step: usize) -> Result<(f64, BTreeMap<Part, f64>)> {
+    /// The norm of all gradients times `factor`, and those of the parts. `shared`: this rank has some of them only.
+    fn norms(
+        &self,
+        gradients: &Gradients,
+        factor: f64,
+        shared: bool,
+        step: usize,
+    ) -> Result<(f64, BTreeMap<Part, f64>)> {
         let mut squares: BTreeMap<Part, f64> = self.vars.keys().map(|name| (Part::of(name), 0.0)).collect();
         for ((name, _), square) in gradients.iter().zip(gradients.squares()?) {
-            *squares.entry(Part::of(name)).or_default() += square;
+            *squares.entry(Part::of(name)).or_default() += square * factor * factor;
         }
         if shared {
             for (part, square) in &mut squares {

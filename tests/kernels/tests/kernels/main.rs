@@ -13,3 +13,4 @@ mod pooling;
 mod products;
 mod ragged;
 mod rows;
+mod squares;

@@ -163,6 +163,7 @@ macro_rules! of_slice {
             CudaStorageSlice::F32($values) => $found,
             CudaStorageSlice::BF16($values) => $found,
             CudaStorageSlice::F16($values) => $found,
+            CudaStorageSlice::U8($values) => $found,
             CudaStorageSlice::U32($values) => $found,
             CudaStorageSlice::I64($values) => $found,
             _ => bail!("no kernel takes this type of storage"),

@@ -19,9 +19,10 @@ mod ragged;
 mod rotary;
 mod scaled;
 mod softmax;
+mod squares;
 
 pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu, swiglu_joined};
-pub(crate) use adamw::adamw;
+pub(crate) use adamw::{Moved, adamw, takes_update};
 pub(super) use attention::{attention, multi_head_attention, takes_heads};
 pub(super) use cached::{Table, attend_cached};
 pub(super) use cross_entropy::linear_cross_entropy;
@@ -36,6 +37,7 @@ pub(super) use norm::{layer_norm, rms_norm, sum_rms_norm};
 pub(super) use rotary::{rotary, rotary_side_by_side};
 pub(super) use scaled::scaled;
 pub(super) use softmax::softmax_last;
+pub(crate) use squares::squares;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering};
