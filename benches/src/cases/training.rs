@@ -10,7 +10,7 @@ use strefer_llm::decoder::positions_of;
 use strefer_llm::{Decoder, DecoderConfig};
 use strefer_nn::ops::{self, AttentionMask};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients};
-use strefer_nn::{Linear, Recompute, linear, side_by_side};
+use strefer_nn::{Linear, Recompute, Tape, linear, side_by_side};
 use strefer_vision::siglip::{FeatureLayer, SiglipConfig, SiglipVision};
 
 use super::{Place, Prepared, parameters};
@@ -100,6 +100,7 @@ impl Step {
     /// Gradients of the summed loss of some rows, and the number of positions that it is summed over.
     fn pass(&self, rows: Range<usize>) -> candle_core::Result<(Gradients, usize)> {
         let of = |xs: &Tensor| xs.narrow(0, rows.start, rows.len());
+        let tape = Tape::begin(self.ids.device());
         let mut embeds = self.decoder.embed(&of(&self.ids)?)?;
         if let Some(video) = &self.video {
             embeds = Tensor::cat(&[&video.tokens(&rows)?, &embeds], 1)?;
@@ -107,7 +108,7 @@ impl Step {
         let positions = of(&self.positions)?;
         let hidden = self.decoder.forward(&embeds, &positions, &AttentionMask::causal(), None)?;
         let (sum, count) = self.decoder.loss(&hidden, &of(&self.labels)?)?;
-        let mut grads = Gradients::collect(&self.vars, &sum.backward()?);
+        let mut grads = Gradients::collect(&self.vars, &tape.backward(&sum)?);
         if let Some(recompute) = &self.recompute {
             recompute.add_to(&mut grads, &self.vars)?;
         }

@@ -3,6 +3,8 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
+use crate::tape;
+
 /// From the input and the result's gradient to the input's gradient.
 type Backward = dyn Fn(&Tensor, &Tensor) -> Result<Option<Tensor>> + Send + Sync;
 
@@ -14,6 +16,11 @@ pub(crate) fn with_backward(
     ys: &Tensor,
     backward: impl Fn(&Tensor, &Tensor) -> Result<Option<Tensor>> + Send + Sync + 'static,
 ) -> Result<Tensor> {
+    if tape::is_on() {
+        let backward =
+            move |inputs: &[&Tensor], _: &Tensor, grad: &Tensor| Ok(vec![backward(inputs[0], grad)?]);
+        return tape::known(xs, ys, Box::new(backward));
+    }
     xs.apply_op2(&ys.detach(), Known { name, backward: Box::new(backward) })
 }
 

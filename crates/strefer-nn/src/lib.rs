@@ -31,6 +31,7 @@ mod recompute;
 mod schedule;
 mod side_by_side;
 mod storage;
+mod tape;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod weights;
@@ -47,4 +48,5 @@ pub use recompute::{LayerWatch, Pass, Recompute};
 pub use schedule::{Schedule, Shape, WarmUp};
 pub use side_by_side::side_by_side;
 pub use storage::{host_copy, let_go, refill};
+pub use tape::Tape;
 pub use weights::{Declared, Mismatch, Misshapen, Weights, save_safetensors};

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor, TensorId, Var};
+use candle_core::{Result, Tensor, Var};
 
 use crate::known::with_backward;
 use crate::optim::Gradients;
+use crate::tape::{self, Tape};
 
 /// Which way a step goes through the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +61,11 @@ impl Recompute {
         if let Some(watch) = &self.watch {
             watch.enter(name, Pass::Forward)?;
         }
-        let ys = layer(&xs.detach(), Pass::Forward)?;
+        let taped = tape::is_on();
+        let ys = tape::aside(|| layer(&xs.detach(), Pass::Forward))?;
         let tracked = xs.track_op() || ys.track_op() || self.watch.is_some();
         // The history of this pass goes here.
-        let ys = if tracked { ys.detach().force_contiguous()? } else { ys };
+        let ys = if tracked { ys.detach() } else { ys };
         if let Some(watch) = &self.watch {
             watch.leave(name, None)?;
         }
@@ -77,19 +79,11 @@ impl Recompute {
             if let Some(watch) = &watch {
                 watch.enter(&name, Pass::Backward)?;
             }
-            let xs = Var::from_tensor(&xs.detach())?;
-            let ys = layer(xs.as_tensor(), Pass::Backward)?;
-            let grad = grad.detach();
-            let mut store = (ys * &grad)?.sum_all()?.backward()?;
-            let own = store.remove(xs.as_tensor()).map(|grad| grad.detach());
-            store.remove(&grad);
-            // Gradients remember what they were computed from, which is the whole layer.
-            let ids: Vec<TensorId> = store.get_ids().copied().collect();
-            for id in ids {
-                if let Some(grad) = store.get_id(id).map(Tensor::detach) {
-                    store.insert_id(id, grad);
-                }
-            }
+            let xs = if xs.is_variable() { xs.clone() } else { Var::from_tensor(&xs.detach())?.into_inner() };
+            let tape = Tape::begin_if(taped);
+            let ys = layer(&xs, Pass::Backward)?;
+            let mut store = tape.backward_from(&ys, grad)?;
+            let own = store.remove(&xs);
             if let Some(watch) = &watch {
                 watch.leave(&name, Some(&mut store))?;
             }

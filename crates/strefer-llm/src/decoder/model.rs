@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use strefer_nn::ops::{AttentionMask, CachedRows, Rotary};
+use strefer_nn::ops::{self, AttentionMask, CachedRows, Rotary};
 use strefer_nn::{Dropout, Linear, Pass, Recompute, RmsNorm, moved};
 
 use super::attention::Attention;
@@ -37,7 +37,7 @@ impl Layer {
     fn forward(&self, xs: &Tensor, rotary: &Rotary, mask: &AttentionMask, pass: Pass) -> Result<Tensor> {
         let flow = Flow { xs: xs.clone(), added: None };
         let (xs, normed) = self.attend(flow, rotary, mask, None)?;
-        xs + self.mlp.forward(&normed, pass)?
+        ops::sum(&xs, &self.mlp.forward(&normed, pass)?)
     }
 
     /// As [`Layer::forward`] behind caches: what goes past the feed-forward block, and what that adds.

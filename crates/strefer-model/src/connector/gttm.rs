@@ -147,8 +147,8 @@ impl Gttm {
     fn step(&self, memory: &Tensor, input: &Tensor) -> Result<Tensor> {
         let mut tokens = Tensor::cat(&[memory, input], 1)?; // (groups, memory+1, d)
         for (attention, feed_forward) in &self.process_layers {
-            tokens = (&tokens + tokens.apply(attention)?)?;
-            tokens = (&tokens + tokens.apply(feed_forward)?)?;
+            tokens = ops::sum(&tokens, &tokens.apply(attention)?)?;
+            tokens = ops::sum(&tokens, &tokens.apply(feed_forward)?)?;
         }
         // The new memory is chosen among the old one and what became of it.
         Tensor::cat(&[memory, &tokens], 1)?.apply(&self.write_layer)

@@ -126,8 +126,8 @@ impl Perceiver {
         let media = feats.reshape((b * t, n, dv))?;
         let mut latents = self.latents.unsqueeze(0)?.broadcast_as((b * t, l, dv))?.contiguous()?;
         for (attention, feed_forward) in &self.layers {
-            latents = (&latents + attention.forward(&media, &latents)?)?;
-            latents = (&latents + latents.apply(feed_forward)?)?;
+            latents = ops::sum(&latents, &attention.forward(&media, &latents)?)?;
+            latents = ops::sum(&latents, &latents.apply(feed_forward)?)?;
         }
         latents.reshape((b, t, l, dv))
     }

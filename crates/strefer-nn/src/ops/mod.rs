@@ -32,7 +32,7 @@ pub use quantised::QuantisedWeight;
 pub use sequences::Sequence;
 pub use tiles::Tiling;
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
 /// Whether kernels of this crate move parameters like this one.
 #[cfg(not(feature = "cuda"))]
@@ -81,6 +81,24 @@ fn narrow<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<DType> {
     result.filter(|_| any)
 }
 
+/// Whether what operations do on a device is worth a tape: where kernels of this crate do it.
+pub(crate) fn are_taped(device: &Device) -> bool {
+    #[cfg(feature = "cuda")]
+    let used = cuda::are_used();
+    #[cfg(not(feature = "cuda"))]
+    let used = false;
+    used && device.is_cuda()
+}
+
+/// `xs + added`, of one shape.
+pub fn sum(xs: &Tensor, added: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if crate::tape::is_on() && cuda::applies([xs, added]) {
+        return cuda::sum(xs, added);
+    }
+    xs + added
+}
+
 /// `xs + added`, and that [`rms_norm`]ed: what goes on past a layer, and what goes into it.
 ///
 /// # Shapes
@@ -90,7 +108,7 @@ pub fn sum_rms_norm(xs: &Tensor, added: &Tensor, weight: &Tensor, eps: f64) -> R
     if cuda::applies([xs, added, weight]) && ![xs, added, weight].iter().any(|xs| xs.track_op()) {
         return cuda::sum_rms_norm(xs, added, weight, eps);
     }
-    let sum = (xs + added)?;
+    let sum = sum(xs, added)?;
     let normed = rms_norm(&sum, weight, eps)?;
     Ok((sum, normed))
 }

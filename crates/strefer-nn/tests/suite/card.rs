@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Kernels, Pooled, Rotary};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients, MomentType};
 use strefer_nn::testing::{max_abs_diff, plain_products, randn, relative_diff};
-use strefer_nn::{Linear, open_card};
+use strefer_nn::{Linear, Pass, Recompute, Tape, open_card};
 
 /// Whether kernels are used is a setting of the process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -476,4 +476,68 @@ fn card_updates_are_those_of_the_processor() {
     let var = Var::from_tensor(&randn(1, &[5000]).to_device(&card()).unwrap()).unwrap();
     let error = AdamW::new(&BTreeMap::from([("w".to_owned(), var)]), eight, &[]).err().unwrap();
     assert!(error.to_string().contains("STREFER_KERNELS=fused"), "{error}");
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_gradients_of_a_tape_are_those_of_candle() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let card = card();
+    // A layer's ways: a sum past a norm, one input of several products, candle's own operations on both sides.
+    let net = |vars: &BTreeMap<String, Var>, recompute: Option<&Recompute>| -> Result<Tensor> {
+        let (up, down, scale) = (
+            vars["up"].as_tensor().clone(),
+            vars["down"].as_tensor().clone(),
+            vars["scale"].as_tensor().clone(),
+        );
+        let xs = (vars["xs"].as_tensor().narrow(0, 1, 6)? * 0.5)?;
+        let layer = move |xs: &Tensor, _: Pass| {
+            let normed = ops::rms_norm(xs, &scale, 1e-6)?;
+            let (gate, beside) = (ops::linear(&normed, &up, None)?, ops::linear(&normed, &up, None)?);
+            let inner = ops::swiglu(&gate, &beside.reshape((2, 3, 64))?.reshape((6, 64))?)?;
+            ops::sum(xs, &ops::linear(&inner, &down, None)?)
+        };
+        let mut xs = xs;
+        for _ in 0..2 {
+            xs = match recompute {
+                Some(recompute) => recompute.run("layer", &xs, layer.clone())?,
+                None => layer(&xs, Pass::Forward)?,
+            };
+        }
+        xs.to_dtype(DType::F32)?.sqr()?.sum_all()
+    };
+    for (dtype, tolerance) in FLOATS {
+        let grads = |taped: bool, again: bool| -> Result<Gradients> {
+            let shapes: [(&str, &[usize]); 4] =
+                [("xs", &[8, 32]), ("up", &[64, 32]), ("down", &[32, 64]), ("scale", &[32])];
+            let var = |(at, (name, shape)): (usize, (&str, &[usize]))| {
+                let values = (randn(at as u64, shape) * 0.2)?.to_dtype(dtype)?.to_device(&card)?;
+                Ok((name.to_owned(), Var::from_tensor(&values)?))
+            };
+            let vars = shapes.into_iter().enumerate().map(var).collect::<Result<BTreeMap<_, _>>>()?;
+            let recompute = again.then(Recompute::default);
+            let store = if taped {
+                let tape = Tape::begin(&card);
+                tape.backward(&net(&vars, recompute.as_ref())?)?
+            } else {
+                net(&vars, recompute.as_ref())?.backward()?
+            };
+            let mut found = Gradients::collect(&vars, &store);
+            if let Some(recompute) = recompute {
+                recompute.add_to(&mut found, &vars)?;
+            }
+            Ok(found)
+        };
+        ops::use_kernels(Kernels::Fused);
+        let all = [(false, false), (true, false), (false, true), (true, true)].map(|(a, b)| grads(a, b));
+        ops::use_kernels(Kernels::Composed);
+        let [wanted, others @ ..] = all.map(Result::unwrap);
+        for found in others {
+            assert_eq!(found.len(), 4);
+            for (name, wanted) in wanted.iter() {
+                let diff = relative_diff(found.get(name).unwrap(), wanted);
+                assert!(diff < tolerance, "{name} in {dtype:?}: {diff:e}");
+            }
+        }
+    }
 }

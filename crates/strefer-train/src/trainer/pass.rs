@@ -3,6 +3,7 @@
 use candle_core::DType;
 use strefer_core::Rng;
 use strefer_model::Inputs;
+use strefer_nn::Tape;
 use strefer_nn::optim::Gradients;
 
 use super::Trainer;
@@ -47,6 +48,7 @@ impl Trainer {
         }
         let draws = Rng::new(self.config.seed, "dropout").at(self.progress.step as u64);
         self.dropout.begin(Some(draws.at(self.ranks.rank() as u64).at(draw)));
+        let tape = Tape::begin(self.model.language_model().device());
         let spliced =
             self.model.splice_encoded(&inputs, &self.model.encode(&inputs)?, self.config.steps.pack)?;
         let (b, s, _) = spliced.embeds.dims3()?;
@@ -63,7 +65,7 @@ impl Trainer {
             Some(_) if count == 0 => (&hidden * hidden.zeros_like()?)?.sum_all()?,
             _ => losses.sum.clone(),
         };
-        let mut gradients = Gradients::collect(&self.vars, &sum.backward()?);
+        let mut gradients = Gradients::collect(&self.vars, &tape.backward(&sum)?);
         if let Some(recompute) = &self.recompute {
             recompute.add_to(&mut gradients, &self.vars)?;
         }

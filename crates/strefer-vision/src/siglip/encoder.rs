@@ -106,8 +106,8 @@ impl EncoderLayer {
 impl EncoderLayer {
     /// The layer in a pass of those that run again in the backward: `(b, n, d)` → `(b, n, d)`
     pub(crate) fn forward_in(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {
-        let xs = (xs + xs.apply(&self.layer_norm1)?.apply(&self.self_attn)?)?;
-        &xs + self.mlp.forward_in(&xs.apply(&self.layer_norm2)?, pass)?
+        let xs = ops::sum(xs, &xs.apply(&self.layer_norm1)?.apply(&self.self_attn)?)?;
+        ops::sum(&xs, &self.mlp.forward_in(&xs.apply(&self.layer_norm2)?, pass)?)
     }
 }
 

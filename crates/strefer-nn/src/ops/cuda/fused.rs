@@ -1,11 +1,13 @@
 //! Operations with a history whose two directions are kernels.
 
+use candle_core::op::BackpropOp;
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
-use super::card::{Card, Reserved, finished};
+use super::card::{Card, Reserved, finished, with_tensors};
 use crate::kernels::Values;
+use crate::tape::{self, Backward};
 
 /// Gradients of all inputs, as far as they are wanted.
 pub(super) type Grads = Vec<Option<Tensor>>;
@@ -32,6 +34,12 @@ where
     /// The operation at one to three inputs.
     pub(super) fn at(self, inputs: &[&Tensor]) -> Result<Tensor> {
         let inputs = inputs.iter().map(|xs| xs.contiguous()).collect::<Result<Vec<_>>>()?;
+        if tape::is_on() {
+            let Self { shape, forward, backward, .. } = self;
+            let ys = with_tensors(&inputs.iter().collect::<Vec<_>>(), forward)?;
+            let ys = Storage::Cuda(finished(ys)?);
+            return Ok(taped(ys, shape, inputs, Box::new(backward)));
+        }
         match &inputs[..] {
             [a] => a.apply_op1(self),
             [a, b] => a.apply_op2(b, self),
@@ -50,6 +58,16 @@ where
     fn elsewhere<R>(&self) -> Result<R> {
         bail!("{}: this operation runs on a card", self.name)
     }
+}
+
+/// What an operation that is taken down gave: to candle, a variable where one of the inputs wants a gradient.
+pub(super) fn taped(ys: Storage, shape: Shape, inputs: Vec<Tensor>, backward: Backward) -> Tensor {
+    let tracked = inputs.iter().any(Tensor::track_op);
+    let ys = Tensor::from_storage(ys, shape, BackpropOp::none(), tracked);
+    if tracked {
+        tape::take_down(inputs, &ys, backward);
+    }
+    ys
 }
 
 /// The next gradient, without a history: one that is made of what has one would keep all that it was made of, that of a weight until the

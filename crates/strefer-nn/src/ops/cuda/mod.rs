@@ -20,6 +20,7 @@ mod rotary;
 mod scaled;
 mod softmax;
 mod squares;
+mod sum;
 
 pub(super) use activation::{gelu_erf, gelu_tanh, silu, swiglu, swiglu_joined};
 pub(crate) use adamw::{Moved, adamw, takes_update};
@@ -38,6 +39,7 @@ pub(super) use rotary::{rotary, rotary_side_by_side};
 pub(super) use scaled::scaled;
 pub(super) use softmax::softmax_last;
 pub(crate) use squares::squares;
+pub(super) use sum::sum;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -88,6 +90,11 @@ fn is_used(least: Kernels) -> bool {
     USED.load(Ordering::Relaxed) >= least as u8
 }
 
+/// Whether operations on cards are done by kernels of this crate.
+pub(super) fn are_used() -> bool {
+    is_used(Kernels::Fused)
+}
+
 fn is_float(xs: &Tensor) -> bool {
     matches!(xs.dtype(), DType::F32 | DType::BF16 | DType::F16)
 }
@@ -96,7 +103,7 @@ fn is_float(xs: &Tensor) -> bool {
 pub(super) fn applies<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> bool {
     let mut tensors = tensors.into_iter();
     let Some(first) = tensors.next() else { return false };
-    is_used(Kernels::Fused)
+    are_used()
         && first.device().is_cuda()
         && is_float(first)
         && tensors.all(|xs| xs.dtype() == first.dtype() && xs.device().is_cuda())
