@@ -19,7 +19,7 @@ pub(crate) fn with_backward(
     if tape::is_on() {
         let backward =
             move |inputs: &[&Tensor], _: &Tensor, grad: &Tensor| Ok(vec![backward(inputs[0], grad)?]);
-        return tape::known(xs, ys, Box::new(backward));
+        return tape::known(vec![xs.clone()], ys, Box::new(backward));
     }
     xs.apply_op2(&ys.detach(), Known { name, backward: Box::new(backward) })
 }

@@ -138,10 +138,13 @@ pub(crate) fn take_down(inputs: Vec<Tensor>, result: &Tensor, backward: Backward
     });
 }
 
-/// A copy of `ys` as the result of an operation on the tape.
-pub(crate) fn known(xs: &Tensor, ys: &Tensor, backward: Backward) -> Result<Tensor> {
+/// A copy of `ys` as the result of an operation on the tape; no variable where none of the inputs wants a gradient.
+pub(crate) fn known(inputs: Vec<Tensor>, ys: &Tensor, backward: Backward) -> Result<Tensor> {
+    if !inputs.iter().any(Tensor::track_op) {
+        return Ok(ys.detach());
+    }
     let result = Var::from_tensor(&ys.detach())?.into_inner();
-    take_down(vec![xs.clone()], &result, backward);
+    take_down(inputs, &result, backward);
     Ok(result)
 }
 

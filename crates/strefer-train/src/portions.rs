@@ -3,7 +3,7 @@
 use strefer_model::VideoLlmConfig;
 
 use crate::config::TrainConfig;
-use crate::plan::{Learning, RowSize, kept};
+use crate::plan::{Kept, Learning, RowSize, kept};
 
 /// The most portions of a group; products of fewer rows use a core less well.
 const MOST: usize = 4;
@@ -50,7 +50,7 @@ impl<'a> Portions<'a> {
             return Divided { portions, side_by_side: false };
         }
         let groups = by_length(rows, |row| size(row).positions);
-        let kept = |group: &Vec<T>| self.kept(&group.iter().map(&size).collect::<Vec<_>>());
+        let kept = |group: &Vec<T>| self.kept(&group.iter().map(&size).collect::<Vec<_>>()).most;
         let kept: Vec<usize> = groups.iter().map(kept).collect();
         let room = |kept: usize| kept as f64 * ROOM / self.learn.max(1) as f64;
         let count =
@@ -64,19 +64,21 @@ impl<'a> Portions<'a> {
         Divided { portions: portions.collect(), side_by_side: true }
     }
 
-    /// The most numbers that the portions under way at a time keep, with so many threads; and the sets of gradients at the end of the
+    /// The most that the portions under way at a time keep, with so many threads; and the sets of gradients at the end of the
     /// pass, when other passes of the step came `before` it.
-    pub(crate) fn held(&self, pass: &Divided<RowSize>, threads: usize, before: bool) -> (usize, usize) {
+    pub(crate) fn held(&self, pass: &Divided<RowSize>, threads: usize, before: bool) -> (Kept, usize) {
         let sets = pass.portions.len() + usize::from(before);
         // One after the other, each is added to the sum before the next begins.
         let (at_once, sets) = if pass.side_by_side { (threads, sets) } else { (1, sets.min(2)) };
-        let mut each: Vec<usize> = pass.portions.iter().map(|rows| self.kept(rows)).collect();
-        each.sort_unstable_by_key(|kept| std::cmp::Reverse(*kept));
-        (each.iter().take(at_once).sum(), sets)
+        let mut each: Vec<Kept> = pass.portions.iter().map(|rows| self.kept(rows)).collect();
+        each.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.most));
+        let under_way = || each.iter().take(at_once);
+        let most = under_way().map(|kept| kept.most).sum();
+        (Kept { most, tower: under_way().map(|kept| kept.tower).sum() }, sets)
     }
 
-    fn kept(&self, rows: &[RowSize]) -> usize {
-        kept(rows, self.model, self.learning, &self.run.steps, self.on_card)
+    fn kept(&self, rows: &[RowSize]) -> Kept {
+        kept(rows, self.model, self.learning, self.run, self.on_card)
     }
 }
 
@@ -143,7 +145,8 @@ mod tests {
         let portions = Portions::new(&run, &model, learning, tiny, false);
         let pass = portions.of(alike.clone(), |row| *row);
         let (two, sets) = portions.held(&pass, 2, false);
-        assert_eq!((2 * two, sets + 1), portions.held(&pass, 4, true));
+        let (held, other) = portions.held(&pass, 4, true);
+        assert_eq!((2 * two.most, sets + 1), (held.most, other));
         let large = Portions::new(&run, &model, learning, 30 * tiny, false);
         let pass = large.of(unlike.to_vec(), |row| *row);
         assert_eq!(large.held(&pass, 4, true), (large.kept(&pass.portions[0]), 2));

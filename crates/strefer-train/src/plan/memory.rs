@@ -67,8 +67,10 @@ pub struct RankMemory {
     pub weights: BTreeMap<Part, usize>,
     /// Layers of other ranks, for their turn.
     pub visiting: usize,
-    /// Gradients, by part.
+    /// Gradients, by part: all sets of them.
     pub gradients: BTreeMap<Part, usize>,
+    /// Sets of gradients at the end of a step.
+    pub sets: usize,
     /// Moments and f32 masters.
     pub optimizer: usize,
     /// Those that lie in the host's memory while the model is on a card.
@@ -79,6 +81,8 @@ pub struct RankMemory {
     pub snapshot: usize,
     /// What the rows under way at a time keep for their backward.
     pub activations: usize,
+    /// What of it is kept until the backward has come to the vision tower.
+    pub last_activations: usize,
     /// Samples that were read ahead, and decoded frames that are kept.
     pub data: usize,
     /// What a card's library needs for products.
@@ -118,7 +122,19 @@ impl RankMemory {
 
     /// What a step needs besides.
     fn step(&self) -> usize {
-        self.gradients.values().sum::<usize>() + self.visiting + self.activations.max(self.exchange)
+        let gradients: usize = self.gradients.values().sum();
+        if !self.on_card {
+            return gradients + self.visiting + self.activations.max(self.exchange);
+        }
+        // What the backward has been through is let go: gradients of one set come in its place.
+        let own = |parts: &[Part]| {
+            let of_parts = self.gradients.iter().filter(|(part, _)| parts.contains(part));
+            of_parts.map(|(_, size)| size).sum::<usize>() / self.sets.max(1)
+        };
+        let set = gradients / self.sets.max(1);
+        let at_first = self.activations + own(&[Part::Head, Part::Tokens]);
+        let at_last = self.last_activations + set - own(&[Part::Vision]);
+        gradients - set + self.visiting + at_first.max(at_last).max(set + self.exchange)
     }
 
     /// What a rank keeps from step to step, with so many sets of gradients in a step.
@@ -132,7 +148,7 @@ impl RankMemory {
         let width = if config.steps.dtype == Float::F32 { 4 } else { 2 };
         let full = config.steps.shard == Sharding::Full && owners.are_several();
         let products = if on_card { PRODUCTS } else { 0 };
-        let mut found = Self { on_card, products, ..Self::default() };
+        let mut found = Self { on_card, products, sets, ..Self::default() };
         let mut layers: BTreeMap<&str, usize> = BTreeMap::new();
         for parameter in parameters {
             let Parameter { name, count, part, learns, in_layer, quantised } = parameter;

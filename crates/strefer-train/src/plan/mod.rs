@@ -17,7 +17,7 @@ use crate::reader::{AHEAD, Cursor, Source};
 
 pub use memory::RankMemory;
 use memory::{Parameter, parameters, spread, states};
-pub(crate) use work::{Learning, RowSize, flops, kept};
+pub(crate) use work::{Kept, Learning, RowSize, flops, kept};
 
 /// Samples that are looked at, spread over the run.
 const LOOKED_AT: usize = 64;
@@ -101,8 +101,8 @@ impl Plan {
             let pass = portions.of(pass.map(|at| rows[at]).collect(), |row| *row);
             portions.held(&pass, rayon::current_num_threads(), passes.count() > 1)
         });
-        let (most, sets) = held.fold((0, 1), |a, b| (a.0.max(b.0), a.1.max(b.1)));
-        let activations = width * most;
+        let larger = |a: Kept, b: Kept| Kept { most: a.most.max(b.most), tower: a.tower.max(b.tower) };
+        let (kept, sets) = held.fold((Kept::default(), 1), |a, b| (larger(a.0, b.0), a.1.max(b.1)));
         let frames = rows.iter().map(|row| row.frames).max().unwrap_or_default();
         let sample = frames * 3 * cfg.image_size().pow(2) * size_of::<f32>();
         let ahead = config.data.readers * (AHEAD + 1) * passes.rows() * sample;
@@ -112,7 +112,8 @@ impl Plan {
             let owners =
                 spread(Owners::of_rank(config.steps.shard, rank, ranks), config.steps.shard, &parameters);
             let mut memory = RankMemory::kept(config, &parameters, &owners, rank == 0, (sets, on_card))?;
-            memory.activations = activations;
+            memory.activations = width * kept.most;
+            memory.last_activations = width * kept.tower;
             memory.data = ahead + (config.data.cache_mb << 20);
             found.push(memory);
         }

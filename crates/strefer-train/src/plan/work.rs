@@ -2,7 +2,7 @@
 
 use strefer_model::{Inputs, Packing, VideoLlmConfig};
 
-use crate::config::StepsConfig;
+use crate::config::TrainConfig;
 
 /// What learns, as far as work and memory depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,36 +74,46 @@ pub(crate) fn flops(row: RowSize, cfg: &VideoLlmConfig, learning: Learning) -> f
     layer * llm.num_hidden_layers as f64 + head + tower
 }
 
-/// Numbers that a pass over `rows` keeps until its backward is through, and those that a layer needs besides while it runs.
-/// The rows are padded to the longest. Derived from what the layers compute: every result that the backward reads, on a card by
-/// kernels (`STREFER_KERNELS=fused`).
+/// Numbers that are kept for a backward.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The most at a time, with what a layer needs besides while it runs.
+    pub most: usize,
+    /// What the vision tower keeps of it, through which the backward comes last.
+    pub tower: usize,
+}
+
+/// What a pass over `rows` keeps. The rows are padded to the longest. Derived from what the layers compute: every result that the
+/// backward reads, on a card by kernels (`STREFER_KERNELS=fused`), which let go of what they have been through.
 pub(crate) fn kept(
     rows: &[RowSize],
     cfg: &VideoLlmConfig,
     learning: Learning,
-    steps: &StepsConfig,
+    run: &TrainConfig,
     on_card: bool,
-) -> usize {
+) -> Kept {
     let (llm, vision) = (&cfg.llm, &cfg.vision.siglip);
-    let recompute = steps.recompute;
+    let recompute = run.steps.recompute;
     let lens: Vec<usize> = rows.iter().map(|row| row.positions).collect();
-    let shared = Packing { positions: steps.pack, longest: None }.rows(&lens);
+    let shared = Packing { positions: run.steps.pack, longest: None }.rows(&lens);
     let longest = shared.iter().map(|row| row.iter().map(|&at| lens[at]).sum()).max().unwrap_or(0);
     let (s, d) = (shared.len() * longest, llm.hidden_size);
     let wide = (llm.num_attention_heads + llm.num_key_value_heads) * llm.head_dim();
     // Two norms, two products, two sums; queries, keys, values, attention; gate, up and their product.
     // On a card what is turned is kept beside what it was.
     let layer = 6 * d + if on_card { 3 } else { 2 } * wide + 3 * llm.intermediate_size;
-    // A low-rank update adds the product with B, and a sum, of every projection.
-    let updates = 2 * (2 * d + wide + llm.num_key_value_heads * llm.head_dim() + 2 * llm.intermediate_size);
-    let layer = s * (layer + if learning.lora { updates } else { 0 });
+    let updates = if learning.lora { updates(cfg, run, on_card) } else { 0 };
+    let layer = s * (layer + updates);
     let layers = llm.num_hidden_layers;
     let back = learning.before || learning.language || learning.lora;
+    // The gradients of one layer on the way back.
+    let grads = s * (3 * llm.intermediate_size + 4 * d);
     let language = match (back, recompute) {
         (false, _) => layer,
-        // All of all layers, and the gradients of one on the way back.
-        (true, false) => layers * layer + s * (3 * llm.intermediate_size + 4 * d),
-        // Of each layer what goes in, twice; all of one; and its gradients on the way back.
+        (true, false) => layers * layer + grads,
+        // Of each layer what goes in, and all of one.
+        (true, true) if on_card => layers * s * d + layer + grads,
+        // Candle's history has what comes out, too, and keeps all of one layer until its gradients are there.
         (true, true) => 2 * layers * s * d + 2 * layer,
     };
     // Embeddings of the text, the spliced rows, the last norm, and what the loss picks out with its gradient.
@@ -115,13 +125,38 @@ pub(crate) fn kept(
     let patches = (vision.image_size / vision.patch_size).pow(2);
     let (n, dv) = (frames * patches, vision.hidden_size);
     let layer = n * (10 * dv + 2 * vision.intermediate_size);
+    let grads = 2 * n * (dv + vision.intermediate_size);
     let tower = match (learning.vision, recompute) {
         (false, _) => layer / 2,
-        // And the gradients of one layer on the way back.
-        (true, false) => vision.num_hidden_layers * layer + 2 * n * (dv + vision.intermediate_size),
+        (true, false) => vision.num_hidden_layers * layer + grads,
+        (true, true) if on_card => vision.num_hidden_layers * n * dv + layer + grads,
         (true, true) => 2 * vision.num_hidden_layers * n * dv + 2 * layer,
     };
     let pixels = frames * 3 * vision.image_size * vision.image_size;
     let connector = 2 * n * dv + 3 * rows.iter().map(|row| row.video_tokens).sum::<usize>() * d;
-    language + ends + scores + tower + pixels + connector
+    let rest = language + ends + scores + pixels + connector;
+    Kept { most: rest + tower, tower: pixels + if learning.vision { tower } else { 0 } }
+}
+
+/// What the low-rank updates of a decoder layer keep of a position.
+fn updates(cfg: &VideoLlmConfig, run: &TrainConfig, on_card: bool) -> usize {
+    let llm = &cfg.llm;
+    let (d, heads, inner) =
+        (llm.hidden_size, llm.num_attention_heads * llm.head_dim(), llm.intermediate_size);
+    let keys = llm.num_key_value_heads * llm.head_dim();
+    if !on_card {
+        // The product with B, and a sum, of every projection.
+        return 2 * (2 * d + heads + 2 * keys + 2 * inner);
+    }
+    // The product with A before and after it is scaled, and where something is dropped, what is left and what says so.
+    let Some(lora) = &run.lora else { return 0 };
+    let of = |module: &String| {
+        let input = match module.as_str() {
+            "o_proj" => heads,
+            "down_proj" => inner,
+            _ => d,
+        };
+        2 * lora.rank + if lora.dropout > 0.0 { 2 * input } else { 0 }
+    };
+    lora.modules.iter().map(of).sum()
 }

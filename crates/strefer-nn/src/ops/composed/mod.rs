@@ -6,9 +6,9 @@ mod cross_entropy;
 mod depthwise;
 
 pub use attention::{attention, multi_head_attention};
-#[cfg(feature = "cuda")]
-pub(super) use cross_entropy::by_chunks as cross_entropy_by_chunks;
 pub use cross_entropy::linear_cross_entropy;
+#[cfg(feature = "cuda")]
+pub(super) use cross_entropy::{Chunked, by_chunks as cross_entropy_by_chunks};
 pub use depthwise::depthwise;
 
 use candle_core::{D, DType, Result, Tensor};
