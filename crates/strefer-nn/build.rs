@@ -5,7 +5,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     "activation",
     "adamw",
     "attention",
@@ -15,6 +15,7 @@ const MODULES: [&str; 16] = [
     "cross_entropy",
     "deformable",
     "depthwise",
+    "dropout",
     "few_rows",
     "mask_pool",
     "norm",

@@ -39,6 +39,14 @@ impl Rng {
         Self::new(self.key, name)
     }
 
+    /// What draws are made of: the finaliser's word of `key + n · 0x9e3779b97f4a7c15` is draw `n`, counted from 1.
+    pub fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Bits of a draw that [`Rng::uniform`] takes: the highest.
+    pub const UNIFORM_BITS: u32 = 53;
+
     /// 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.counter = self.counter.wrapping_add(1);
@@ -47,7 +55,7 @@ impl Rng {
 
     /// Uniform in `[0, 1)`, 53 bits.
     pub fn uniform(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+        (self.next_u64() >> (u64::BITS - Self::UNIFORM_BITS)) as f64 / (1u64 << Self::UNIFORM_BITS) as f64
     }
 
     /// Uniform in `[low, high)`.

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use strefer_core::Rng;
+
+use crate::ops;
 
 /// Sets numbers to zero with a probability, and scales the rest up by as much, while a pass of training is announced. Clones
 /// hear of the same passes.
@@ -35,17 +37,13 @@ impl Dropout {
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(pass) = pass.filter(|_| self.probability > 0.0) else { return Ok(xs.clone()) };
-        let mut rng = pass.named(&self.place);
-        let kept = (1.0 / (1.0 - self.probability)) as f32;
-        let mask = (0..xs.elem_count()).map(|_| if rng.chance(self.probability) { 0.0 } else { kept });
-        let mask = Tensor::from_vec(mask.collect::<Vec<f32>>(), xs.shape(), &Device::Cpu)?;
-        xs * mask.to_dtype(xs.dtype())?.to_device(xs.device())?
+        ops::dropout(xs, &pass.named(&self.place), self.probability)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::DType;
+    use candle_core::{DType, Device};
 
     use super::*;
 

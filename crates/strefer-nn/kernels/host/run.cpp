@@ -22,6 +22,7 @@
 #include "../cross_entropy.cu"
 #include "../deformable.cu"
 #include "../depthwise.cu"
+#include "../dropout.cu"
 #include "../few_rows.cu"
 #include "../mask_pool.cu"
 #include "../norm.cu"

@@ -33,6 +33,7 @@ pub use sequences::Sequence;
 pub use tiles::Tiling;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
+use strefer_core::Rng;
 
 /// Whether kernels of this crate move parameters like this one.
 #[cfg(not(feature = "cuda"))]
@@ -88,6 +89,20 @@ pub(crate) fn are_taped(device: &Device) -> bool {
     #[cfg(not(feature = "cuda"))]
     let used = false;
     used && device.is_cuda()
+}
+
+/// `xs` with every number dropped for which a draw of `rng`, in their order, is less than `probability`, and the others scaled up
+/// by as much.
+pub(crate) fn dropout(xs: &Tensor, rng: &Rng, probability: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::applies([xs]) {
+        return cuda::dropout(xs, rng, probability);
+    }
+    let mut rng = rng.clone();
+    let kept = (1.0 / (1.0 - probability)) as f32;
+    let mask = (0..xs.elem_count()).map(|_| if rng.chance(probability) { 0.0 } else { kept });
+    let mask = Tensor::from_vec(mask.collect::<Vec<f32>>(), xs.shape(), &Device::Cpu)?;
+    xs * mask.to_dtype(xs.dtype())?.to_device(xs.device())?
 }
 
 /// `xs + added`, of one shape.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Result, Tensor, Var};
+use strefer_core::Rng;
 use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Kernels, Pooled, Rotary};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients, MomentType};
 use strefer_nn::testing::{max_abs_diff, plain_products, randn, relative_diff};
-use strefer_nn::{Linear, Pass, Recompute, Tape, open_card};
+use strefer_nn::{Dropout, Linear, Pass, Recompute, Tape, open_card};
 
 /// Whether kernels are used is a setting of the process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -491,10 +492,13 @@ fn card_gradients_of_a_tape_are_those_of_candle() {
             vars["scale"].as_tensor().clone(),
         );
         let xs = (vars["xs"].as_tensor().narrow(0, 1, 6)? * 0.5)?;
+        let dropout = Dropout::new(0.3);
+        dropout.begin(Some(Rng::new(1, "card")));
         let layer = move |xs: &Tensor, _: Pass| {
             let normed = ops::rms_norm(xs, &scale, 1e-6)?;
             let (gate, beside) = (ops::linear(&normed, &up, None)?, ops::linear(&normed, &up, None)?);
             let inner = ops::swiglu(&gate, &beside.reshape((2, 3, 64))?.reshape((6, 64))?)?;
+            let inner = dropout.forward(&inner)?;
             ops::sum(xs, &ops::linear(&inner, &down, None)?)
         };
         let mut xs = xs;

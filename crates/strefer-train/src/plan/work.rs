@@ -144,19 +144,21 @@ fn updates(cfg: &VideoLlmConfig, run: &TrainConfig, on_card: bool) -> usize {
     let (d, heads, inner) =
         (llm.hidden_size, llm.num_attention_heads * llm.head_dim(), llm.intermediate_size);
     let keys = llm.num_key_value_heads * llm.head_dim();
-    if !on_card {
-        // The product with B, and a sum, of every projection.
-        return 2 * (2 * d + heads + 2 * keys + 2 * inner);
-    }
-    // The product with A before and after it is scaled, and where something is dropped, what is left and what says so.
-    let Some(lora) = &run.lora else { return 0 };
+    // The product with B, and a sum, of every projection.
+    let beside = 2 * (2 * d + heads + 2 * keys + 2 * inner);
+    let Some(lora) = run.lora.as_ref().filter(|_| on_card) else {
+        return if on_card { 0 } else { beside };
+    };
+    // A card adds updates on its way whose rows lie on 16 bytes.
+    let beside = if lora.rank.is_multiple_of(8) { 0 } else { beside };
+    // The product with A before and after it is scaled, and where something is dropped, what is left.
     let of = |module: &String| {
         let input = match module.as_str() {
             "o_proj" => heads,
             "down_proj" => inner,
             _ => d,
         };
-        2 * lora.rank + if lora.dropout > 0.0 { 2 * input } else { 0 }
+        2 * lora.rank + if lora.dropout > 0.0 { input } else { 0 }
     };
-    lora.modules.iter().map(of).sum()
+    beside + lora.modules.iter().map(of).sum::<usize>()
 }

@@ -1,7 +1,9 @@
 //! Activations, and values in another type.
 
 use candle_core::{DType, Result};
+use strefer_core::Rng;
 use strefer_kernel_tests::{Memory, Processor};
+use strefer_nn::Dropout;
 use strefer_nn::kernels::{self, Activation, Gated, GatedGrads, Runner, Values};
 use strefer_nn::ops;
 
@@ -86,6 +88,26 @@ fn values_times_a_number_are_rounded_once_to_the_other_type() {
                 assert_kernels(&format!("{count} from {from:?} to {to:?}"), 0.0, &[wanted], |processor| {
                     let mut xs = processor.upload(&xs)?;
                     Ok(vec![kernels::scale(processor, processor.values(&mut xs), to, 0.3)?])
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_dropped_is_what_the_processor_drops() {
+    for dtype in FLOATS {
+        for count in COUNTS {
+            for probability in [0.05, 0.5, 0.9] {
+                let (xs, rng) = (numbers(1, &[count], dtype), Rng::new(7, "dropout"));
+                let dropout = Dropout::new(probability);
+                dropout.begin(Some(rng.clone()));
+                let wanted = dropout.forward(&xs).unwrap();
+                let what = format!("{probability} of {count} in {dtype:?}");
+                assert_kernels(&what, 0.0, &[wanted], |processor| {
+                    let mut xs = processor.upload(&xs)?;
+                    let rng = rng.named("");
+                    Ok(vec![kernels::dropout(processor, processor.values(&mut xs), &rng, probability)?])
                 });
             }
         }

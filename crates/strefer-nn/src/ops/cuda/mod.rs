@@ -11,6 +11,7 @@ mod cross_entropy;
 mod cudnn;
 mod deformable;
 mod depthwise;
+mod dropout;
 mod fused;
 mod linear;
 mod mask_pool;
@@ -30,6 +31,7 @@ pub(super) use cross_entropy::linear_cross_entropy;
 pub use cudnn::cudnn_runs;
 pub(super) use deformable::deformable;
 pub(super) use depthwise::depthwise;
+pub(super) use dropout::dropout;
 pub(super) use linear::{
     few_rows, linear, linear_gelu_tanh, linear_unread, linear_updated, takes_few_rows, takes_layer,
 };
