@@ -157,20 +157,24 @@ __device__ void adamw_eight(const Listed& part, const float* values, const AdamU
 }
 
 // `numbers`: of names first where moments are in eight bits, then of the parameters.
-template <typename W, typename G>
-__device__ void adamw_listed(const i64* list, const float* numbers, int entries, int eight, float factor, float beta1,
-                             float beta2, float eps) {
+template <bool IN_EIGHT, typename W, typename G>
+__device__ void adamw_listed(const i64* list, const float* numbers, int entries, float factor, float beta1, float beta2,
+                             float eps) {
     const Listed part(list, ADAM_WORDS, entries, blockIdx.x);
-    const float* own = numbers + (eight ? 2 * NAMES : 0) + (part.entry - list) / ADAM_WORDS * ADAM_NUMBERS;
+    const float* own = numbers + (IN_EIGHT ? 2 * NAMES : 0) + (part.entry - list) / ADAM_WORDS * ADAM_NUMBERS;
     const AdamUpdate update{factor, beta1, beta2, eps, own[KEEP], own[RATE], own[SECOND_SCALE]};
-    if (eight) adamw_eight<W, G>(part, numbers, update);
+    if constexpr (IN_EIGHT) adamw_eight<W, G>(part, numbers, update);
     else adamw<W, G>(part, update);
 }
 
+#define ADAMW_AS(IN_EIGHT, W, G, name)                                                                                 \
+    EXPORT(name, (const i64* list, const float* numbers, int entries, float factor, float beta1, float beta2,          \
+                  float eps),                                                                                          \
+           (adamw_listed<IN_EIGHT, W, G>(list, numbers, entries, factor, beta1, beta2, eps)))
+
 #define ADAMW(W, G, suffix)                                                                                            \
-    EXPORT(adamw_##suffix, (const i64* list, const float* numbers, int entries, int eight, float factor, float beta1,  \
-                            float beta2, float eps),                                                                   \
-           (adamw_listed<W, G>(list, numbers, entries, eight, factor, beta1, beta2, eps)))
+    ADAMW_AS(false, W, G, adamw_##suffix)                                                                              \
+    ADAMW_AS(true, W, G, adamw_eight_##suffix)
 
 // Weights, then gradients. Weights in f32 are their own master, and `WEIGHT` is absent.
 ADAMW(float, float, f32_f32)

@@ -67,7 +67,6 @@ pub struct AdamUpdate {
     step: AdamStep,
     listed: Listed,
     numbers: Vec<f32>,
-    eight: bool,
     kernel: String,
 }
 
@@ -104,8 +103,9 @@ impl AdamUpdate {
             listed.push(grad, packed(pack(&all), &all), &others);
             numbers.extend([rates.keep, rates.rate, rates.second_scale]);
         }
-        let kernel = format!("adamw_{}_{}", suffix(weights)?, suffix(grads)?);
-        Ok(Self { step, listed, numbers, eight, kernel })
+        let kept = if eight { "_eight" } else { "" };
+        let kernel = format!("adamw{kept}_{}_{}", suffix(weights)?, suffix(grads)?);
+        Ok(Self { step, listed, numbers, kernel })
     }
 
     /// What has to lie where the kernel runs, besides [`AdamUpdate::numbers`].
@@ -145,7 +145,7 @@ impl AdamParameter {
 
 /// One update in place.
 pub fn adamw<R: Runner>(runner: &R, update: &AdamUpdate, list: Values, numbers: Values) -> Result<()> {
-    let AdamUpdate { step, listed, numbers: own, eight, kernel } = update;
+    let AdamUpdate { step, listed, numbers: own, kernel } = update;
     listed.check(list)?;
     check("numbers of parameters", numbers, DType::F32, own.len())?;
     if listed.chunks == 0 {
@@ -155,7 +155,6 @@ pub fn adamw<R: Runner>(runner: &R, update: &AdamUpdate, list: Values, numbers: 
         Arg::Pointer(list.address),
         Arg::Pointer(numbers.address),
         int("parameters", listed.entries)?,
-        Arg::Int((*eight).into()),
         Arg::Float(step.factor),
         Arg::Float(step.beta1),
         Arg::Float(step.beta2),
