@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "soft.h"
 // Written by the script: `soft::tables`, candle's kernels.
@@ -33,15 +34,15 @@ size_t used, most_used;
 
 // What a program asked for; with SOFT_CARD_COUNT set, it says so at its end, and where that says `kernels`, how often each was launched.
 struct Count {
-    std::atomic<size_t> launches, allocations, to_card, to_host, waits;
+    std::atomic<size_t> launches, calls, allocations, to_card, to_host, waits;
     std::map<std::string, size_t> kernels;
     ~Count() {
         if (const char* asked = getenv("SOFT_CARD_COUNT")) {
             if (!strcmp(asked, "kernels")) {
                 for (const auto& [name, often] : kernels) fprintf(stderr, "soft card: %6zu %s\n", often, name.c_str());
             }
-            fprintf(stderr, "soft card: at most %zu bytes, %zu launches, %zu allocations, %zu copies to the card, %zu to the host, %zu waits\n", most_used,
-                    launches.load(), allocations.load(), to_card.load(), to_host.load(), waits.load());
+            fprintf(stderr, "soft card: at most %zu bytes, %zu launches by %zu calls, %zu allocations, %zu copies to the card, %zu to the host, %zu waits\n", most_used,
+                    launches.load(), calls.load(), allocations.load(), to_card.load(), to_host.load(), waits.load());
         }
     }
 } count;
@@ -51,6 +52,24 @@ struct Function {
     const Kernel* kernel = nullptr;
     unsigned most_shared = UNASKED_SHARED;
 };
+
+// Launches of this crate's kernels that are written down, with what they were given.
+struct Graph {
+    struct Launch {
+        Function* function;
+        Index grid, block;
+        unsigned dynamic;
+        std::vector<uint64_t> args;
+    };
+    std::vector<Launch> launches;
+};
+
+// What a stream is asked for while it has a graph is written down there.
+struct Stream {
+    Graph* graph = nullptr;
+};
+
+Graph* graph_of(void* stream) { return stream ? static_cast<Stream*>(stream)->graph : nullptr; }
 
 [[noreturn]] void die(const std::string& what) {
     fprintf(stderr, "soft card: %s\n", what.c_str());
@@ -134,7 +153,7 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
     *value = attribute == MAJOR ? 9 : attribute == MINOR ? 0 : attribute == PROCESSORS ? 132 : attribute == SHARED ? 48 << 10 : 1;
     return 0;
 }
-static char contexts[2], streams[64];
+static char contexts[2], events[1];
 int cuDevicePrimaryCtxRetain(void** context, int device) { return *context = &contexts[device], 0; }
 int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 static thread_local void* current;
@@ -144,15 +163,11 @@ int cuCtxSynchronize() { return 0; }
 int cuCtxSetFlags(unsigned) { return 0; }
 static int in_context() { return current ? 0 : 201; }
 
-int cuStreamCreate(void** stream, unsigned) {
-    static int next = 0;
-    *stream = &streams[next++ % 64];
-    return in_context();
-}
-int cuStreamDestroy_v2(void*) { return 0; }
-int cuStreamSynchronize(void*) { return soft::count.waits++, in_context(); }
+int cuStreamCreate(void** stream, unsigned) { return *stream = new soft::Stream, in_context(); }
+int cuStreamDestroy_v2(void* stream) { return delete static_cast<soft::Stream*>(stream), 0; }
+int cuStreamSynchronize(void* stream) { return soft::count.waits++, soft::graph_of(stream) ? 900 : in_context(); }
 int cuStreamWaitEvent(void*, void*, unsigned) { return 0; }
-int cuEventCreate(void** event, unsigned) { return *event = &streams[0], in_context(); }
+int cuEventCreate(void** event, unsigned) { return *event = &events[0], in_context(); }
 int cuEventRecord(void*, void*) { return 0; }
 int cuEventQuery(void*) { return 0; }
 int cuEventSynchronize(void*) { return 0; }
@@ -268,14 +283,13 @@ int cuFuncSetAttribute(void* function, int attribute, int value) {
 }
 int cuFuncGetAttribute(int* value, int, void*) { return *value = 1024, 0; }
 
-int cuLaunchKernel(void* of, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
-                   unsigned dynamic, void*, void** args, void**) {
+static int run(void* of, soft::Index grid, soft::Index of_block, unsigned dynamic, void** args) {
     auto& function = *static_cast<Function*>(of);
     const std::string name = function.module + "::" + function.name;
     if (int error = in_context()) return error;
     soft::count.launches++;
-    if (grid_x * grid_y * grid_z == 0 || block_x * block_y * block_z == 0 || block_x * block_y * block_z > 1024 || grid_y > 65535
-        || grid_z > 65535 || dynamic > function.most_shared) {
+    const unsigned threads = of_block.x * of_block.y * of_block.z;
+    if (grid.x * grid.y * grid.z == 0 || threads == 0 || threads > 1024 || grid.y > 65535 || grid.z > 65535 || dynamic > function.most_shared) {
         fprintf(stderr, "soft card: %s on a grid that no card takes\n", name.c_str());
         return 1;
     }
@@ -286,19 +300,66 @@ int cuLaunchKernel(void* of, unsigned grid_x, unsigned grid_y, unsigned grid_z, 
     const char* fault = nullptr;
     if (!function.kernel) {
         const host::Entry* entry = soft::own(function.name.c_str());
-        fault = strefer_launch(function.module.c_str() + function.module.find('/') + 1, entry->name, grid_x, grid_y, block_x, dynamic, entry->kinds, args, 0);
+        fault = strefer_launch(function.module.c_str() + function.module.find('/') + 1, entry->name, grid.x, grid.y, of_block.x, dynamic, entry->kinds, args, 0);
     } else {
-        soft::block_dim = {block_x, block_y, block_z};
-        soft::grid_dim = {grid_x, grid_y, grid_z};
+        soft::block_dim = of_block;
+        soft::grid_dim = grid;
         soft::running = &function;
         if (soft::speaks(function.module)) {
-            fault = soft::run_fibres({grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, dynamic, args);
+            fault = soft::run_fibres(grid, of_block, dynamic, args);
         } else {
-            soft::run_plain(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, args);
+            soft::run_plain(function, grid, of_block, args);
         }
     }
     if (fault) soft::die(name + ": " + fault);
     return 0;
 }
+
+int cuLaunchKernel(void* of, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
+                   unsigned dynamic, void* stream, void** args, void**) {
+    const soft::Index grid{grid_x, grid_y, grid_z}, of_block{block_x, block_y, block_z};
+    soft::Graph* graph = soft::graph_of(stream);
+    soft::count.calls++;
+    if (!graph) return run(of, grid, of_block, dynamic, args);
+    auto* function = static_cast<Function*>(of);
+    const host::Entry* entry = function->kernel ? nullptr : soft::own(function->name.c_str());
+    if (!entry) soft::die(function->name + " cannot be written down");
+    std::vector<uint64_t> words;
+    for (const char* kind = entry->kinds; *kind; kind++, args++) {
+        words.push_back(0);
+        memcpy(&words.back(), *args, *kind == 'p' || *kind == 'l' ? 8 : 4);
+    }
+    graph->launches.push_back({function, grid, of_block, dynamic, words});
+    return in_context();
+}
+
+// A stream writes down, in any of the modes.
+int cuStreamBeginCapture_v2(void* stream, int) {
+    auto& own = *static_cast<soft::Stream*>(stream);
+    if (own.graph) return 901;
+    own.graph = new soft::Graph;
+    return in_context();
+}
+int cuStreamEndCapture(void* stream, void** graph) {
+    auto& own = *static_cast<soft::Stream*>(stream);
+    if (!own.graph) return 901;
+    *graph = own.graph;
+    own.graph = nullptr;
+    return in_context();
+}
+int cuGraphInstantiateWithFlags(void** of, void* graph, unsigned long long) {
+    return *of = new soft::Graph(*static_cast<soft::Graph*>(graph)), in_context();
+}
+int cuGraphLaunch(void* of, void*) {
+    soft::count.calls++;
+    for (auto& launch : static_cast<soft::Graph*>(of)->launches) {
+        std::vector<void*> args;
+        for (uint64_t& word : launch.args) args.push_back(&word);
+        if (int error = run(launch.function, launch.grid, launch.block, launch.dynamic, args.data())) return error;
+    }
+    return in_context();
+}
+int cuGraphExecDestroy(void* of) { return delete static_cast<soft::Graph*>(of), 0; }
+int cuGraphDestroy(void* graph) { return delete static_cast<soft::Graph*>(graph), 0; }
 
 } // extern "C"

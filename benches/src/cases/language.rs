@@ -4,6 +4,7 @@ use anyhow::Result;
 use candle_core::{DType, Tensor};
 use serde::Deserialize;
 use strefer_llm::{Decoder, DecoderConfig, Greedy, KvCache};
+use strefer_nn::Replay;
 use strefer_nn::ops::AttentionMask;
 
 use super::{Place, Prepared, parameters};
@@ -15,6 +16,13 @@ pub(super) struct Prompt {
     /// Prompts at a time.
     #[serde(default = "one")]
     batch: usize,
+    /// Whether steps that are known are launched as one.
+    #[serde(default = "yes")]
+    replayed: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> usize {
@@ -27,7 +35,26 @@ fn read(decoder: &Decoder, cache: &mut KvCache, ids: &Tensor, greedy: &mut Greed
     let positions = Tensor::arange(held as u32, (held + new) as u32, ids.device())?;
     let positions = positions.unsqueeze(0)?.broadcast_as((b, new))?.contiguous()?;
     let hidden = decoder.forward(&decoder.embed(ids)?, &positions, &AttentionMask::causal(), Some(cache))?;
-    let logits = decoder.logits(&hidden.narrow(1, new - 1, 1)?)?.to_dtype(DType::F32)?.squeeze(1)?;
+    draw(decoder, &hidden.narrow(1, new - 1, 1)?, greedy)
+}
+
+/// Writes one token, `ids`, `(b, 1)`, behind what each row has seen, as generation does.
+fn write(
+    decoder: &Decoder,
+    caches: &mut [KvCache],
+    ids: &Tensor,
+    replay: &mut Replay,
+    greedy: &mut Greedy,
+) -> Result<()> {
+    let held: Vec<u32> = caches.iter().map(|cache| cache.len() as u32).collect();
+    let positions = Tensor::from_vec(held, ids.shape(), ids.device())?;
+    let mut rows: Vec<&mut KvCache> = caches.iter_mut().collect();
+    draw(decoder, &decoder.step(&decoder.embed(ids)?, &positions, &mut rows, replay)?, greedy)
+}
+
+/// The best tokens behind states of `(b, 1, d)`.
+fn draw(decoder: &Decoder, hidden: &Tensor, greedy: &mut Greedy) -> Result<()> {
+    let logits = decoder.logits(hidden)?.to_dtype(DType::F32)?.squeeze(1)?;
     anyhow::ensure!(greedy.best(&logits)?.iter().all(Option::is_some), "logits that are no numbers");
     Ok(())
 }
@@ -54,14 +81,27 @@ impl Prompt {
 
     pub(super) fn prepare_decode(&self, place: &Place) -> Result<Prepared> {
         let (decoder, ids, parameters) = self.model(place)?;
-        let (mut cache, mut greedy) = (KvCache::new(decoder.config()), Greedy::default());
-        read(&decoder, &mut cache, &ids, &mut greedy)?;
-        let next = Tensor::full(11u32, (self.batch, 1), &place.device)?;
-        let tokens = self.tokens;
-        let work = move || {
-            cache.truncate(tokens);
-            read(&decoder, &mut cache, &next, &mut greedy)
+        let mut greedy = Greedy::default();
+        let read_row = |row: usize| {
+            let mut cache = KvCache::new(decoder.config());
+            read(&decoder, &mut cache, &ids.narrow(0, row, 1)?, &mut greedy)?;
+            Ok(cache)
         };
+        let mut caches = (0..self.batch).map(read_row).collect::<Result<Vec<_>>>()?;
+        let next = Tensor::full(11u32, (self.batch, 1), &place.device)?;
+        let (tokens, mut replay) = (self.tokens, Replay::default());
+        let replayed = self.replayed;
+        let mut work = move || {
+            caches.iter_mut().for_each(|cache| cache.truncate(tokens));
+            if !replayed {
+                replay = Replay::default();
+            }
+            write(&decoder, &mut caches, &next, &mut replay, &mut greedy)
+        };
+        // As an answer of some length has been under way for a while.
+        for _ in 0..4 {
+            work()?;
+        }
         Ok(Prepared { work: Box::new(work), parameters })
     }
 }

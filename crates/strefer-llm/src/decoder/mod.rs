@@ -6,6 +6,7 @@ mod cache;
 mod config;
 mod embedding;
 mod head;
+mod layer;
 mod mlp;
 mod model;
 mod placement;

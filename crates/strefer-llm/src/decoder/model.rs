@@ -2,86 +2,16 @@
 
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use strefer_nn::ops::{self, AttentionMask, CachedRows, Rotary};
-use strefer_nn::{Dropout, Linear, Pass, Recompute, RmsNorm, moved};
+use strefer_nn::ops::{AttentionMask, CachedRows, Rotary};
+use strefer_nn::{Dropout, Linear, Pass, Recompute, Replay, RmsNorm, moved};
 
-use super::attention::Attention;
 use super::embedding::TokenEmbedding;
 use super::head::{Head, Loss};
-use super::mlp::Mlp;
+use super::layer::{Flow, Layer};
 use super::placement::Placement;
 use super::rotary::Frequencies;
 use super::{Caches, DecoderConfig, KvCache, RopeScaling};
 use crate::gguf::Gguf;
-
-#[derive(Debug, Clone)]
-struct Layer {
-    input_layernorm: RmsNorm,
-    self_attn: Attention,
-    post_attention_layernorm: RmsNorm,
-    mlp: Mlp,
-}
-
-impl Layer {
-    fn new(cfg: &DecoderConfig, at: usize, vb: VarBuilder) -> Result<Self> {
-        let (d, eps) = (cfg.hidden_size, cfg.rms_norm_eps);
-        Ok(Self {
-            input_layernorm: RmsNorm::new(d, eps, vb.pp("input_layernorm"))?,
-            self_attn: Attention::new(cfg, at, vb.pp("self_attn"))?,
-            post_attention_layernorm: RmsNorm::new(d, eps, vb.pp("post_attention_layernorm"))?,
-            mlp: Mlp::new(cfg, vb.pp("mlp"))?,
-        })
-    }
-
-    /// `(b, s, d)` → `(b, s, d)`
-    fn forward(&self, xs: &Tensor, rotary: &Rotary, mask: &AttentionMask, pass: Pass) -> Result<Tensor> {
-        let flow = Flow { xs: xs.clone(), added: None };
-        let (xs, normed) = self.attend(flow, rotary, mask, None)?;
-        ops::sum(&xs, &self.mlp.forward(&normed, pass)?)
-    }
-
-    /// As [`Layer::forward`] behind caches: what goes past the feed-forward block, and what that adds.
-    fn step(&self, flow: Flow, rotary: &Rotary, mask: &AttentionMask, cached: &CachedRows) -> Result<Flow> {
-        let (xs, normed) = self.attend(flow, rotary, mask, Some(cached))?;
-        Ok(Flow { xs, added: Some(self.mlp.forward(&normed, Pass::Forward)?) })
-    }
-
-    /// What goes past the feed-forward block, and what goes into it: twice `(b, s, d)`.
-    fn attend(
-        &self,
-        flow: Flow,
-        rotary: &Rotary,
-        mask: &AttentionMask,
-        cached: Option<&CachedRows>,
-    ) -> Result<(Tensor, Tensor)> {
-        let (xs, normed) = flow.normed(&self.input_layernorm)?;
-        let ys = self.self_attn.forward(&normed, rotary, mask, cached)?;
-        self.post_attention_layernorm.forward_sum(&xs, &ys)
-    }
-}
-
-/// What goes from layer to layer, `(b, s, d)`, and what is still to be added to it: the next norm does so on its way.
-struct Flow {
-    xs: Tensor,
-    added: Option<Tensor>,
-}
-
-impl Flow {
-    fn normed(self, norm: &RmsNorm) -> Result<(Tensor, Tensor)> {
-        match &self.added {
-            Some(added) => norm.forward_sum(&self.xs, added),
-            None => {
-                let normed = norm.forward(&self.xs)?;
-                Ok((self.xs, normed))
-            }
-        }
-    }
-
-    fn moved(&self, device: &Device) -> Result<Self> {
-        let added = self.added.as_ref().map(|added| moved(added, device)).transpose()?;
-        Ok(Self { xs: moved(&self.xs, device)?, added })
-    }
-}
 
 /// The language model.
 #[derive(Debug, Clone)]
@@ -276,14 +206,64 @@ impl Decoder {
         Ok(states)
     }
 
+    /// [`Decoder::forward_rows`] of answers under way, which see all that is before them. On a card, launches of steps that `replay` knows are
+    /// asked for by one call.
+    ///
+    /// # Shapes
+    /// - `embeds`: `(b, s, d)`, `positions`: `(b, s)`, `caches`: one a row
+    /// - returns: `(b, s, d)`
+    pub fn step(
+        &self,
+        embeds: &Tensor,
+        positions: &Tensor,
+        caches: &mut [&mut KvCache],
+        replay: &mut Replay,
+    ) -> Result<Tensor> {
+        let s = embeds.dim(1)?;
+        let mut caches = Caches::EachRow(caches);
+        let mask = AttentionMask::causal();
+        let (rotary, Some(mut rows)) = self.before(embeds, positions, &mut caches)? else {
+            bail!("a step of no rows");
+        };
+        let layers = |xs: &Tensor, cos: &Tensor, sin: &Tensor, rows: &CachedRows| {
+            let rotary = Rotary { cos: cos.clone(), sin: sin.clone() };
+            self.through(xs, rotary, &mask, Some(rows), |_| ())
+        };
+        let Rotary { cos, sin } = &rotary;
+        let state = match rows.looked_up().map(|lists| lists.map(Tensor::clone)) {
+            None => layers(embeds, cos, sin, &rows)?,
+            Some([places, held]) => {
+                replay.run(rows.reach(s), &[embeds, cos, sin, &places, &held], |inputs| {
+                    rows.look_up([inputs[3], inputs[4]]);
+                    layers(inputs[0], inputs[1], inputs[2], &rows)
+                })?
+            }
+        };
+        caches.advance(s);
+        Ok(state)
+    }
+
     fn run(
         &self,
         embeds: &Tensor,
         positions: &Tensor,
         mask: &AttentionMask,
         mut caches: Caches<'_, '_>,
-        mut see: impl FnMut(&Tensor),
+        see: impl FnMut(&Tensor),
     ) -> Result<Tensor> {
+        let (rotary, cached) = self.before(embeds, positions, &mut caches)?;
+        let state = self.through(embeds, rotary, mask, cached.as_ref(), see)?;
+        caches.advance(embeds.dim(1)?);
+        Ok(state)
+    }
+
+    /// Angles of the new columns, and room for them.
+    fn before(
+        &self,
+        embeds: &Tensor,
+        positions: &Tensor,
+        caches: &mut Caches<'_, '_>,
+    ) -> Result<(Rotary, Option<CachedRows>)> {
         let (b, s, _d) = embeds.dims3()?;
         let columns = s + caches.columns();
         if columns > self.cfg.max_position_embeddings {
@@ -291,7 +271,18 @@ impl Decoder {
         }
         let device = |layer: usize| self.placement.of_layer(layer, self.layers.len()).clone();
         let cached = caches.rows([b, s], embeds.dtype(), device)?;
-        let mut rotary = self.frequencies.at(positions, embeds.dtype())?;
+        Ok((self.frequencies.at(positions, embeds.dtype())?, cached))
+    }
+
+    /// Columns through all layers and the final norm.
+    fn through(
+        &self,
+        embeds: &Tensor,
+        mut rotary: Rotary,
+        mask: &AttentionMask,
+        cached: Option<&CachedRows>,
+        mut see: impl FnMut(&Tensor),
+    ) -> Result<Tensor> {
         // One mask object for all layers with a window, so that what it works out is worked out once.
         let windowed = mask.clone().with_window(self.cfg.sliding_window);
         let mut flow = Flow { xs: embeds.clone(), added: None };
@@ -302,7 +293,7 @@ impl Decoder {
                 flow = flow.moved(device)?;
                 rotary = Rotary { cos: moved(&rotary.cos, device)?, sin: moved(&rotary.sin, device)? };
             }
-            flow = match (&self.recompute, &cached) {
+            flow = match (&self.recompute, cached) {
                 (_, Some(rows)) => {
                     // Nothing behind a cache can be trained, so no history is kept.
                     let flow = Flow { xs: flow.xs.detach(), added: flow.added.map(|added| added.detach()) };
@@ -320,7 +311,6 @@ impl Decoder {
             };
             see(&flow.xs);
         }
-        caches.advance(s);
         let (_, normed) = flow.moved(self.placement.last())?.normed(&self.norm)?;
         Ok(if cached.is_some() { normed.detach() } else { normed })
     }

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use candle_core::{DType, Tensor, bail};
+use strefer_nn::Replay;
 use strefer_nn::ops::AttentionMask;
 
 use super::GenerationConfig;
@@ -127,21 +128,28 @@ pub(super) fn run(
 /// Rows that go through the layers together. Others may join between steps.
 pub(super) struct Rows<'a> {
     rows: Vec<(usize, Row<'a>)>,
-    drawing: Drawing,
+    way: Way,
 }
 
-/// How tokens are drawn.
-struct Drawing {
+/// How steps are taken, and tokens drawn.
+struct Way {
+    replay: Replay,
     /// Whether logits are looked through where they lie, if nobody wants to see more of them.
     on_card: bool,
     greedy: Greedy,
 }
 
+impl Way {
+    fn of(decoder: &Decoder) -> Self {
+        let on_card = !decoder.device().is_cpu();
+        Self { replay: Replay::default(), on_card, greedy: Greedy::default() }
+    }
+}
+
 impl<'a> Rows<'a> {
     /// None yet.
     pub fn new(decoder: &Decoder) -> Self {
-        let drawing = Drawing { on_card: !decoder.device().is_cpu(), greedy: Greedy::default() };
-        Self { rows: Vec::new(), drawing }
+        Self { rows: Vec::new(), way: Way::of(decoder) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -164,7 +172,7 @@ impl<'a> Rows<'a> {
         decoder: &Decoder,
         mut see: impl FnMut(usize, u32, &[f32]) -> Result<ControlFlow<()>>,
     ) -> Vec<(usize, Result<Vec<u32>>)> {
-        let drawing = &mut self.drawing;
+        let way = &mut self.way;
         let mut active: Vec<&mut (usize, Row<'a>)> =
             self.rows.iter_mut().filter(|(_, row)| row.ended.is_none()).collect();
         // Prompts, and sequences that begin anew, go alone.
@@ -173,9 +181,9 @@ impl<'a> Rows<'a> {
             .map(|(_, row)| row)
             .partition(|row| row.new.columns() == 1 && row.cache.len() > 0);
         for row in long {
-            advance(decoder, &mut [row], drawing);
+            advance(decoder, &mut [row], way);
         }
-        advance(decoder, &mut single, drawing);
+        advance(decoder, &mut single, way);
         for (at, row) in active {
             row.finish_step(decoder, |token, logits| see(*at, token, logits));
         }
@@ -186,28 +194,28 @@ impl<'a> Rows<'a> {
 
 /// Runs what is new of the rows through the layers, equally much of each, and draws a token for each. What cannot be done for all
 /// is done for each alone.
-fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>], drawing: &mut Drawing) {
+fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>], way: &mut Way) {
     if rows.is_empty() {
         return;
     }
     let held: Vec<usize> = rows.iter().map(|row| row.cache.len()).collect();
-    let drawn = logits(decoder, rows).and_then(|logits| draw(rows, &logits, drawing));
+    let drawn = logits(decoder, rows, &mut way.replay).and_then(|logits| draw(rows, &logits, way));
     match (drawn, rows) {
         (Ok(()), _) => {}
         (Err(error), [row]) => row.ended = Some(Err(error.into())),
         (Err(_), rows) => {
             for (row, held) in rows.iter_mut().zip(held) {
                 row.cache.get().truncate(held);
-                advance(decoder, &mut [row], drawing);
+                advance(decoder, &mut [row], way);
             }
         }
     }
 }
 
 /// Draws a token for each row from its logits, `(b, v)`.
-fn draw(rows: &mut [&mut Row<'_>], logits: &Tensor, drawing: &mut Drawing) -> candle_core::Result<()> {
-    let drawn: Vec<Result<()>> = if drawing.on_card && rows.iter().all(|row| row.takes_best()) {
-        rows.iter_mut().zip(drawing.greedy.best(logits)?).map(|(row, best)| row.take(best)).collect()
+fn draw(rows: &mut [&mut Row<'_>], logits: &Tensor, way: &mut Way) -> candle_core::Result<()> {
+    let drawn: Vec<Result<()>> = if way.on_card && rows.iter().all(|row| row.takes_best()) {
+        rows.iter_mut().zip(way.greedy.best(logits)?).map(|(row, best)| row.take(best)).collect()
     } else {
         rows.iter_mut().zip(logits.to_vec2()?).map(|(row, logits)| row.draw(logits)).collect()
     };
@@ -218,7 +226,7 @@ fn draw(rows: &mut [&mut Row<'_>], logits: &Tensor, drawing: &mut Drawing) -> ca
 }
 
 /// The logits behind the last column of every row, `(b, v)`.
-fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<Tensor> {
+fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>], replay: &mut Replay) -> candle_core::Result<Tensor> {
     let new: Vec<&New> = rows.iter().map(|row| &row.new).collect();
     let embeds = New::together(&new, decoder)?; // (b, s, d)
     let s = embeds.dim(1)?;
@@ -230,7 +238,7 @@ fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>]) -> candle_core::Result<T
     let mut last = None;
     for start in (0..s).step_by(at_a_time) {
         let columns = embeds.narrow(1, start, at_a_time.min(s - start))?;
-        last = Some(see_columns(decoder, &columns, &mut caches)?);
+        last = Some(see_columns(decoder, &columns, &mut caches, replay)?);
     }
     let Some(last) = last else { bail!("rows without a new column have no logits") };
     decoder.logits(&last)?.to_dtype(DType::F32)?.squeeze(1)
@@ -243,7 +251,8 @@ pub(super) fn remember(decoder: &Decoder, cache: &mut KvCache, embeds: &Tensor) 
         bail!("a beginning of {b} rows, one is wanted");
     }
     for start in (0..s).step_by(COLUMNS) {
-        see_columns(decoder, &embeds.narrow(1, start, COLUMNS.min(s - start))?, &mut [&mut *cache])?;
+        let columns = embeds.narrow(1, start, COLUMNS.min(s - start))?;
+        see_columns(decoder, &columns, &mut [&mut *cache], &mut Replay::default())?;
     }
     Ok(())
 }
@@ -253,12 +262,17 @@ fn see_columns(
     decoder: &Decoder,
     columns: &Tensor,
     caches: &mut [&mut KvCache],
+    replay: &mut Replay,
 ) -> candle_core::Result<Tensor> {
     let (b, s, _d) = columns.dims3()?;
     let positions: Vec<u32> =
         caches.iter().flat_map(|cache| (cache.len()..cache.len() + s).map(|at| at as u32)).collect();
     let positions = Tensor::from_vec(positions, (b, s), columns.device())?;
-    let hidden = decoder.forward_rows(columns, &positions, &AttentionMask::causal(), caches)?;
+    let hidden = if s == 1 {
+        decoder.step(columns, &positions, caches, replay)?
+    } else {
+        decoder.forward_rows(columns, &positions, &AttentionMask::causal(), caches)?
+    };
     hidden.narrow(1, s - 1, 1)
 }
 
@@ -371,7 +385,7 @@ mod tests {
 
     fn answers(decoder: &Decoder, prompts: &[Tensor], on_card: bool) -> Vec<Result<Vec<u32>>> {
         let mut rows = Rows::new(decoder);
-        rows.drawing.on_card = on_card;
+        rows.way.on_card = on_card;
         for (at, prompt) in prompts.iter().enumerate() {
             // One that draws is among those that take the best.
             let temperature = if at == 1 { 1.0 } else { 0.0 };
@@ -419,7 +433,7 @@ mod tests {
         };
         let mut rows = [row(&prompts[0]), row(&prompts[2])];
         let mut both: Vec<&mut Row<'_>> = rows.iter_mut().collect();
-        advance(&decoder, &mut both, &mut Rows::new(&decoder).drawing);
+        advance(&decoder, &mut both, &mut Rows::new(&decoder).way);
         let [good, bad] = rows;
         assert!(good.ended.is_none() && good.tokens == found[0].as_ref().unwrap()[..1]);
         assert!(matches!(bad.ended, Some(Err(_))));

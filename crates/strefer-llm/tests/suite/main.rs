@@ -7,6 +7,7 @@ mod gguf;
 mod gguf_parity;
 mod guide;
 mod invariants;
+mod steps;
 mod tokenizer;
 
 use std::path::{Path, PathBuf};

@@ -18,8 +18,8 @@ pub struct Cached {
     pub heads: Heads,
     /// Width of a head.
     pub hd: usize,
-    /// The most positions that a row holds, the new ones included.
-    pub longest: usize,
+    /// No row holds more positions, the new ones included.
+    pub reach: usize,
     /// How many positions a query looks back, itself included, if not all.
     pub window: Option<usize>,
 }
@@ -64,10 +64,10 @@ impl Beside {
 
 impl Cached {
     fn attention(&self) -> Attention {
-        let Self { batch, positions, heads, hd, longest, .. } = *self;
+        let Self { batch, positions, heads, hd, reach, .. } = *self;
         let q = Places::side_by_side(heads.query, positions, hd);
-        let k = Places::side_by_side(heads.key, longest, hd);
-        Attention { batch, queries: positions, keys: longest, heads, hd, q, k, out: q }
+        let k = Places::side_by_side(heads.key, reach, hd);
+        Attention { batch, queries: positions, keys: reach, heads, hd, q, k, out: q }
     }
 
     /// Whether [`attention_rows`] has kernels for such heads, and for so few queries.

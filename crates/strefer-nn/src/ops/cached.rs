@@ -4,6 +4,9 @@ use candle_core::{Result, Tensor, bail};
 
 use super::{AttentionMask, Heads, Rotary, multi_head_attention, rotary_side_by_side};
 
+/// Steps of [`CachedRows::reach`].
+const REACH: usize = 256;
+
 /// Where the rows of a batch keep their keys and values, in all layers, while they take one step. Rows that have seen equally
 /// much may share buffers.
 ///
@@ -83,6 +86,28 @@ impl CachedRows {
         self.tables.iter().find(|table| table.serves(xs))
     }
 
+    /// What kernels look up, for work that is done again ([`crate::Replay`]): where the caches of all rows lie and how much is in
+    /// them. Nothing where layers lie on several cards, or on none.
+    pub fn looked_up(&self) -> Option<[&Tensor; 2]> {
+        #[cfg(feature = "cuda")]
+        if let [table] = &self.tables[..]
+            && self.buffers.iter().all(|[keys, _]| table.serves(keys))
+        {
+            return Some(table.looked_up());
+        }
+        None
+    }
+
+    /// Lets kernels look up copies of [`CachedRows::looked_up`].
+    pub fn look_up(&mut self, copies: [&Tensor; 2]) {
+        #[cfg(feature = "cuda")]
+        if let [table] = &mut self.tables[..] {
+            table.look_up(copies);
+        }
+        #[cfg(not(feature = "cuda"))]
+        let _ = copies;
+    }
+
     /// How many layers there are.
     pub fn layers(&self) -> usize {
         self.buffers.len() / self.held.len()
@@ -91,6 +116,12 @@ impl CachedRows {
     /// The most positions that a row holds.
     pub fn longest(&self) -> usize {
         self.held.iter().copied().max().unwrap_or_default()
+    }
+
+    /// No row holds more positions than that behind `s` new ones. It grows in steps, and kernels divide their work by it: what they are
+    /// asked for stays the same in between.
+    pub fn reach(&self, s: usize) -> usize {
+        (self.longest() + s).next_multiple_of(REACH)
     }
 
     /// Keys and values of every group in one layer, and how many positions they hold.

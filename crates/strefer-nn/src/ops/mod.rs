@@ -22,7 +22,7 @@ use composed::wide;
 #[cfg(feature = "cuda")]
 pub use cuda::{Kernels, cudnn_runs, use_kernels};
 #[cfg(feature = "cuda")]
-pub(crate) use cuda::{Moved, adamw, squares, takes_update};
+pub(crate) use cuda::{Moved, Recorded, adamw, squares, takes_update};
 pub(crate) use fused::simd;
 pub(crate) use linear::apply_gelu;
 pub use linear::{Gelu, linear, linear_gelu, linear_unread, linear_updated};
@@ -82,8 +82,8 @@ fn narrow<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<DType> {
     result.filter(|_| any)
 }
 
-/// Whether what operations do on a device is worth a tape: where kernels of this crate do it.
-pub(crate) fn are_taped(device: &Device) -> bool {
+/// Whether kernels of this crate do what operations do on a device.
+pub(crate) fn has_kernels(device: &Device) -> bool {
     #[cfg(feature = "cuda")]
     let used = cuda::are_used();
     #[cfg(not(feature = "cuda"))]

@@ -13,7 +13,7 @@ use strefer_nn::testing::{max_abs_diff, plain_products, randn, relative_diff};
 use strefer_nn::{Dropout, Linear, Pass, Recompute, Tape, open_card};
 
 /// Whether kernels are used is a setting of the process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 const FLOATS: [(DType, f64); 3] = [(DType::F32, 2e-5), (DType::F16, 4e-3), (DType::BF16, 3e-2)];
 
@@ -34,7 +34,7 @@ fn run(inputs: &[Tensor], device: &Device, dtype: DType, f: Operation<'_>) -> Re
 }
 
 /// Fails where there is no card: a comparison that did not happen is none.
-fn card() -> Device {
+pub(crate) fn card() -> Device {
     plain_products();
     open_card(0).expect("a card")
 }

@@ -12,5 +12,6 @@ mod ops;
 mod optim;
 mod params;
 mod recompute;
+mod replay;
 mod shortcuts;
 mod weights;

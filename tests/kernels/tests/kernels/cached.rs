@@ -21,9 +21,10 @@ impl Step {
     fn call(&self) -> Cached {
         let [query, key] = self.heads;
         let heads = Heads { query, key, scale: (self.hd as f64).powf(-0.5) };
-        let longest = self.held.iter().max().unwrap() + self.positions;
+        // As far as answers reach, which is seldom all the way.
+        let reach = (self.held.iter().max().unwrap() + self.positions).next_multiple_of(256);
         let Self { positions, hd, window, .. } = *self;
-        Cached { batch: self.held.len(), positions, heads, hd, longest, window }
+        Cached { batch: self.held.len(), positions, heads, hd, reach, window }
     }
 
     fn width(&self) -> usize {

@@ -50,6 +50,16 @@ impl Table {
         })
     }
 
+    /// All that kernels look up.
+    pub(in crate::ops) fn looked_up(&self) -> [&Tensor; 2] {
+        [&self.places, &self.held]
+    }
+
+    /// Copies take its place.
+    pub(in crate::ops) fn look_up(&mut self, [places, held]: [&Tensor; 2]) {
+        *self = Self { places: places.clone(), held: held.clone() };
+    }
+
     /// Whether it is for the card of `xs`.
     pub(in crate::ops) fn serves(&self, xs: &Tensor) -> bool {
         self.places.device().same_device(xs.device())
@@ -80,8 +90,7 @@ pub(in crate::ops) fn attend_cached(
     else {
         return Ok(None);
     };
-    let longest = rows.longest() + positions;
-    let call = Cached { batch, positions, heads, hd, longest, window: mask.window() };
+    let call = Cached { batch, positions, heads, hd, reach: rows.reach(positions), window: mask.window() };
     let own = of_tables != 1;
     let found = step([q, k, v], rotary, own, [&table.places.get(layer)?, &table.held], call)?;
     if call.takes(q.dtype()) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::cuda_backend::cudarc::driver::result::memset_d8_async;
 use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute_enum;
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaStream, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg, SyncOnDrop,
+    CudaFunction, CudaStream, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg, SyncOnDrop,
 };
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
@@ -15,6 +15,7 @@ use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, DType, InplaceOp1, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
+use super::recorded;
 use crate::kernels::{Arg, Launch, Product, Ragged, RaggedPass, Runner, Values};
 
 /// Programs by the names of their modules, as the build made them.
@@ -39,8 +40,18 @@ pub(super) struct Card {
 
 /// Memory for what kernels write.
 pub(super) struct Reserved {
-    storage: CudaStorage,
+    /// Until it is handed on.
+    storage: Option<CudaStorage>,
     values: Values,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        // What was for a while only, launches that are made again want again.
+        if let Some(storage) = self.storage.take().filter(|_| recorded::is_on()) {
+            recorded::hold(self.values.address, || of_storage(storage, self.values.count.max(1)));
+        }
+    }
 }
 
 impl Card {
@@ -102,7 +113,8 @@ impl Runner for Card {
         };
         let mut storage = CudaStorage { slice, device: self.device.clone() };
         let address = place_mut(&mut storage, &self.stream)?;
-        Ok(Reserved { storage, values: Values { address, dtype, count } })
+        recorded::reserved(address);
+        Ok(Reserved { storage: Some(storage), values: Values { address, dtype, count } })
     }
 
     fn values(&self, buffer: &mut Reserved) -> Values {
@@ -112,40 +124,27 @@ impl Runner for Card {
     fn launch(&self, launch: &Launch) -> Result<()> {
         let name = format!("strefer-{}", launch.module);
         let function = self.device.get_or_load_custom_func(&launch.kernel, &name, program(launch.module)?)?;
-        let mut builder = self.stream.launch_builder(&function);
-        for arg in &launch.args {
-            match arg {
-                Arg::Pointer(value) => builder.arg(value),
-                Arg::Long(value) => builder.arg(value),
-                Arg::Int(value) => builder.arg(value),
-                Arg::Float(value) => builder.arg(value),
-            };
-        }
-        let (across, down) = launch.grid;
-        let cfg = LaunchConfig {
-            grid_dim: (across, down, 1),
-            block_dim: (launch.block, 1, 1),
-            shared_mem_bytes: launch.shared,
-        };
         if launch.shared > UNASKED_SHARED {
             let most = CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             function.set_attribute(most, launch.shared as i32).w()?;
         }
-        // SAFETY: `crate::kernels` says which arguments each kernel takes and how far it reads and writes; its tests run
-        // the same launches over guarded memory.
-        unsafe { builder.launch(cfg) }.w()?;
+        launch_in(&self.stream, &function, launch)?;
+        recorded::launched(&self.device, |stream| launch_in(stream, &function, launch));
         Ok(())
     }
 
     fn product(&self, product: &Product) -> Result<()> {
+        recorded::cannot();
         super::blas::product(&self.device, product)
     }
 
     fn ragged(&self, call: &Ragged, lists: Values, pass: RaggedPass) -> Result<()> {
+        recorded::cannot();
         super::cudnn::ragged(self, &self.device, call, lists, pass)
     }
 
     fn clear(&self, values: Values) -> Result<()> {
+        recorded::cannot();
         let bytes = values.count * values.dtype.size_in_bytes();
         if bytes == 0 {
             return Ok(());
@@ -154,6 +153,28 @@ impl Runner for Card {
         // SAFETY: so many bytes there are, which nobody else writes.
         unsafe { memset_d8_async(values.address, 0, bytes, self.stream.cu_stream()) }.w()
     }
+}
+
+fn launch_in(stream: &Arc<CudaStream>, function: &CudaFunction, launch: &Launch) -> Result<()> {
+    let mut builder = stream.launch_builder(function);
+    for arg in &launch.args {
+        match arg {
+            Arg::Pointer(value) => builder.arg(value),
+            Arg::Long(value) => builder.arg(value),
+            Arg::Int(value) => builder.arg(value),
+            Arg::Float(value) => builder.arg(value),
+        };
+    }
+    let (across, down) = launch.grid;
+    let cfg = LaunchConfig {
+        grid_dim: (across, down, 1),
+        block_dim: (launch.block, 1, 1),
+        shared_mem_bytes: launch.shared,
+    };
+    // SAFETY: `crate::kernels` says which arguments each kernel takes and how far it reads and writes; its tests run
+    // the same launches over guarded memory.
+    unsafe { builder.launch(cfg) }.w()?;
+    Ok(())
 }
 
 /// Runs a method that storages of every type of kernels have.
@@ -196,12 +217,20 @@ fn from_first(address: u64, storage: &CudaStorage, layout: &Layout) -> Result<Va
     Ok(Values { address, dtype, count })
 }
 
+/// The tensors, each in one run.
+pub(super) fn in_runs(tensors: &[&Tensor]) -> Result<Vec<Tensor>> {
+    if !tensors.iter().all(|xs| xs.is_contiguous()) {
+        recorded::cannot();
+    }
+    tensors.iter().map(|xs| xs.contiguous()).collect()
+}
+
 /// Lends tensors to kernels of their card.
 pub(super) fn with_tensors<R>(
     tensors: &[&Tensor],
     work: impl FnOnce(&Card, &[Values]) -> Result<R>,
 ) -> Result<R> {
-    let tensors = tensors.iter().map(|xs| xs.contiguous()).collect::<Result<Vec<_>>>()?;
+    let tensors = in_runs(tensors)?;
     lend(&tensors.iter().collect::<Vec<_>>(), within, work)
 }
 
@@ -240,8 +269,8 @@ pub(super) fn address(xs: &Tensor) -> Result<u64> {
 }
 
 /// What kernels wrote, for other streams to wait for.
-pub(super) fn finished(reserved: Reserved) -> Result<CudaStorage> {
-    let mut storage = reserved.storage;
+pub(super) fn finished(mut reserved: Reserved) -> Result<CudaStorage> {
+    let Some(mut storage) = reserved.storage.take() else { bail!("memory that was handed on") };
     let card = Card::new(&storage.device);
     card.written(&mut storage)?;
     Ok(storage)
@@ -249,8 +278,14 @@ pub(super) fn finished(reserved: Reserved) -> Result<CudaStorage> {
 
 /// What kernels wrote, as a tensor without a history.
 pub(super) fn tensor(reserved: Reserved, shape: impl Into<Shape>) -> Result<Tensor> {
-    let storage = Storage::Cuda(finished(reserved)?);
-    Ok(Tensor::from_storage(storage, shape, BackpropOp::none(), false))
+    let address = reserved.values.address;
+    let found = of_storage(finished(reserved)?, shape);
+    recorded::hold(address, || found.clone());
+    Ok(found)
+}
+
+fn of_storage(storage: CudaStorage, shape: impl Into<Shape>) -> Tensor {
+    Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
 }
 
 /// Changes a tensor's values, for all its clones.

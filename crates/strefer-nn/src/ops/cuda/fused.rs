@@ -5,7 +5,7 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
-use super::card::{Card, Reserved, finished, with_tensors};
+use super::card::{Card, Reserved, finished, in_runs, tensor, with_tensors};
 use crate::kernels::Values;
 use crate::tape::{self, Backward};
 
@@ -33,10 +33,14 @@ where
 
     /// The operation at one to three inputs.
     pub(super) fn at(self, inputs: &[&Tensor]) -> Result<Tensor> {
-        let inputs = inputs.iter().map(|xs| xs.contiguous()).collect::<Result<Vec<_>>>()?;
-        if tape::is_on() {
+        let inputs = in_runs(inputs)?;
+        let learns = inputs.iter().any(Tensor::track_op);
+        if !learns || tape::is_on() {
             let Self { shape, forward, backward, .. } = self;
             let ys = with_tensors(&inputs.iter().collect::<Vec<_>>(), forward)?;
+            if !learns {
+                return tensor(ys, shape);
+            }
             let ys = Storage::Cuda(finished(ys)?);
             return Ok(taped(ys, shape, inputs, Box::new(backward)));
         }

@@ -17,6 +17,7 @@ mod linear;
 mod mask_pool;
 mod norm;
 mod ragged;
+mod recorded;
 mod rotary;
 mod scaled;
 mod softmax;
@@ -37,6 +38,7 @@ pub(super) use linear::{
 };
 pub(super) use mask_pool::mask_pool;
 pub(super) use norm::{layer_norm, rms_norm, sum_rms_norm};
+pub(crate) use recorded::Recorded;
 pub(super) use rotary::{rotary, rotary_side_by_side};
 pub(super) use scaled::scaled;
 pub(super) use softmax::softmax_last;
