@@ -32,15 +32,34 @@ std::mutex lock;
 std::map<uintptr_t, size_t> memory;
 size_t used, most_used;
 
-// What a program asked for; with SOFT_CARD_COUNT set, it says so at its end, and where that says `kernels`, how often each was launched.
+// How many pieces of each size there were when most was used, or nearly so.
+std::map<size_t, size_t> pieces;
+
+void count_pieces() {
+    static size_t before;
+    if (most_used < before + before / 100) return;
+    before = most_used;
+    pieces.clear();
+    for (const auto& [at, bytes] : memory) pieces[bytes]++;
+}
+
+// Whether the program is asked to say that at its end.
+bool says(const char* what) {
+    const char* asked = getenv("SOFT_CARD_COUNT");
+    return asked && !strcmp(asked, what);
+}
+
+// What a program asked for; with SOFT_CARD_COUNT set, it says so at its end: how often each was launched where that is `kernels`, and what lay in the card's
+// memory when that was fullest where it is `memory`.
 struct Count {
     std::atomic<size_t> launches, calls, allocations, to_card, to_host, waits;
     std::map<std::string, size_t> kernels;
     ~Count() {
-        if (const char* asked = getenv("SOFT_CARD_COUNT")) {
-            if (!strcmp(asked, "kernels")) {
+        if (getenv("SOFT_CARD_COUNT")) {
+            if (says("kernels")) {
                 for (const auto& [name, often] : kernels) fprintf(stderr, "soft card: %6zu %s\n", often, name.c_str());
             }
+            for (const auto& [bytes, often] : pieces) fprintf(stderr, "soft card: %6zu pieces of %zu bytes\n", often, bytes);
             fprintf(stderr, "soft card: at most %zu bytes, %zu launches by %zu calls, %zu allocations, %zu copies to the card, %zu to the host, %zu waits\n", most_used,
                     launches.load(), calls.load(), allocations.load(), to_card.load(), to_host.load(), waits.load());
         }
@@ -185,7 +204,11 @@ int cuMemAlloc_v2(uintptr_t* to, size_t bytes) {
     soft::memory[*to] = bytes;
     soft::count.allocations++;
     soft::used += bytes;
-    soft::most_used = std::max(soft::most_used, soft::used);
+    if (soft::used > soft::most_used) {
+        soft::most_used = soft::used;
+        static const bool asked = soft::says("memory");
+        if (asked) soft::count_pieces();
+    }
     return 0;
 }
 int cuMemAllocAsync(uintptr_t* to, size_t bytes, void*) { return cuMemAlloc_v2(to, bytes); }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use candle_core::DType;
+
 use crate::weights::Mismatch;
 
 /// A failure that names the file, tensor or value at fault.
@@ -75,6 +77,18 @@ pub enum Error {
         found: Vec<usize>,
         /// Its shape in the model.
         wanted: Vec<usize>,
+    },
+    /// A tensor holds another type of numbers than what reads it.
+    #[error("{origin}: tensor {name:?} is {found:?}, {wanted:?} is needed")]
+    Type {
+        /// Where the tensor comes from.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// What it holds.
+        found: DType,
+        /// What is needed.
+        wanted: DType,
     },
     /// Two tensors got the same name.
     #[error("{origin}: two tensors are named {name:?}")]

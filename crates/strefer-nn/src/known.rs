@@ -21,7 +21,12 @@ pub(crate) fn with_backward(
             move |inputs: &[&Tensor], _: &Tensor, grad: &Tensor| Ok(vec![backward(inputs[0], grad)?]);
         return tape::known(vec![xs.clone()], ys, Box::new(backward));
     }
-    xs.apply_op2(&ys.detach(), Known { name, backward: Box::new(backward) })
+    // A view is copied as it lies, and read as if it lay in one run.
+    let ys = match ys.layout() {
+        layout if layout.is_contiguous() && layout.start_offset() == 0 => ys.detach(),
+        _ => ys.detach().force_contiguous()?,
+    };
+    xs.apply_op2(&ys, Known { name, backward: Box::new(backward) })
 }
 
 /// Gives its second input.

@@ -3,7 +3,9 @@
 //! been through.
 //!
 //! What an operation on the tape gives is a variable to candle, so that candle's own operations keep a history between those on the
-//! tape, and only there. It is gone through by candle's backward. Nothing gets lost whatever the two do to each other's results.
+//! tape, and only there. It is gone through by candle's backward. Nothing gets lost whatever the two do to each other's results,
+//! nor where a layer that runs again, which has a tape of its own, reads what the tape around it gave. Each of candle's results
+//! that the tape reads is gone back from by itself: where one leads to the next, in a loop, [`crate::ops::once`] goes between.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -12,7 +14,7 @@ use std::marker::PhantomData;
 #[cfg(feature = "cuda")]
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, TensorId, Var};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, TensorId, Var, bail};
 
 /// From an operation's inputs, its result and the result's gradient to the gradients of the inputs that want one.
 pub(crate) type Backward = Box<dyn Fn(&[&Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>>>;
@@ -31,8 +33,18 @@ enum Reel {
         /// Those of candle's results that have an entry.
         between: HashSet<TensorId>,
     },
-    /// They leave no trace: a backward is under way, or a forward that nobody goes back through.
-    Stands,
+    /// They leave no trace: it is a forward that nobody goes back through, or the backward of the operations that gave `results`.
+    Stands {
+        results: HashSet<TensorId>,
+        /// Gradients of results that tapes of layers within found.
+        handed: Vec<(TensorId, Tensor)>,
+    },
+}
+
+impl Reel {
+    fn stands() -> Self {
+        Self::Stands { results: HashSet::new(), handed: Vec::new() }
+    }
 }
 
 thread_local! {
@@ -72,6 +84,9 @@ impl Tape {
     }
 
     /// Gradients of all variables that `loss`, which the operations since the beginning gave, depends on.
+    ///
+    /// # Errors
+    /// Those of the device; a tape that began within another one and is asked after that.
     pub fn backward(self, loss: &Tensor) -> Result<GradStore> {
         match self.below {
             None => loss.backward(),
@@ -86,15 +101,15 @@ impl Tape {
             return go_back(below, ys, grad);
         }
         let mut store = (ys * &grad)?.sum_all()?.backward()?;
-        store.remove(&grad);
-        // Gradients remember what they were computed from, which is all of it.
-        let ids: Vec<TensorId> = store.get_ids().copied().collect();
-        for id in ids {
-            if let Some(grad) = store.get_id(id).map(Tensor::detach) {
-                store.insert_id(id, grad);
+        let mut found = empty_store()?;
+        // Candle keeps gradients of what nothing learns by, too: of masks, as large as scores. And gradients remember what they were
+        // computed from, which is all of it.
+        for var in ys.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
+            if let Some(grad) = store.remove(var) {
+                found.insert_id(var.id(), grad.detach());
             }
         }
-        Ok(store)
+        Ok(found)
     }
 }
 
@@ -121,7 +136,7 @@ pub(crate) fn is_on() -> bool {
 
 /// Does `work` without taking it down. What it gives wants gradients as usual.
 pub(crate) fn aside<R>(work: impl FnOnce() -> R) -> R {
-    let _stands = Tape { below: is_on().then(|| push(Reel::Stands)), _here: PhantomData };
+    let _stands = Tape { below: is_on().then(|| push(Reel::stands())), _here: PhantomData };
     work()
 }
 
@@ -151,12 +166,17 @@ pub(crate) fn known(inputs: Vec<Tensor>, ys: &Tensor, backward: Backward) -> Res
 fn go_back(below: usize, from: &Tensor, grad: Tensor) -> Result<GradStore> {
     let own = REELS.with_borrow_mut(|reels| {
         reels.truncate(below + 1);
-        reels.last_mut().map(|reel| std::mem::replace(reel, Reel::Stands))
+        reels.get_mut(below).map(|reel| std::mem::replace(reel, Reel::stands()))
     });
-    let mut entries = match own {
-        Some(Reel::Runs { entries, .. }) => entries,
-        _ => Vec::new(),
+    let Some(Reel::Runs { mut entries, .. }) = own else {
+        bail!("a tape whose operations another one, around it, has been back through");
     };
+    let done = |entry: &Entry| match entry {
+        Entry::Done { result, .. } => Some(result.id()),
+        Entry::Between(_) => None,
+    };
+    let own: HashSet<TensorId> = entries.iter().filter_map(done).collect();
+    with_standing(below, |results, _| *results = own);
     let mut grads = Grads::default();
     if from.is_variable() {
         grads.add(from.id(), grad)?;
@@ -178,14 +198,35 @@ fn go_back(below: usize, from: &Tensor, grad: Tensor) -> Result<GradStore> {
                         grads.add(input.id(), grad.detach())?;
                     }
                 }
+                for (id, grad) in with_standing(below, |_, handed| std::mem::take(handed)) {
+                    grads.add(id, grad)?;
+                }
             }
         }
     }
     let mut store = empty_store()?;
     for (id, grad) in grads.0 {
-        store.insert_id(id, grad);
+        // What a tape around this one gave is gone back through there.
+        let around = (0..below).rev().find(|&reel| with_standing(reel, |results, _| results.contains(&id)));
+        match around {
+            Some(reel) => with_standing(reel, |_, handed| handed.push((id, grad))),
+            None => {
+                store.insert_id(id, grad);
+            }
+        }
     }
     Ok(store)
+}
+
+/// The results and gradients of a backward under way; none of any other reel.
+fn with_standing<R: Default>(
+    reel: usize,
+    change: impl FnOnce(&mut HashSet<TensorId>, &mut Vec<(TensorId, Tensor)>) -> R,
+) -> R {
+    REELS.with_borrow_mut(|reels| match reels.get_mut(reel) {
+        Some(Reel::Stands { results, handed }) => change(results, handed),
+        _ => R::default(),
+    })
 }
 
 /// Gradients that nobody has handed on yet.
@@ -260,6 +301,85 @@ mod tests {
     /// An operation that a tape takes down.
     fn squared(xs: &Tensor) -> Result<Tensor> {
         with_backward("squared", xs, &xs.detach().sqr()?, |xs, grad| Ok(Some(((xs * grad)? * 2.0)?)))
+    }
+
+    /// Candle's, and counts how often it is gone back through.
+    struct Counted(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+    impl CustomOp1 for Counted {
+        fn name(&self) -> &'static str {
+            "counted"
+        }
+
+        fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+            Ok((xs.clone(), layout.shape().clone()))
+        }
+
+        fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(Some(grad.clone()))
+        }
+    }
+
+    #[test]
+    fn turns_of_a_loop_are_gone_back_through_once() {
+        let back = |taped: bool| {
+            let count = std::sync::Arc::default();
+            let xs = Var::from_tensor(&randn(1, &[3])).unwrap();
+            let tape = Tape::begin_if(taped);
+            let mut memory = xs.as_tensor().clone();
+            let mut seen = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
+            for _ in 0..6 {
+                memory = crate::ops::once(&memory.apply_op1(Counted(Clone::clone(&count))).unwrap()).unwrap();
+                seen = (seen + squared(&memory).unwrap()).unwrap();
+            }
+            let store = tape.backward(&seen.sum_all().unwrap()).unwrap();
+            (store.get(&xs).unwrap().clone(), count.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        let ((found, often), (wanted, turns)) = (back(true), back(false));
+        assert_eq!((often, turns), (6, 6));
+        assert!(max_abs_diff(&found, &wanted) < 1e-5);
+    }
+
+    #[test]
+    fn layers_that_run_again_may_read_what_the_tape_around_them_gave() {
+        let again = |taped| {
+            let [xs, weight] = [1, 2].map(|seed| Var::from_tensor(&randn(seed, &[3, 3])).unwrap());
+            let recompute = Recompute::default();
+            let tape = Tape::begin_if(taped);
+            // One result of the tape, and one of candle's that hangs on it.
+            let around = squared(&weight).unwrap();
+            let beside = (&around * 0.5).unwrap();
+            let layer = move |xs: &Tensor, _| squared(&((squared(xs)? * &around)? + &beside)?);
+            let hidden = recompute.run("layer", &(xs.as_tensor() * 0.5).unwrap(), layer).unwrap();
+            let store = tape.backward(&hidden.sum_all().unwrap()).unwrap();
+            assert!(!is_on());
+            let vars = std::collections::BTreeMap::from([("weight".to_owned(), weight.clone())]);
+            let mut grads = crate::optim::Gradients::default();
+            recompute.add_to(&mut grads, &vars).unwrap();
+            // Candle's history leads to the weight from within the layer.
+            let of_weight = store.get(&weight).or_else(|| grads.get("weight")).unwrap();
+            [store.get(&xs).unwrap().clone(), of_weight.clone()]
+        };
+        for (found, wanted) in again(true).iter().zip(again(false)) {
+            assert!(max_abs_diff(found, &wanted) < 1e-5, "{found} instead of {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_tape_that_another_has_been_through_says_so() {
+        let xs = Var::from_tensor(&randn(1, &[3])).unwrap();
+        let (outer, before) = (Tape::begin_if(true), squared(&xs).unwrap());
+        let inner = Tape::begin_if(true);
+        let within = squared(&xs).unwrap().sum_all().unwrap();
+        outer.backward(&before.sum_all().unwrap()).unwrap();
+        let error = inner.backward(&within).unwrap_err();
+        assert!(error.to_string().contains("another one"), "{error}");
+        assert!(!is_on());
+        // An operation whose backward fails leaves nothing behind either.
+        let tape = Tape::begin_if(true);
+        let fails = with_backward("fails", &xs, &xs.detach(), |_, _| bail!("it fails")).unwrap();
+        assert!(tape.backward(&fails.sum_all().unwrap()).is_err() && !is_on());
     }
 
     /// Both kinds of operations, one after the other, beside each other and over each other's results; one leads nowhere.

@@ -82,8 +82,14 @@ fn narrow<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<DType> {
     result.filter(|_| any)
 }
 
+/// Whether kernels of this crate are asked for on cards: `STREFER_KERNELS` is `fused` or `cudnn`. Programs without CUDA know it, too,
+/// to plan for others.
+pub fn kernels_asked_for() -> bool {
+    matches!(std::env::var("STREFER_KERNELS").as_deref(), Ok("fused" | "cudnn"))
+}
+
 /// Whether kernels of this crate do what operations do on a device.
-pub(crate) fn has_kernels(device: &Device) -> bool {
+pub fn has_kernels(device: &Device) -> bool {
     #[cfg(feature = "cuda")]
     let used = cuda::are_used();
     #[cfg(not(feature = "cuda"))]
@@ -103,6 +109,15 @@ pub(crate) fn dropout(xs: &Tensor, rng: &Rng, probability: f64) -> Result<Tensor
     let mask = (0..xs.elem_count()).map(|_| if rng.chance(probability) { 0.0 } else { kept });
     let mask = Tensor::from_vec(mask.collect::<Vec<f32>>(), xs.shape(), &Device::Cpu)?;
     xs * mask.to_dtype(xs.dtype())?.to_device(xs.device())?
+}
+
+/// `xs` as it is. On a tape ([`crate::Tape`]) it is an operation of its own, so that what leads to it is gone back through once, however many
+/// read it: where the turns of a loop hang on each other by candle's operations.
+pub fn once(xs: &Tensor) -> Result<Tensor> {
+    if !crate::tape::is_on() {
+        return Ok(xs.clone());
+    }
+    crate::tape::known(vec![xs.clone()], xs, Box::new(|_, _, grad| Ok(vec![Some(grad.clone())])))
 }
 
 /// `xs + added`, of one shape.

@@ -79,6 +79,15 @@ pub(super) struct Slot {
     pub moments: Moments,
 }
 
+impl Slot {
+    /// Whether there is a way to move it by such a gradient: kernels alone read moments in 8 bits on a card.
+    fn can_take(&self, grad: &Tensor) -> bool {
+        let Moments::Device { first: Kept::Packed { .. }, .. } = &self.moments else { return true };
+        let var = self.var.as_tensor();
+        ops::takes_update(var) && grad.dtype().is_float() && grad.device().same_device(var.device())
+    }
+}
+
 /// The optimiser of a set of variables. A variable without gradient is left alone in that step.
 pub struct AdamW {
     cfg: AdamWConfig,
@@ -139,6 +148,15 @@ impl AdamW {
             let shape = slot.var.shape();
             if let Some(grad) = grads.get(name).filter(|grad| grad.shape() != shape) {
                 bail!("gradient of {name:?} has shape {:?}, not {shape:?}", grad.shape());
+            }
+        }
+        // Before anything is moved.
+        for (name, slot) in &self.slots {
+            if let Some(grad) = grads.get(name).filter(|grad| !slot.can_take(grad)) {
+                let (dtype, place) = (grad.dtype(), grad.device().location());
+                bail!(
+                    "{name:?}: moments in 8 bits on a card need STREFER_KERNELS=fused and a gradient there, not {dtype:?} at {place:?}"
+                );
             }
         }
         let cfg = self.cfg;
@@ -215,7 +233,12 @@ impl AdamW {
                     let (found, wanted) = (tensor.dims().to_vec(), wanted.to_vec());
                     return Err(Error::Shape { origin: ORIGIN.into(), name, found, wanted });
                 }
-                Ok(tensor.to_dtype(dtype)?.to_device(&device)?.contiguous()?)
+                // Names of values are no moments, nor moments names.
+                if tensor.dtype() != dtype {
+                    let (found, wanted) = (tensor.dtype(), dtype);
+                    return Err(Error::Type { origin: ORIGIN.into(), name, found, wanted });
+                }
+                Ok(tensor.to_device(&device)?.contiguous()?)
             };
             slot.step = find("step", &[], DType::I64)?.to_scalar::<i64>()?.max(0) as u64;
             match &mut slot.moments {

@@ -203,3 +203,14 @@ fn accumulated_gradients_are_sums() {
     let wanted = (grads(0).get("b.bias").unwrap() + grads(1).get("b.bias").unwrap()).unwrap();
     assert_close(sum.get("b.bias").unwrap(), &wanted, 1e-7);
 }
+
+#[test]
+fn state_of_another_type_of_moments_is_refused() {
+    let var = Var::from_tensor(&randn(1, &[5000])).unwrap();
+    let vars = BTreeMap::from([("w".to_owned(), var)]);
+    let of = |moments| AdamW::new(&vars, AdamWConfig { moments, ..AdamWConfig::default() }, &[]).unwrap();
+    for (from, to) in [(MomentType::EightBit, MomentType::F32), (MomentType::F32, MomentType::EightBit)] {
+        let error = of(to).load_state_dict(&of(from).state_dict().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("w.exp_avg"), "{error}");
+    }
+}

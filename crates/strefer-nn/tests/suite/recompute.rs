@@ -105,3 +105,14 @@ fn a_product_that_nobody_reads_leads_the_gradients_of_one_that_is_read() -> Resu
     }
     Ok(())
 }
+
+#[test]
+fn layers_may_give_views() {
+    let views: [fn(&Tensor) -> Result<Tensor>; 2] = [|xs| xs.t(), |xs| xs.narrow(0, 2, 2)];
+    for view in views {
+        let xs = Var::from_tensor(&randn(1, &[4, 3])).unwrap();
+        let ys = Recompute::default().run("layer", xs.as_tensor(), move |xs, _| view(&(xs * 2.0)?)).unwrap();
+        let wanted = view(&(xs.as_tensor() * 2.0).unwrap()).unwrap();
+        assert_eq!(values(&ys), values(&wanted));
+    }
+}

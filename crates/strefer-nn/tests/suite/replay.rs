@@ -71,96 +71,82 @@ fn a_processor_does_all_work_each_time() {
 
 #[cfg(feature = "cuda")]
 mod on_card {
-    use strefer_nn::ops::{Kernels, use_kernels};
+    use strefer_nn::ops::Kernels;
 
     use super::*;
-    use crate::card::{ONE_AT_A_TIME, card};
+    use crate::card::{ONE_AT_A_TIME, by, card};
 
-    /// Leaves the process as it was.
-    struct Fused;
-
-    impl Fused {
-        fn card() -> (Self, Device) {
-            let device = card();
-            use_kernels(Kernels::Fused);
-            (Self, device)
-        }
-    }
-
-    impl Drop for Fused {
-        fn drop(&mut self) {
-            use_kernels(Kernels::Composed);
-        }
-    }
-
-    fn alone() -> std::sync::MutexGuard<'static, ()> {
-        ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// Does `work` on a card by kernels, while no other test does.
+    fn alone(work: impl FnOnce(&Device)) {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let card = card();
+        by(Kernels::Fused, || work(&card));
     }
 
     #[test]
     #[ignore = "needs a card"]
     fn card_work_that_is_known_is_launched_as_one() {
-        let _alone = alone();
-        let (_fused, device) = Fused::card();
-        let layers = Layers::new(&device).unwrap();
-        let work = |xs: &Tensor, added: &Tensor| layers.run(xs, added);
-        let mut replay = Replay::default();
-        assert_eq!(turns(&mut replay, &device, [0, 3], 0..9, &work), 3);
-        // Other shapes and keys are other work; what is known stays known.
-        assert_eq!(turns(&mut replay, &device, [0, 2], 9..14, &work), 3);
-        assert_eq!(turns(&mut replay, &device, [1, 2], 14..19, &work), 3);
-        assert_eq!(turns(&mut replay, &device, [0, 3], 19..22, &work), 0);
-        // But only so much of it.
-        for key in 2..6 {
-            assert_eq!(turns(&mut replay, &device, [key, 1], 22..27, &work), 3);
-        }
-        assert_eq!(turns(&mut replay, &device, [0, 3], 27..28, &work), 1);
+        alone(|device| {
+            let layers = Layers::new(device).unwrap();
+            let work = |xs: &Tensor, added: &Tensor| layers.run(xs, added);
+            let mut replay = Replay::default();
+            assert_eq!(turns(&mut replay, device, [0, 3], 0..9, &work), 3);
+            // Other shapes and keys are other work; what is known stays known.
+            assert_eq!(turns(&mut replay, device, [0, 2], 9..14, &work), 3);
+            assert_eq!(turns(&mut replay, device, [1, 2], 14..19, &work), 3);
+            assert_eq!(turns(&mut replay, device, [0, 3], 19..22, &work), 0);
+            // But only so much of it.
+            for key in 2..6 {
+                assert_eq!(turns(&mut replay, device, [key, 1], 22..27, &work), 3);
+            }
+            assert_eq!(turns(&mut replay, device, [0, 3], 27..28, &work), 1);
+        });
     }
 
     #[test]
     #[ignore = "needs a card"]
     fn card_work_with_operations_of_candle_is_done_each_time() {
-        let _alone = alone();
-        let (_fused, device) = Fused::card();
-        let layers = Layers::new(&device).unwrap();
-        let before = |xs: &Tensor, added: &Tensor| layers.run(&(xs * 0.5)?, added);
-        let between = |xs: &Tensor, added: &Tensor| layers.run(&layers.run(xs, added)?.abs()?, added);
-        let behind = |xs: &Tensor, added: &Tensor| layers.run(xs, added)?.affine(2.0, 1.0);
-        let product = |xs: &Tensor, added: &Tensor| {
-            layers.run(xs, added)?.matmul(&layers.second.t()?.contiguous()?.t()?)
-        };
-        let works: [Work<'_>; 4] = [&before, &between, &behind, &product];
-        for (at, work) in works.into_iter().enumerate() {
-            assert_eq!(turns(&mut Replay::default(), &device, [0, 3], 0..6, work), 6, "work {at}");
-        }
-        // Nor is anything lost of work that fails.
-        let mut replay = Replay::default();
-        let fails = |_: &Tensor, _: &Tensor| -> Result<Tensor> { candle_core::bail!("it fails") };
-        let work = |xs: &Tensor, added: &Tensor| layers.run(xs, added);
-        let [xs, added] = inputs(&device, 0, 3).unwrap();
-        assert_eq!(turns(&mut replay, &device, [0, 3], 0..1, &work), 1);
-        assert!(replay.run(0, &[&xs, &added], |inputs| fails(inputs[0], inputs[1])).is_err());
-        assert_eq!(turns(&mut replay, &device, [0, 3], 1..7, &work), 3);
+        alone(|device| {
+            let layers = Layers::new(device).unwrap();
+            let before = |xs: &Tensor, added: &Tensor| layers.run(&(xs * 0.5)?, added);
+            let between = |xs: &Tensor, added: &Tensor| layers.run(&layers.run(xs, added)?.abs()?, added);
+            let behind = |xs: &Tensor, added: &Tensor| layers.run(xs, added)?.affine(2.0, 1.0);
+            let product = |xs: &Tensor, added: &Tensor| {
+                layers.run(xs, added)?.matmul(&layers.second.t()?.contiguous()?.t()?)
+            };
+            let works: [Work<'_>; 4] = [&before, &between, &behind, &product];
+            for (at, work) in works.into_iter().enumerate() {
+                assert_eq!(turns(&mut Replay::default(), device, [0, 3], 0..6, work), 6, "work {at}");
+            }
+            // Nor is anything lost of work that fails.
+            let mut replay = Replay::default();
+            let fails = |_: &Tensor, _: &Tensor| -> Result<Tensor> { candle_core::bail!("it fails") };
+            let work = |xs: &Tensor, added: &Tensor| layers.run(xs, added);
+            let [xs, added] = inputs(device, 0, 3).unwrap();
+            assert_eq!(turns(&mut replay, device, [0, 3], 0..1, &work), 1);
+            assert!(replay.run(0, &[&xs, &added], |inputs| fails(inputs[0], inputs[1])).is_err());
+            assert_eq!(turns(&mut replay, device, [0, 3], 1..7, &work), 3);
+        });
     }
 
     #[test]
     #[ignore = "needs a card"]
     fn card_work_of_other_threads_stays_out_of_what_is_written_down() {
-        let _alone = alone();
-        let (_fused, device) = Fused::card();
-        let layers = Layers::new(&device).unwrap();
-        let work = |xs: &Tensor, added: &Tensor| {
-            let found = layers.run(xs, added)?;
-            // Somebody else uses the card in between.
-            std::thread::scope(|scope| {
-                let other = scope.spawn(|| {
-                    let [xs, added] = inputs(&device, 1000, 3)?;
-                    (layers.run(&xs, &added)?.to_dtype(DType::F32)? * 2.0)?.sum_all()?.to_scalar::<f32>()
+        alone(|device| {
+            let layers = Layers::new(device).unwrap();
+            let work = |xs: &Tensor, added: &Tensor| {
+                let found = layers.run(xs, added)?;
+                // Somebody else uses the card in between.
+                std::thread::scope(|scope| {
+                    let other = scope.spawn(|| {
+                        let [xs, added] = inputs(device, 1000, 3)?;
+                        (layers.run(&xs, &added)?.to_dtype(DType::F32)? * 2.0)?.sum_all()?.to_scalar::<f32>()
+                    });
+                    assert!(other.join().unwrap().unwrap().is_finite());
                 });
-                assert!(other.join().unwrap().unwrap().is_finite());
-            });
-            ops::rms_norm(&found, &layers.weight, 1e-6)
-        };
-        assert_eq!(turns(&mut Replay::default(), &device, [0, 3], 0..6, &work), 3);
+                ops::rms_norm(&found, &layers.weight, 1e-6)
+            };
+            assert_eq!(turns(&mut Replay::default(), device, [0, 3], 0..6, &work), 3);
+        });
     }
 }

@@ -34,6 +34,9 @@ where
     /// The operation at one to three inputs.
     pub(super) fn at(self, inputs: &[&Tensor]) -> Result<Tensor> {
         let inputs = in_runs(inputs)?;
+        if !inputs.windows(2).all(|pair| pair[0].device().same_device(pair[1].device())) {
+            bail!("{}: inputs on two cards", self.name);
+        }
         let learns = inputs.iter().any(Tensor::track_op);
         if !learns || tape::is_on() {
             let Self { shape, forward, backward, .. } = self;

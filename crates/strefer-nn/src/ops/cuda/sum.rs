@@ -11,6 +11,9 @@ pub(in crate::ops) fn sum(xs: &Tensor, added: &Tensor) -> Result<Tensor> {
     if xs.shape() != added.shape() {
         bail!("a sum of {:?} and {:?}", xs.shape(), added.shape());
     }
+    if !xs.device().same_device(added.device()) {
+        bail!("a sum of what lies on two cards");
+    }
     let ys = {
         let (xs, xs_layout) = xs.storage_and_layout();
         let (added, added_layout) = added.storage_and_layout();
