@@ -166,12 +166,12 @@ impl Gttm {
             bail!("{n} tokens a frame, the memory is for {groups}");
         }
         let positions = time_positions(t, d, xs.device())?.to_dtype(xs.dtype())?;
-        let xs = xs.broadcast_add(&positions.reshape((1, t, 1, d))?)?;
+        let xs = ops::once(&xs.broadcast_add(&positions.reshape((1, t, 1, d))?)?)?;
         let initial = self.initial_memory.unsqueeze(0)?.broadcast_as((b, n, kept, d))?;
         let mut memory = initial.contiguous()?.reshape((b * n, kept, d))?;
         for frame in 0..t {
             let input = xs.narrow(1, frame, 1)?.contiguous()?.reshape((b * n, 1, d))?;
-            memory = self.step(&memory, &input)?;
+            memory = ops::once(&self.step(&memory, &input)?)?;
         }
         memory.mean(1)?.reshape((b, n, d))
     }
