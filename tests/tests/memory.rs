@@ -13,7 +13,7 @@ use strefer_nn::testing::device;
 use strefer_nn::{Weights, card_memory};
 use strefer_tests::Lab;
 use strefer_train::config::{Float, LoraConfig, PartsConfig};
-use strefer_train::{LogLine, Observer, Plan, TrainConfig, Trainer};
+use strefer_train::{LogLine, Observer, Place, Plan, TrainConfig, Trainer};
 
 const CONFIG: &str = "STREFER_TEST_RUN";
 
@@ -113,7 +113,7 @@ fn a_run_uses_the_memory_that_was_planned() {
         runs.push(("narrow", narrow));
     }
     for (name, config) in runs {
-        let plan = Plan::of(&config, 1, on_card).unwrap();
+        let plan = Plan::of(&config, 1, Place::from(device())).unwrap();
         let (planned, used) = (plan.ranks[0].total() as f64, growth(&lab, &config) as f64);
         assert!(
             (planned / used - 1.0).abs() < 0.1,

@@ -14,7 +14,7 @@ use strefer_store::{SampleSet, Shelf, pack};
 use strefer_tests::Lab;
 use strefer_train::config::{EvalConfig, Float, LoraConfig, PartsConfig, SaveConfig};
 use strefer_train::{
-    Error, LogLine, Observer, Outcome, Plan, SeenStep, StepReport, TrainConfig, Trainer, read_log,
+    Error, LogLine, Observer, Outcome, Place, Plan, SeenStep, StepReport, TrainConfig, Trainer, read_log,
 };
 
 struct StopAfter<'a> {
@@ -72,6 +72,10 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
     assert_eq!(kept, 2, "old and half-written checkpoints are gone");
 }
 
+fn place(on_card: bool) -> Place {
+    if on_card { Place::Card { fused: true } } else { Place::Processor }
+}
+
 #[test]
 fn any_number_of_threads_ends_with_the_same_weights() {
     let lab = Lab::new(3);
@@ -79,8 +83,9 @@ fn any_number_of_threads_ends_with_the_same_weights() {
         let mut config = lab.config(output, 3);
         config.steps.batch = 6;
         // It goes in portions, each with gradients of its own.
-        let gradients =
-            |on_card| -> usize { Plan::of(&config, 1, on_card).unwrap().ranks[0].gradients.values().sum() };
+        let gradients = |on_card| -> usize {
+            Plan::of(&config, 1, place(on_card)).unwrap().ranks[0].gradients.values().sum()
+        };
         assert!(gradients(false) > gradients(true));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| train(config, false, 99)).unwrap();
@@ -93,7 +98,7 @@ fn what_a_run_on_a_card_needs_is_told_apart_from_what_the_host_keeps() {
     let lab = Lab::new(3);
     let mut config = lab.config("card", 3);
     config.steps.dtype = Float::Bf16;
-    let rank = |config: &_, on_card| Plan::of(config, 1, on_card).unwrap().ranks.remove(0);
+    let rank = |config: &_, on_card| Plan::of(config, 1, place(on_card)).unwrap().ranks.remove(0);
     let (card, processor) = (rank(&config, true), rank(&config, false));
     assert_eq!(processor.host(), 0);
     // Neither samples nor the copy lie there, and what is kept is as narrow as it says.

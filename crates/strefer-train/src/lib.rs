@@ -43,7 +43,7 @@ pub use config::TrainConfig;
 pub use error::{Error, Result};
 pub use history::History;
 pub use log::{EvalReport, LogLine, Share, StepReport, read_log};
-pub use plan::{Plan, RankMemory, SampleStatistics};
+pub use plan::{Place, Plan, RankMemory, SampleStatistics};
 pub use reader::{Batch, Reader, Seen, Source};
 pub use show::{SeenSample, SeenStep};
 pub use state::{Best, Progress};

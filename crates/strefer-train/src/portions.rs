@@ -3,7 +3,7 @@
 use strefer_model::VideoLlmConfig;
 
 use crate::config::TrainConfig;
-use crate::plan::{Kept, Learning, RowSize, kept};
+use crate::plan::{Kept, Learning, Place, RowSize, kept};
 
 /// The most portions of a group; products of fewer rows use a core less well.
 const MOST: usize = 4;
@@ -19,7 +19,7 @@ pub(crate) struct Portions<'a> {
     learning: Learning,
     /// Numbers that learn.
     learn: usize,
-    on_card: bool,
+    place: Place,
 }
 
 /// The rows of a pass, divided.
@@ -38,9 +38,9 @@ impl<'a> Portions<'a> {
         model: &'a VideoLlmConfig,
         learning: Learning,
         learn: usize,
-        on_card: bool,
+        place: Place,
     ) -> Self {
-        Self { run, model, learning, learn, on_card }
+        Self { run, model, learning, learn, place }
     }
 
     /// Divides the rows of a pass.
@@ -57,7 +57,7 @@ impl<'a> Portions<'a> {
             |(group, kept): (&Vec<T>, &usize)| (room(*kept) as usize).min(MOST).min(group.len()).max(1);
         let counts: Vec<usize> = groups.iter().zip(&kept).map(count).collect();
         let has_room = counts.iter().sum::<usize>() as f64 <= room(kept.iter().sum());
-        if self.on_card || !self.run.may_go_side_by_side() || !has_room {
+        if self.place.is_card() || !self.run.may_go_side_by_side() || !has_room {
             return Divided { portions: groups, side_by_side: false };
         }
         let portions = groups.into_iter().zip(counts).flat_map(|(group, count)| divided(group, count));
@@ -72,13 +72,11 @@ impl<'a> Portions<'a> {
         let (at_once, sets) = if pass.side_by_side { (threads, sets) } else { (1, sets.min(2)) };
         let mut each: Vec<Kept> = pass.portions.iter().map(|rows| self.kept(rows)).collect();
         each.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.most));
-        let under_way = || each.iter().take(at_once);
-        let most = under_way().map(|kept| kept.most).sum();
-        (Kept { most, tower: under_way().map(|kept| kept.tower).sum() }, sets)
+        (each.into_iter().take(at_once).sum(), sets)
     }
 
     fn kept(&self, rows: &[RowSize]) -> Kept {
-        kept(rows, self.model, self.learning, self.run, self.on_card)
+        kept(rows, self.model, self.learning, self.run, self.place)
     }
 }
 
@@ -129,7 +127,8 @@ mod tests {
         let row = |positions| RowSize { positions, supervised: 60, frames: 8, video_tokens: 128 };
         let alike = vec![row(300); 8];
         let lens = |run: &TrainConfig, learn: usize, on_card: bool, rows: &[RowSize]| {
-            let portions = Portions::new(run, &model, learning, learn, on_card);
+            let place = if on_card { Place::Card { fused: true } } else { Place::Processor };
+            let portions = Portions::new(run, &model, learning, learn, place);
             let Divided { portions, side_by_side } = portions.of(rows.to_vec(), |row| *row);
             (portions.iter().map(Vec::len).collect::<Vec<_>>(), side_by_side)
         };
@@ -142,12 +141,12 @@ mod tests {
         assert_eq!(lens(&run, tiny, false, &unlike), (vec![1, 1, 1, 1, 1], true));
         assert_eq!(lens(&run, 30 * tiny, false, &unlike), (vec![1, 1, 2, 1], false));
 
-        let portions = Portions::new(&run, &model, learning, tiny, false);
+        let portions = Portions::new(&run, &model, learning, tiny, Place::Processor);
         let pass = portions.of(alike.clone(), |row| *row);
         let (two, sets) = portions.held(&pass, 2, false);
         let (held, other) = portions.held(&pass, 4, true);
         assert_eq!((2 * two.most, sets + 1), (held.most, other));
-        let large = Portions::new(&run, &model, learning, 30 * tiny, false);
+        let large = Portions::new(&run, &model, learning, 30 * tiny, Place::Processor);
         let pass = large.of(unlike.to_vec(), |row| *row);
         assert_eq!(large.held(&pass, 4, true), (large.kept(&pass.portions[0]), 2));
         run.steps.recompute = true;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use serde_json::json;
-use strefer_train::{Plan, RankMemory, TrainConfig};
+use strefer_train::{Place, Plan, RankMemory, TrainConfig};
 use sysinfo::{Disks, System};
 
 /// Where the run would find its memory.
@@ -14,8 +14,8 @@ pub struct Room {
     pub ranks: usize,
     /// Bytes of each rank. When absent, ranks on processors share what is free here; what cards have that are not here is not known.
     pub each: Option<usize>,
-    /// Whether it is that of cards.
-    pub on_card: bool,
+    /// Where the run would compute.
+    pub place: Place,
 }
 
 /// Prints the plan of a run on so many ranks.
@@ -23,8 +23,8 @@ pub struct Room {
 /// # Errors
 /// The run cannot be planned, or does not fit.
 pub fn run(config: &TrainConfig, room: &Room, as_json: bool) -> Result<()> {
-    let plan = Plan::of(config, room.ranks, room.on_card)?;
-    let each = room.each.or_else(|| (!room.on_card).then(|| free_memory() / room.ranks));
+    let plan = Plan::of(config, room.ranks, room.place)?;
+    let each = room.each.or_else(|| (!room.place.is_card()).then(|| free_memory() / room.ranks));
     let disk = free_disk(&config.output);
     if as_json {
         let totals: Vec<usize> = plan.ranks.iter().map(RankMemory::total).collect();
@@ -97,7 +97,7 @@ fn table(plan: &Plan, config: &TrainConfig, each: Option<usize>, disk: Option<us
         let name =
             if alike > 1 { format!("ranks {rank}-{}", rank + alike - 1) } else { format!("rank {rank}") };
         let of = each.map_or_else(String::new, |each| format!(" of {}", bytes(each)));
-        let besides = match memory.on_card {
+        let besides = match memory.place.is_card() {
             true => format!("{} of the host's", bytes(memory.host())),
             false => format!("{} on a slow disk", bytes(memory.with_slow_disk())),
         };
@@ -108,12 +108,16 @@ fn table(plan: &Plan, config: &TrainConfig, each: Option<usize>, disk: Option<us
         for (part, size) in &memory.gradients {
             line("", format!("{:>10}  gradients of {}", bytes(*size), part.name()));
         }
+        let activations = match memory.place {
+            Place::Card { fused: true } => "what a pass keeps for its backward; gradients come in its place",
+            _ => "what a pass keeps for its backward",
+        };
         for (size, what) in [
             (memory.visiting, "weights of other ranks' layers, for their turn"),
             (memory.optimizer, "moments and masters"),
             (memory.offloaded, "moments and masters, in the host's memory"),
             (memory.products, "room for products"),
-            (memory.activations, "what a pass keeps for its backward"),
+            (memory.activations, activations),
             (memory.exchange, "buffers in which ranks sum gradients, after the backward"),
             (memory.snapshot, "a copy to write a checkpoint from, between steps"),
             (memory.data, "samples read ahead, frames kept"),

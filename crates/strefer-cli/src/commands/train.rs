@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use strefer_dist::World;
-use strefer_train::{Outcome, TrainConfig, Trainer};
+use strefer_nn::ops::kernels_asked_for;
+use strefer_train::{Outcome, Place, TrainConfig, Trainer};
 
 use crate::args::{DeviceArgs, HubArgs, key_value};
 use crate::interrupt::stop_flag;
@@ -87,7 +88,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
             .map_or_else(|| World::from_env().map(|world| world.size), |ranks| Ok(ranks as usize))?;
         let given = args.memory.map(|memory| (memory * 1e9) as usize);
         let each = given.or_else(|| args.device.free_memory());
-        let room = super::plan::Room { ranks, each, on_card: args.device.is_card() };
+        let card = Place::Card { fused: kernels_asked_for() };
+        let place = if args.device.is_card() { card } else { Place::Processor };
+        let room = super::plan::Room { ranks, each, place };
         return super::plan::run(&config, &room, args.json);
     }
     let output = config.output.clone();

@@ -1,13 +1,17 @@
 //! What a run will need, before it begins: memory, work, disk, and how long samples take to decode.
 
+mod activations;
+mod connector;
 mod memory;
 mod work;
 
 use std::time::Instant;
 
+use candle_core::Device;
 use serde::Serialize;
 use strefer_core::Rng;
 use strefer_model::{Checkpoint, Processor, ProcessorOptions};
+use strefer_nn::ops::has_kernels;
 
 use crate::config::{Float, Part, TrainConfig};
 use crate::error::Result;
@@ -15,15 +19,43 @@ use crate::portions::Portions;
 use crate::ranks::Owners;
 use crate::reader::{AHEAD, Cursor, Source};
 
+pub(crate) use activations::{Kept, kept};
 pub use memory::RankMemory;
 use memory::{Parameter, parameters, spread, states};
-pub(crate) use work::{Kept, Learning, RowSize, flops, kept};
+pub(crate) use work::{Learning, RowSize, flops};
 
 /// Samples that are looked at, spread over the run.
 const LOOKED_AT: usize = 64;
 
 /// Passes that are made up of them.
 const DRAWS: usize = 1000;
+
+/// Where a run computes, as far as its memory depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// On processors.
+    Processor,
+    /// On cards.
+    Card {
+        /// By kernels (`STREFER_KERNELS`), not by operations of candle.
+        fused: bool,
+    },
+}
+
+impl Place {
+    /// Whether it is a card.
+    pub fn is_card(self) -> bool {
+        self != Self::Processor
+    }
+}
+
+impl From<&Device> for Place {
+    /// Where this process computes on that device.
+    fn from(device: &Device) -> Self {
+        if device.is_cpu() { Self::Processor } else { Self::Card { fused: has_kernels(device) } }
+    }
+}
 
 /// A run's needs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,12 +96,11 @@ pub struct SampleStatistics {
 }
 
 impl Plan {
-    /// Looks at the checkpoint's tensors without reading them, and at some samples of the run. Nothing is written. `on_card`: the
-    /// run is one for cards.
+    /// Looks at the checkpoint's tensors without reading them, and at some samples of the run. Nothing is written.
     ///
     /// # Errors
     /// A batch that so many ranks cannot share; a model or mixture that cannot be read.
-    pub fn of(config: &TrainConfig, ranks: usize, on_card: bool) -> Result<Self> {
+    pub fn of(config: &TrainConfig, ranks: usize, place: Place) -> Result<Self> {
         let passes = config.steps.passes(ranks)?;
         let checkpoint = Checkpoint::open(&config.init)?;
         let cfg = &checkpoint.config;
@@ -80,7 +111,7 @@ impl Plan {
         let (rows, samples) = look(&source, steps * config.steps.batch, cfg);
 
         let learning = learning_of(&parameters);
-        let width = match (config.steps.dtype, on_card) {
+        let width = match (config.steps.dtype, place.is_card()) {
             (Float::F32, _) => 4,
             (_, true) => 2,
             // A processor computes in f32 what it keeps narrow.
@@ -94,15 +125,14 @@ impl Plan {
             some.map(|parameter| parameter.count).sum()
         };
         let (learn, all) = (count(true), count(false));
-        let portions = Portions::new(config, cfg, learning, learn, on_card);
+        let portions = Portions::new(config, cfg, learning, learn, place);
         let held = (0..draws as u64).map(|draw| {
             let order = rng.at(draw).permutation(rows.len());
             let pass = order.into_iter().cycle().take(if rows.is_empty() { 0 } else { passes.rows() });
             let pass = portions.of(pass.map(|at| rows[at]).collect(), |row| *row);
             portions.held(&pass, rayon::current_num_threads(), passes.count() > 1)
         });
-        let larger = |a: Kept, b: Kept| Kept { most: a.most.max(b.most), tower: a.tower.max(b.tower) };
-        let (kept, sets) = held.fold((Kept::default(), 1), |a, b| (larger(a.0, b.0), a.1.max(b.1)));
+        let (kept, sets) = held.fold((Kept::default(), 1), |a, b| (a.0.max(b.0), a.1.max(b.1)));
         let frames = rows.iter().map(|row| row.frames).max().unwrap_or_default();
         let sample = frames * 3 * cfg.image_size().pow(2) * size_of::<f32>();
         let ahead = config.data.readers * (AHEAD + 1) * passes.rows() * sample;
@@ -111,8 +141,10 @@ impl Plan {
         for rank in 0..ranks {
             let owners =
                 spread(Owners::of_rank(config.steps.shard, rank, ranks), config.steps.shard, &parameters);
-            let mut memory = RankMemory::kept(config, &parameters, &owners, rank == 0, (sets, on_card))?;
+            let mut memory = RankMemory::new(place, sets, cfg.llm.tie_word_embeddings);
+            memory.keep(config, &parameters, &owners, rank == 0)?;
             memory.activations = width * kept.most;
+            memory.middle_activations = width * kept.middle;
             memory.last_activations = width * kept.tower;
             memory.data = ahead + (config.data.cache_mb << 20);
             found.push(memory);
@@ -149,6 +181,7 @@ impl Learning {
             vision: any(&[Part::Vision]),
             language: any(&[Part::Language]),
             lora: any(&[Part::Lora]),
+            connector: any(&[Part::Connector]),
             head: any(&[Part::Head, Part::Tokens]),
             before: any(&[Part::Vision, Part::Connector, Part::Region, Part::Tokens, Part::Embedding]),
         }

@@ -11,7 +11,7 @@ use super::pass::Passed;
 use crate::config::{Part, Sharding};
 use crate::error::{Error, Result};
 use crate::log::StepReport;
-use crate::plan::{RowSize, flops};
+use crate::plan::{Place, RowSize, flops};
 use crate::portions::{Divided, Portions};
 use crate::ranks::Ranks;
 use crate::reader::{Batch, Reader, Row};
@@ -133,8 +133,8 @@ impl Trainer {
     /// How this rank divides the rows of a pass.
     fn portions(&self) -> Portions<'_> {
         let learn = self.vars.values().map(|var| var.elem_count()).sum();
-        let on_card = !self.model.language_model().device().is_cpu();
-        Portions::new(&self.config, &self.model_config, self.learning, learn, on_card)
+        let place = Place::from(self.model.language_model().device());
+        Portions::new(&self.config, &self.model_config, self.learning, learn, place)
     }
 
     /// The norm of all gradients times `factor`, and those of the parts. `shared`: this rank has some of them only.
