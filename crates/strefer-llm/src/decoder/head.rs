@@ -13,8 +13,12 @@ use super::DecoderConfig;
 /// Labels with this value do not count.
 const IGNORE: i64 = -100;
 
-/// About this many logits exist at a time while the loss is computed.
-const LOGITS_AT_A_TIME: usize = 1 << 25;
+/// Of how many positions logits exist at a time while a loss over `vocab_size` tokens is computed. Where the head learns, its gradient is
+/// added up over as many parts: a card has room for larger ones.
+pub fn logits_at_a_time(vocab_size: usize, on_card: bool) -> usize {
+    let logits = if on_card { 1 << 27 } else { 1 << 25 };
+    (logits / vocab_size.max(1)).clamp(16, 4096)
+}
 
 /// The cross-entropy of a batch.
 #[derive(Debug, Clone)]
@@ -118,7 +122,7 @@ impl Head {
         }
         let next = Tensor::from_vec(next, b * s, &Device::Cpu)?;
         let (weight, bias) = self.rows()?;
-        let chunk = (LOGITS_AT_A_TIME / weight.dim(0)?.max(1)).clamp(16, 4096);
+        let chunk = logits_at_a_time(weight.dim(0)?, !weight.device().is_cpu());
         let hidden = hidden.reshape((b * s, d))?;
         let CrossEntropy { sum, count, each } =
             linear_cross_entropy(&hidden, &weight, bias.as_ref(), &next, IGNORE, chunk)?;

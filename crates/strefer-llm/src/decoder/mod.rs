@@ -16,7 +16,7 @@ mod rotary;
 use cache::Caches;
 pub use cache::KvCache;
 pub use config::{DecoderConfig, ExtraRows, Layout, LoraSettings};
-pub use head::Loss;
+pub use head::{Loss, logits_at_a_time};
 pub use model::{Decoder, positions_of};
 pub use placement::Placement;
 pub use rope_scaling::RopeScaling;

@@ -1,5 +1,6 @@
 //! How much of a pass is kept for its backward.
 
+use strefer_llm::decoder::logits_at_a_time;
 use strefer_model::{Packing, VideoLlmConfig};
 
 use super::work::{Learning, RowSize};
@@ -118,7 +119,8 @@ pub(crate) fn kept(
     // Embeddings of the text, the spliced rows, the last norm, and what the loss picks out with its gradient.
     let supervised: usize = rows.iter().map(|row| row.supervised).sum();
     let ends = 3 * s * d + 2 * supervised * d;
-    let logits = (1usize << 20).max(64 * llm.vocab_size).min(supervised * llm.vocab_size);
+    let at_a_time = logits_at_a_time(llm.vocab_size, place.is_card());
+    let logits = at_a_time.min(supervised) * llm.vocab_size;
     let logits = composed.as_ref().map_or(logits, |composed| composed.loss(logits));
 
     let frames: usize = rows.iter().map(|row| row.frames).sum();
@@ -150,23 +152,32 @@ pub(crate) fn kept(
     // Processors keep what one turn needed for the next.
     let turns = if place.is_card() { turn.max(turn_of_tower) } else { turn + turn_of_tower };
     Kept {
-        most: language + turns + ends + logits + head(cfg, learning, place) + pixels + connector + tower,
+        most: language
+            + turns
+            + ends
+            + logits
+            + head(cfg, learning, place, supervised > at_a_time)
+            + pixels
+            + connector
+            + tower,
         middle: decoder.each + decoder.grads + decoder.input + before + connector,
         tower: before + turn_of_tower,
     }
 }
 
 /// What the head's matrix takes besides its gradient while a card goes back through the loss.
-fn head(cfg: &VideoLlmConfig, learning: Learning, place: Place) -> usize {
+fn head(cfg: &VideoLlmConfig, learning: Learning, place: Place, in_parts: bool) -> usize {
     let Place::Card { fused } = place else { return 0 };
-    if !learning.head {
+    if !learning.head && !(cfg.llm.tie_word_embeddings && learning.embedding) {
         return 0;
     }
     let matrix = cfg.llm.vocab_size * cfg.llm.hidden_size;
     // Added rows make one matrix with the others, which has a gradient.
     let joined = if cfg.llm.extra_rows.is_some() { 2 * matrix } else { 0 };
-    // The gradient that was made with the loss, times the loss's own; candle makes a sum of it and goes back through that.
-    joined + if fused { matrix } else { 3 * matrix }
+    // The gradient that was made with the loss, in parts that are added up, times the loss's own; candle makes a sum of it and goes back
+    // through that.
+    let beside = if in_parts { 2 } else { 1 };
+    matrix * if fused { beside } else { 3 } + joined
 }
 
 /// What candle's operations keep where no kernels are used on a card: every result on the way, some of them in f32.

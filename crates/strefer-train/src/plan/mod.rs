@@ -183,6 +183,7 @@ impl Learning {
             lora: any(&[Part::Lora]),
             connector: any(&[Part::Connector]),
             head: any(&[Part::Head, Part::Tokens]),
+            embedding: any(&[Part::Embedding]),
             before: any(&[Part::Vision, Part::Connector, Part::Region, Part::Tokens, Part::Embedding]),
         }
     }

@@ -15,6 +15,8 @@ pub(crate) struct Learning {
     pub lora: bool,
     /// The head.
     pub head: bool,
+    /// The embedding, which may be the head, too.
+    pub embedding: bool,
     /// Something before the language model's layers.
     pub before: bool,
 }
