@@ -234,6 +234,10 @@ int cuMemFree_v2(uintptr_t at) {
 }
 int cuMemFreeAsync(uintptr_t at, void*) { return cuMemFree_v2(at); }
 
+// Memory of the host that copies need not wait for; here they are done when they are asked for.
+int cuMemHostAlloc(void** to, size_t bytes, unsigned) { return *to = malloc(bytes), in_context(); }
+int cuMemFreeHost(void* at) { return free(at), 0; }
+
 // The pool that memory comes from: as much as is used.
 int cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = &contexts[0], 0; }
 int cuMemPoolGetAttribute(void*, int attribute, void* value) {

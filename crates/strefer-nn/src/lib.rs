@@ -14,6 +14,7 @@
 //! ```
 
 mod card;
+mod carrier;
 #[cfg(feature = "cudnn")]
 pub mod cudnn;
 mod dropout;
@@ -38,6 +39,7 @@ pub mod testing;
 pub mod weights;
 
 pub use card::{CardMemory, card_if_available, card_memory, moved, open_card};
+pub use carrier::Carrier;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::{Error, Result};

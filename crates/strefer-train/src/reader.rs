@@ -7,10 +7,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use candle_core::{Device, Tensor};
 use strefer_core::mixture::{MixtureConfig, MixtureOrder, Place};
 use strefer_core::{Rng, Sample};
 use strefer_model::{FrameCache, Inputs, Processor, ProcessorOptions, Purpose};
 
+use strefer_nn::Carrier;
 use strefer_store::{SampleSet, Shelf};
 use strefer_video::Limits;
 
@@ -150,6 +152,10 @@ pub struct Reader {
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     next: usize,
+    /// Where the model is on a card.
+    carrier: Option<Carrier>,
+    /// The next batch, and whether its frames are on their way to the card.
+    ahead: Option<(Batch, bool)>,
 }
 
 impl Reader {
@@ -165,15 +171,48 @@ impl Reader {
             threads.push(std::thread::spawn(move || read(&source, passes, seen, &sender, &stop)));
             channels.push(receiver);
         }
-        Self { channels, threads, stop, next: 0 }
+        Self { channels, threads, stop, next: 0, carrier: None, ahead: None }
+    }
+
+    /// Brings frames to a card from now on, where [`Reader::look_ahead`] is called in time.
+    pub(crate) fn bring_to(mut self, device: &Device) -> Result<Self> {
+        self.carrier = Carrier::to(device)?;
+        Ok(self)
+    }
+
+    /// Sends the frames of the next pass on their way to the card, if they are ready: while it is busy with those of this one.
+    pub(crate) fn look_ahead(&mut self) {
+        let (Some(carrier), None) = (&mut self.carrier, &self.ahead) else { return };
+        let Ok(mut batch) = self.channels[self.next].try_recv() else { return };
+        self.next = (self.next + 1) % self.channels.len();
+        let frames: Vec<&Tensor> = frames(&mut batch).map(|frames| &*frames).collect();
+        let sent = if frames.is_empty() { Ok(false) } else { carrier.bring(&frames).map(|()| true) };
+        let sent = sent.unwrap_or_else(|error| {
+            tracing::warn!("frames come to the card when they are needed, not before: {error}");
+            self.carrier = None;
+            false
+        });
+        self.ahead = Some((batch, sent));
     }
 
     /// The batch of the next pass.
     pub fn next_batch(&mut self) -> Result<Batch> {
+        if let Some((mut batch, sent)) = self.ahead.take() {
+            if let Some(carrier) = self.carrier.as_mut().filter(|_| sent) {
+                let there = carrier.take()?;
+                frames(&mut batch).zip(there).for_each(|(frames, there)| *frames = there);
+            }
+            return Ok(batch);
+        }
         let channel = &self.channels[self.next];
         self.next = (self.next + 1) % self.channels.len();
         channel.recv().map_err(|_| Error::ReaderDied)
     }
+}
+
+/// The frames of those samples that have some.
+fn frames(batch: &mut Batch) -> impl Iterator<Item = &mut Tensor> {
+    batch.rows.iter_mut().map(|row| &mut row.inputs.frames).filter(|frames| frames.elem_count() > 0)
 }
 
 impl Drop for Reader {

@@ -10,7 +10,7 @@ use strefer_core::Rng;
 use strefer_nn::ops::{self, AttentionMask, CachedRows, Heads, Kernels, Pooled, Rotary};
 use strefer_nn::optim::{AdamW, AdamWConfig, Gradients, MomentType};
 use strefer_nn::testing::{max_abs_diff, plain_products, randn, relative_diff};
-use strefer_nn::{Dropout, Linear, Pass, Recompute, Tape, open_card};
+use strefer_nn::{Carrier, Dropout, Linear, Pass, Recompute, Tape, open_card};
 
 /// Whether kernels are used is a setting of the process.
 pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -463,7 +463,7 @@ fn card_updates_are_those_of_the_processor() {
             grads.insert(name, there(9, shape)?);
             Ok::<_, candle_core::Error>(())
         })?;
-        let mut next = |optimiser: &mut AdamW| {
+        let next = |optimiser: &mut AdamW| {
             optimiser.step_scaled(&grads, 0.01, 0.5)?;
             let numbers = |xs: &Tensor| xs.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
             optimiser.state_dict()?.values().map(numbers).collect::<Result<Vec<_>>>()
@@ -568,4 +568,33 @@ fn card_gradients_of_a_tape_are_those_of_candle() {
             }
         }
     }
+}
+
+#[test]
+#[ignore = "needs a card"]
+fn card_gets_what_is_brought_to_it() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let card = card();
+    let mut carrier = Carrier::to(&card).unwrap().unwrap();
+    assert!(carrier.take().is_err() && carrier.bring(&[]).is_err());
+    // More, less, and what nobody took in between.
+    for (turn, counts) in
+        [vec![3usize, 700], vec![5000], vec![1, 2, 3], vec![9000, 1]].into_iter().enumerate()
+    {
+        let all: Vec<Tensor> =
+            counts.iter().map(|&count| randn((turn + count) as u64, &[count, 2])).collect();
+        carrier.bring(&[&randn(77, &[4, 4])]).unwrap();
+        carrier.bring(&all.iter().collect::<Vec<_>>()).unwrap();
+        let found = carrier.take().unwrap();
+        assert_eq!(found.len(), all.len());
+        for (found, wanted) in found.iter().zip(&all) {
+            assert!(found.device().same_device(&card) && found.dims() == wanted.dims());
+            let found = found.to_device(&Device::Cpu).unwrap();
+            assert_eq!(max_abs_diff(&found, wanted), 0.0);
+        }
+        assert!(carrier.take().is_err());
+    }
+    let strided = randn(1, &[3, 4]).t().unwrap();
+    assert!(carrier.bring(&[&strided]).is_err() && carrier.take().is_err());
+    assert!(Carrier::to(&Device::Cpu).unwrap().is_none());
 }

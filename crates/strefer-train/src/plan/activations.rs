@@ -91,7 +91,7 @@ pub(crate) fn kept(
     let (s, d) = (shared.len() * longest, llm.hidden_size);
     let composed = Composed::of(run, place);
     // No kernel for cards takes attention in f32: its scores are kept, and what masks and softmax make of them.
-    let in_f32 = place == Place::Card { fused: true } && run.steps.dtype == Float::F32;
+    let scores_in_f32 = place == Place::Card { fused: true } && run.steps.dtype == Float::F32;
     let updates = if learning.lora { updates(cfg, run, place) } else { 0 };
     let scores = llm.num_attention_heads * longest;
     let layer = match &composed {
@@ -101,7 +101,7 @@ pub(crate) fn kept(
             // Two norms, two products, two sums; queries, keys, values, attention; gate, up and their product.
             // On a card what is turned is kept beside what it was.
             let turned = if place.is_card() { 3 } else { 2 };
-            6 * d + turned * wide + 3 * llm.intermediate_size + if in_f32 { 6 * scores } else { 0 }
+            6 * d + turned * wide + 3 * llm.intermediate_size + if scores_in_f32 { 6 * scores } else { 0 }
         }
     };
     let way = composed.as_ref().map_or(0, |composed| composed.way(scores));
@@ -129,7 +129,7 @@ pub(crate) fn kept(
     let scores = vision.num_attention_heads * patches;
     let layer = match &composed {
         Some(composed) => composed.vision_layer(dv, vision.intermediate_size, scores),
-        None => 10 * dv + 2 * vision.intermediate_size + if in_f32 { 4 * scores } else { 0 },
+        None => 10 * dv + 2 * vision.intermediate_size + if scores_in_f32 { 4 * scores } else { 0 },
     };
     // Candle's backward of GELU makes eight tensors as wide as its input; as counted, all of the way takes as much as a layer keeps.
     let way = composed.as_ref().map_or(0, |composed| composed.way(scores) + layer);
@@ -144,6 +144,9 @@ pub(crate) fn kept(
         false => (tower.each / 2, 0),
     };
     let pixels = frames * 3 * vision.image_size * vision.image_size;
+    // A card has them in f32, too, and those of the next pass.
+    let wide = if run.steps.dtype == Float::F32 { 1 } else { 2 };
+    let pixels = if place.is_card() { pixels * (1 + 2 * wide) } else { pixels };
     let history =
         if learning.vision || learning.connector { connector::kept(cfg, frames, patches) } else { 0 };
     let tokens: usize = rows.iter().map(|row| row.video_tokens).sum();
@@ -168,7 +171,7 @@ pub(crate) fn kept(
 /// What the head's matrix takes besides its gradient while a card goes back through the loss.
 fn head(cfg: &VideoLlmConfig, learning: Learning, place: Place, in_parts: bool) -> usize {
     let Place::Card { fused } = place else { return 0 };
-    if !learning.head && !(cfg.llm.tie_word_embeddings && learning.embedding) {
+    if !(learning.head || cfg.llm.tie_word_embeddings && learning.embedding) {
         return 0;
     }
     let matrix = cfg.llm.vocab_size * cfg.llm.hidden_size;

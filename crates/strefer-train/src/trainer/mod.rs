@@ -210,7 +210,8 @@ impl Trainer {
         let mut log = self.ranks.together("opening the log", log)?;
         let seen = Seen { passes: self.passes, rank: self.ranks.rank() };
         let mut reader =
-            Reader::start(&self.source, seen, self.progress.step..total, self.config.data.readers);
+            Reader::start(&self.source, seen, self.progress.step..total, self.config.data.readers)
+                .bring_to(self.model.language_model().device())?;
         let mut tell = |line: LogLine| -> Result<()> {
             if let Some(log) = &mut log {
                 log.write(&line)?;

@@ -40,7 +40,9 @@ impl Trainer {
     ///
     /// Several may be under way at once only where nothing is dropped and no layer runs again
     /// ([`crate::TrainConfig::may_go_side_by_side`]): what these know of a pass is the trainer's.
-    pub(super) fn pass(&self, rows: Vec<Row>, draw: u64) -> Result<Passed> {
+    ///
+    /// `meanwhile` is done when all is asked of a card and nothing has come of it yet.
+    pub(super) fn pass(&self, rows: Vec<Row>, draw: u64, meanwhile: impl FnOnce()) -> Result<Passed> {
         let (mut inputs, origins): (Vec<Inputs>, Vec<_>) =
             rows.into_iter().map(|Row { inputs, source, group }| (inputs, (source, group))).unzip();
         if inputs.is_empty() {
@@ -69,6 +71,7 @@ impl Trainer {
         if let Some(recompute) = &self.recompute {
             recompute.add_to(&mut gradients, &self.vars)?;
         }
+        meanwhile();
         // A card is waited for when all that it has to do is before it.
         let mut shares = Shares::default();
         for ((source, group), loss) in origins.into_iter().zip(losses.within(stretches)?) {

@@ -107,20 +107,21 @@ impl Trainer {
             if self.layers.is_some() {
                 // Every rank goes through the layers equally often, also one that has nothing to show them; and on this
                 // thread: those of the pool must not wait for other ranks.
-                pile.passed.add(self.pass(rows, draws.next().unwrap_or_default())?)?;
+                let draw = draws.next().unwrap_or_default();
+                pile.passed.add(self.pass(rows, draw, || reader.look_ahead())?)?;
                 continue;
             }
             let Divided { portions, side_by_side: together } = portions.of(rows, size);
             let rows: Vec<(Vec<Row>, u64)> = portions.into_iter().zip(draws.by_ref()).collect();
-            let pass = |(rows, draw)| self.pass(rows, draw);
             if together {
-                for passed in side_by_side(rows, pass)? {
+                for passed in side_by_side(rows, |(rows, draw)| self.pass(rows, draw, || ()))? {
                     pile.passed.add(passed)?;
                 }
             } else {
-                for rows in rows {
+                for (rows, draw) in rows {
                     // Among the pool's own threads: a thread outside would compete with them for the cores.
-                    pile.passed.add(rayon::scope(|_| pass(rows))?)?;
+                    let passed = rayon::scope(|_| self.pass(rows, draw, || reader.look_ahead()));
+                    pile.passed.add(passed?)?;
                 }
             }
         }
