@@ -3,8 +3,8 @@
 use anyhow::Result;
 use candle_core::{DType, Tensor};
 use serde::Deserialize;
+use strefer_llm::decoder::Steps;
 use strefer_llm::{Decoder, DecoderConfig, Greedy, KvCache};
-use strefer_nn::Replay;
 use strefer_nn::ops::AttentionMask;
 
 use super::{Place, Prepared, parameters};
@@ -43,13 +43,13 @@ fn write(
     decoder: &Decoder,
     caches: &mut [KvCache],
     ids: &Tensor,
-    replay: &mut Replay,
+    steps: &mut Steps,
     greedy: &mut Greedy,
 ) -> Result<()> {
     let held: Vec<u32> = caches.iter().map(|cache| cache.len() as u32).collect();
     let positions = Tensor::from_vec(held, ids.shape(), ids.device())?;
     let mut rows: Vec<&mut KvCache> = caches.iter_mut().collect();
-    draw(decoder, &decoder.step(&decoder.embed(ids)?, &positions, &mut rows, replay)?, greedy)
+    draw(decoder, &steps.step(&decoder.embed(ids)?, &positions, &mut rows)?, greedy)
 }
 
 /// The best tokens behind states of `(b, 1, d)`.
@@ -89,14 +89,14 @@ impl Prompt {
         };
         let mut caches = (0..self.batch).map(read_row).collect::<Result<Vec<_>>>()?;
         let next = Tensor::full(11u32, (self.batch, 1), &place.device)?;
-        let (tokens, mut replay) = (self.tokens, Replay::default());
+        let (tokens, mut steps) = (self.tokens, Steps::new(&decoder));
         let replayed = self.replayed;
         let mut work = move || {
             caches.iter_mut().for_each(|cache| cache.truncate(tokens));
             if !replayed {
-                replay = Replay::default();
+                steps = Steps::new(&decoder);
             }
-            write(&decoder, &mut caches, &next, &mut replay, &mut greedy)
+            write(&decoder, &mut caches, &next, &mut steps, &mut greedy)
         };
         // As an answer of some length has been under way for a while.
         for _ in 0..4 {

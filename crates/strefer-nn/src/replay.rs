@@ -1,5 +1,7 @@
 //! Work on a card that is done again and again on other values: launched as one, once it is known.
 
+use std::any::Any;
+
 use candle_core::{Result, Tensor};
 
 /// Launches of work that is done again and again, such as a step of answers: a card that is asked for hundreds of small kernels
@@ -8,10 +10,11 @@ use candle_core::{Result, Tensor};
 /// Work is done as always when it comes for the first time, written down the second time, compared with what is written down the third
 /// time, and launched as one from then on. What gave other bits than the work itself is never used: that holds wherever candle
 /// launched something on the way, which cannot be written down. On a processor all is done as always.
-#[derive(Default)]
 pub struct Replay {
     #[cfg(feature = "cuda")]
     known: Vec<on_card::Known>,
+    /// What is written down reads it.
+    _kept: Box<dyn Any + Send>,
 }
 
 impl std::fmt::Debug for Replay {
@@ -21,8 +24,18 @@ impl std::fmt::Debug for Replay {
 }
 
 impl Replay {
+    /// One that knows nothing yet. `kept` is whatever the work reads besides its inputs, such as a model: clones of its tensors, so that
+    /// their memory stays theirs.
+    pub fn new(kept: impl Any + Send) -> Self {
+        Self {
+            #[cfg(feature = "cuda")]
+            known: Vec::new(),
+            _kept: Box::new(kept),
+        }
+    }
+
     /// What `work` gives for these inputs. Work of the same `key`, on inputs of the same shapes and types, has to differ by nothing but
-    /// the values of the inputs, and to write to nothing but its result and to memory whose places the inputs say.
+    /// the values of the inputs, to read nothing but these and what is kept, and to write to nothing but its result and to memory whose places the inputs say.
     ///
     /// # Errors
     /// Those of `work`, and of the card.

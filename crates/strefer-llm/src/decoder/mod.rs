@@ -12,6 +12,7 @@ mod model;
 mod placement;
 mod rope_scaling;
 mod rotary;
+mod steps;
 
 use cache::Caches;
 pub use cache::KvCache;
@@ -20,3 +21,4 @@ pub use head::{Loss, logits_at_a_time};
 pub use model::{Decoder, positions_of};
 pub use placement::Placement;
 pub use rope_scaling::RopeScaling;
+pub use steps::Steps;

@@ -3,7 +3,7 @@
 use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use strefer_nn::ops::{AttentionMask, CachedRows, Rotary};
-use strefer_nn::{Dropout, Linear, Pass, Recompute, Replay, RmsNorm, moved};
+use strefer_nn::{Dropout, Linear, Pass, Recompute, RmsNorm, moved};
 
 use super::embedding::TokenEmbedding;
 use super::head::{Head, Loss};
@@ -206,43 +206,6 @@ impl Decoder {
         Ok(states)
     }
 
-    /// [`Decoder::forward_rows`] of answers under way, which see all that is before them. On a card, launches of steps that `replay` knows are
-    /// asked for by one call.
-    ///
-    /// # Shapes
-    /// - `embeds`: `(b, s, d)`, `positions`: `(b, s)`, `caches`: one a row
-    /// - returns: `(b, s, d)`
-    pub fn step(
-        &self,
-        embeds: &Tensor,
-        positions: &Tensor,
-        caches: &mut [&mut KvCache],
-        replay: &mut Replay,
-    ) -> Result<Tensor> {
-        let s = embeds.dim(1)?;
-        let mut caches = Caches::EachRow(caches);
-        let mask = AttentionMask::causal();
-        let (rotary, Some(mut rows)) = self.before(embeds, positions, &mut caches)? else {
-            bail!("a step of no rows");
-        };
-        let layers = |xs: &Tensor, cos: &Tensor, sin: &Tensor, rows: &CachedRows| {
-            let rotary = Rotary { cos: cos.clone(), sin: sin.clone() };
-            self.through(xs, rotary, &mask, Some(rows), |_| ())
-        };
-        let Rotary { cos, sin } = &rotary;
-        let state = match rows.looked_up().map(|lists| lists.map(Tensor::clone)) {
-            None => layers(embeds, cos, sin, &rows)?,
-            Some([places, held]) => {
-                replay.run(rows.reach(s), &[embeds, cos, sin, &places, &held], |inputs| {
-                    rows.look_up([inputs[3], inputs[4]]);
-                    layers(inputs[0], inputs[1], inputs[2], &rows)
-                })?
-            }
-        };
-        caches.advance(s);
-        Ok(state)
-    }
-
     fn run(
         &self,
         embeds: &Tensor,
@@ -258,7 +221,7 @@ impl Decoder {
     }
 
     /// Angles of the new columns, and room for them.
-    fn before(
+    pub(super) fn before(
         &self,
         embeds: &Tensor,
         positions: &Tensor,
@@ -275,7 +238,7 @@ impl Decoder {
     }
 
     /// Columns through all layers and the final norm.
-    fn through(
+    pub(super) fn through(
         &self,
         embeds: &Tensor,
         mut rotary: Rotary,

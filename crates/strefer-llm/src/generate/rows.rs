@@ -3,13 +3,12 @@
 use std::ops::ControlFlow;
 
 use candle_core::{DType, Tensor, bail};
-use strefer_nn::Replay;
 use strefer_nn::ops::AttentionMask;
 
 use super::GenerationConfig;
 use super::greedy::Greedy;
 use super::whole::WholeSequence;
-use crate::decoder::{Decoder, KvCache};
+use crate::decoder::{Decoder, KvCache, Steps};
 use crate::error::{Error, Result};
 use crate::guide::Guide;
 use crate::sampler::Sampler;
@@ -133,7 +132,7 @@ pub(super) struct Rows<'a> {
 
 /// How steps are taken, and tokens drawn.
 struct Way {
-    replay: Replay,
+    steps: Steps,
     /// Whether logits are looked through where they lie, if nobody wants to see more of them.
     on_card: bool,
     greedy: Greedy,
@@ -142,7 +141,7 @@ struct Way {
 impl Way {
     fn of(decoder: &Decoder) -> Self {
         let on_card = !decoder.device().is_cpu();
-        Self { replay: Replay::default(), on_card, greedy: Greedy::default() }
+        Self { steps: Steps::new(decoder), on_card, greedy: Greedy::default() }
     }
 }
 
@@ -199,7 +198,7 @@ fn advance(decoder: &Decoder, rows: &mut [&mut Row<'_>], way: &mut Way) {
         return;
     }
     let held: Vec<usize> = rows.iter().map(|row| row.cache.len()).collect();
-    let drawn = logits(decoder, rows, &mut way.replay).and_then(|logits| draw(rows, &logits, way));
+    let drawn = logits(decoder, rows, &mut way.steps).and_then(|logits| draw(rows, &logits, way));
     match (drawn, rows) {
         (Ok(()), _) => {}
         (Err(error), [row]) => row.ended = Some(Err(error.into())),
@@ -226,7 +225,7 @@ fn draw(rows: &mut [&mut Row<'_>], logits: &Tensor, way: &mut Way) -> candle_cor
 }
 
 /// The logits behind the last column of every row, `(b, v)`.
-fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>], replay: &mut Replay) -> candle_core::Result<Tensor> {
+fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>], steps: &mut Steps) -> candle_core::Result<Tensor> {
     let new: Vec<&New> = rows.iter().map(|row| &row.new).collect();
     let embeds = New::together(&new, decoder)?; // (b, s, d)
     let s = embeds.dim(1)?;
@@ -238,7 +237,7 @@ fn logits(decoder: &Decoder, rows: &mut [&mut Row<'_>], replay: &mut Replay) -> 
     let mut last = None;
     for start in (0..s).step_by(at_a_time) {
         let columns = embeds.narrow(1, start, at_a_time.min(s - start))?;
-        last = Some(see_columns(decoder, &columns, &mut caches, replay)?);
+        last = Some(see_columns(decoder, &columns, &mut caches, Some(&mut *steps))?);
     }
     let Some(last) = last else { bail!("rows without a new column have no logits") };
     decoder.logits(&last)?.to_dtype(DType::F32)?.squeeze(1)
@@ -252,7 +251,7 @@ pub(super) fn remember(decoder: &Decoder, cache: &mut KvCache, embeds: &Tensor) 
     }
     for start in (0..s).step_by(COLUMNS) {
         let columns = embeds.narrow(1, start, COLUMNS.min(s - start))?;
-        see_columns(decoder, &columns, &mut [&mut *cache], &mut Replay::default())?;
+        see_columns(decoder, &columns, &mut [&mut *cache], None)?;
     }
     Ok(())
 }
@@ -262,16 +261,15 @@ fn see_columns(
     decoder: &Decoder,
     columns: &Tensor,
     caches: &mut [&mut KvCache],
-    replay: &mut Replay,
+    steps: Option<&mut Steps>,
 ) -> candle_core::Result<Tensor> {
     let (b, s, _d) = columns.dims3()?;
     let positions: Vec<u32> =
         caches.iter().flat_map(|cache| (cache.len()..cache.len() + s).map(|at| at as u32)).collect();
     let positions = Tensor::from_vec(positions, (b, s), columns.device())?;
-    let hidden = if s == 1 {
-        decoder.step(columns, &positions, caches, replay)?
-    } else {
-        decoder.forward_rows(columns, &positions, &AttentionMask::causal(), caches)?
+    let hidden = match steps.filter(|_| s == 1) {
+        Some(steps) => steps.step(columns, &positions, caches)?,
+        None => decoder.forward_rows(columns, &positions, &AttentionMask::causal(), caches)?,
     };
     hidden.narrow(1, s - 1, 1)
 }

@@ -1,10 +1,11 @@
 //! Steps of answers under way, which a card may launch as one, against steps that are computed each time.
 
 use candle_core::{DType, Tensor};
+use strefer_llm::decoder::Steps;
 use strefer_llm::{Decoder, DecoderConfig, KvCache};
+use strefer_nn::ParamStore;
 use strefer_nn::ops::AttentionMask;
 use strefer_nn::testing::{device, randn};
-use strefer_nn::{ParamStore, Replay};
 
 /// Of the type and with heads that kernels on cards take.
 fn decoder() -> Decoder {
@@ -46,7 +47,7 @@ fn steps_are_the_same_however_they_are_launched() {
     let decoder = decoder();
     let lens = [250, 3, 70];
     let (mut caches, mut others) = (caches(&decoder, &lens), caches(&decoder, &lens));
-    let mut replay = Replay::default();
+    let mut steps = Steps::new(&decoder);
     // Over the place where buffers grow, and with a row that leaves.
     for step in 0..14 {
         if step == 11 {
@@ -56,7 +57,7 @@ fn steps_are_the_same_however_they_are_launched() {
         let held: Vec<usize> = caches.iter().map(KvCache::len).collect();
         let (embeds, positions) = (embeds(50 + step, caches.len(), 1), positions(&held, 1));
         let mut rows: Vec<&mut KvCache> = caches.iter_mut().collect();
-        let found = decoder.step(&embeds, &positions, &mut rows, &mut replay).unwrap();
+        let found = steps.step(&embeds, &positions, &mut rows).unwrap();
         let mut rows: Vec<&mut KvCache> = others.iter_mut().collect();
         let mask = AttentionMask::causal();
         let wanted = decoder.forward_rows(&embeds, &positions, &mask, &mut rows).unwrap();
@@ -66,5 +67,5 @@ fn steps_are_the_same_however_they_are_launched() {
         assert_eq!(numbers(&found), numbers(&wanted), "step {step}");
         assert!(caches.iter().zip(&held).all(|(cache, held)| cache.len() == held + 1));
     }
-    assert!(decoder.step(&embeds(1, 2, 1), &positions(&[0, 0], 1), &mut [], &mut replay).is_err());
+    assert!(steps.step(&embeds(1, 2, 1), &positions(&[0, 0], 1), &mut []).is_err());
 }

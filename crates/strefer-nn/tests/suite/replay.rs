@@ -66,7 +66,7 @@ fn turns(
 fn a_processor_does_all_work_each_time() {
     let layers = Layers::new(&Device::Cpu).unwrap();
     let work = |xs: &Tensor, added: &Tensor| layers.run(xs, added);
-    assert_eq!(turns(&mut Replay::default(), &Device::Cpu, [0, 3], 0..5, &work), 5);
+    assert_eq!(turns(&mut Replay::new(()), &Device::Cpu, [0, 3], 0..5, &work), 5);
 }
 
 #[cfg(feature = "cuda")]
@@ -89,7 +89,7 @@ mod on_card {
         alone(|device| {
             let layers = Layers::new(device).unwrap();
             let work = |xs: &Tensor, added: &Tensor| layers.run(xs, added);
-            let mut replay = Replay::default();
+            let mut replay = Replay::new(());
             assert_eq!(turns(&mut replay, device, [0, 3], 0..9, &work), 3);
             // Other shapes and keys are other work; what is known stays known.
             assert_eq!(turns(&mut replay, device, [0, 2], 9..14, &work), 3);
@@ -116,10 +116,10 @@ mod on_card {
             };
             let works: [Work<'_>; 4] = [&before, &between, &behind, &product];
             for (at, work) in works.into_iter().enumerate() {
-                assert_eq!(turns(&mut Replay::default(), device, [0, 3], 0..6, work), 6, "work {at}");
+                assert_eq!(turns(&mut Replay::new(()), device, [0, 3], 0..6, work), 6, "work {at}");
             }
             // Nor is anything lost of work that fails.
-            let mut replay = Replay::default();
+            let mut replay = Replay::new(());
             let fails = |_: &Tensor, _: &Tensor| -> Result<Tensor> { candle_core::bail!("it fails") };
             let work = |xs: &Tensor, added: &Tensor| layers.run(xs, added);
             let [xs, added] = inputs(device, 0, 3).unwrap();
@@ -146,7 +146,7 @@ mod on_card {
                 });
                 ops::rms_norm(&found, &layers.weight, 1e-6)
             };
-            assert_eq!(turns(&mut Replay::default(), device, [0, 3], 0..6, &work), 3);
+            assert_eq!(turns(&mut Replay::new(()), device, [0, 3], 0..6, &work), 3);
         });
     }
 }
