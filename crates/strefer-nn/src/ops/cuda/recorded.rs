@@ -5,6 +5,7 @@
 //! records has to see that there is none of it ([`crate::Replay`] compares what both give).
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::WrapErr;
@@ -47,18 +48,16 @@ pub(crate) struct Recorded {
 unsafe impl Send for Recorded {}
 
 impl Recorded {
-    /// Does `work`, which reads what `inputs` hold, and keeps what it launched on their card; nothing where a part of it cannot be
-    /// kept, or where it launched nothing. Memory that it took, results included, stays with what is kept.
+    /// Does `work`, and keeps what it launched on the card; nothing where a part of it cannot be kept, or where it launched nothing.
+    /// Memory that it took, results included, stays with what is kept.
     ///
     /// # Errors
-    /// Those of `work`, and of the card.
+    /// Those of `work`.
     pub(crate) fn of<R>(card: &CudaDevice, work: impl FnOnce() -> Result<R>) -> Result<(R, Option<Self>)> {
         if is_on() {
             return Ok((work()?, None));
         }
-        let stream = card.cuda_stream().context().new_stream().w()?;
-        // Nothing else is ever asked of this stream, so other threads need not be kept from anything.
-        stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED).w()?;
+        let Ok(stream) = writing(card) else { return Ok((work()?, None)) };
         let recording = Recording {
             device: card.clone(),
             stream,
@@ -72,8 +71,7 @@ impl Recorded {
         let found = work()?;
         let recording = UNDER_WAY.take();
         drop(ended);
-        let recorded = recording.map(Recording::end).transpose()?.flatten();
-        Ok((found, recorded))
+        Ok((found, recording.and_then(Recording::end)))
     }
 
     /// Launches all of it behind what the card does already.
@@ -94,6 +92,14 @@ impl Drop for Recorded {
     }
 }
 
+/// A stream that writes down what is launched into it. Nothing else is ever asked of it, so other threads need not be kept from
+/// anything.
+fn writing(card: &CudaDevice) -> Result<Arc<CudaStream>> {
+    let stream = card.cuda_stream().context().new_stream().w()?;
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED).w()?;
+    Ok(stream)
+}
+
 /// Leaves the thread without a recording, also when its work failed.
 struct Ended;
 
@@ -107,15 +113,11 @@ impl Drop for Ended {
 }
 
 impl Recording {
-    fn end(self) -> Result<Option<Recorded>> {
-        let graph = self.stream.end_capture(CUgraphInstantiate_flags(0)).w()?;
-        let is_held = |address: &u64| self.held.iter().any(|held| held.address == *address);
-        let is_whole = self.whole && self.launches > 0 && self.reserved.iter().all(is_held);
-        Ok(graph.filter(|_| is_whole).map(|graph| Recorded {
-            graph,
-            stream: self.device.cuda_stream(),
-            _held: self.held,
-        }))
+    fn end(self) -> Option<Recorded> {
+        let graph = self.stream.end_capture(CUgraphInstantiate_flags(0)).ok()??;
+        let held: HashSet<u64> = self.held.iter().map(|held| held.address).collect();
+        let is_whole = self.whole && self.launches > 0 && self.reserved.iter().all(|at| held.contains(at));
+        is_whole.then(|| Recorded { graph, stream: self.device.cuda_stream(), _held: self.held })
     }
 }
 
