@@ -8,11 +8,15 @@ use candle_core::{Result, Tensor};
 /// waits for each to be asked for, and not if all are asked for by one call (a CUDA graph).
 ///
 /// Work is done as always when it comes for the first time, written down the second time, compared with what is written down the third
-/// time, and launched as one from then on. What gave other bits than the work itself is never used: that holds wherever candle
-/// launched something on the way, which cannot be written down. On a processor all is done as always.
+/// time, and launched as one from then on. What gave other bits than the work itself is not used: so it is where candle launched something
+/// on the way, which cannot be written down. On a processor all is done as always.
+///
+/// Four kinds of work are known at a time, and each keeps the memory of all that it computes on the way: for a step of a model of 7
+/// billion parameters some megabytes a row.
 pub struct Replay {
     #[cfg(feature = "cuda")]
     known: Vec<on_card::Known>,
+    replayed: usize,
     /// What is written down reads it.
     _kept: Box<dyn Any + Send>,
 }
@@ -24,14 +28,20 @@ impl std::fmt::Debug for Replay {
 }
 
 impl Replay {
-    /// One that knows nothing yet. `kept` is whatever the work reads besides its inputs, such as a model: clones of its tensors, so that
-    /// their memory stays theirs.
+    /// One that knows nothing yet. `kept` is whatever the work reads besides its inputs, such as a model: clones of its tensors, whose
+    /// memory must stay where it is ([`crate::let_go`] and [`crate::refill`] move it).
     pub fn new(kept: impl Any + Send) -> Self {
         Self {
             #[cfg(feature = "cuda")]
             known: Vec::new(),
+            replayed: 0,
             _kept: Box::new(kept),
         }
+    }
+
+    /// How often work was not done, but what is written down of it launched.
+    pub fn replayed(&self) -> usize {
+        self.replayed
     }
 
     /// What `work` gives for these inputs. Work of the same `key`, on inputs of the same shapes and types, has to differ by nothing but
@@ -111,9 +121,11 @@ mod on_card {
                 Some(at) => self.known.remove(at),
                 None => Known { key, inputs: shapes, stage: Stage::New },
             };
+            let is_trusted = matches!(known.stage, Stage::Trusted(_));
             // What fails is not known any longer.
             let (found, stage) = known.stage.next(card, inputs, work)?;
             known.stage = stage;
+            self.replayed += usize::from(is_trusted);
             self.known.insert(0, known);
             self.known.truncate(MOST);
             Ok(found)
@@ -139,10 +151,11 @@ mod on_card {
                     Ok((kept.found.copy()?, Self::Written(kept)))
                 }
                 Self::Written(mut kept) => {
+                    // First, so that nothing the work leaves behind is taken for what was written down.
+                    let again = kept.again(inputs).and_then(|again| bits(&again));
                     let found = work(inputs)?;
                     let wanted = bits(&found)?;
-                    let is_same =
-                        kept.again(inputs).and_then(|again| bits(&again)).is_ok_and(|again| again == wanted);
+                    let is_same = again.is_ok_and(|again| again == wanted);
                     Ok((found, if is_same { Self::Trusted(kept) } else { Self::Refused }))
                 }
                 Self::Trusted(mut kept) => Ok((kept.again(inputs)?, Self::Trusted(kept))),

@@ -72,7 +72,12 @@ impl<'a> Portions<'a> {
         let (at_once, sets) = if pass.side_by_side { (threads, sets) } else { (1, sets.min(2)) };
         let mut each: Vec<Kept> = pass.portions.iter().map(|rows| self.kept(rows)).collect();
         each.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.most));
-        (each.into_iter().take(at_once).sum(), sets)
+        let kept = if at_once == 1 {
+            each.into_iter().fold(Kept::default(), Kept::max)
+        } else {
+            each.into_iter().take(at_once).sum()
+        };
+        (kept, sets)
     }
 
     fn kept(&self, rows: &[RowSize]) -> Kept {
@@ -148,7 +153,10 @@ mod tests {
         assert_eq!((2 * two.most, sets + 1), (held.most, other));
         let large = Portions::new(&run, &model, learning, 30 * tiny, Place::Processor);
         let pass = large.of(unlike.to_vec(), |row| *row);
-        assert_eq!(large.held(&pass, 4, true), (large.kept(&pass.portions[0]), 2));
+        // The longest keep most, two together the most of the tower.
+        let [longest, two] = [&pass.portions[0], &pass.portions[2]].map(|rows| large.kept(rows));
+        assert!(longest.most > two.most && two.tower > longest.tower);
+        assert_eq!(large.held(&pass, 4, true), (longest.max(two), 2));
         run.steps.recompute = true;
         assert_eq!(lens(&run, tiny, false, &alike), (vec![8], false));
     }

@@ -118,6 +118,7 @@ fn table(plan: &Plan, config: &TrainConfig, each: Option<usize>, disk: Option<us
             (memory.offloaded, "moments and masters, in the host's memory"),
             (memory.products, "room for products"),
             (memory.activations, activations),
+            (memory.carried, "frames of a pass and of the next, as they come to the card"),
             (memory.exchange, "buffers in which ranks sum gradients, after the backward"),
             (memory.snapshot, "a copy to write a checkpoint from, between steps"),
             (memory.data, "samples read ahead, frames kept"),

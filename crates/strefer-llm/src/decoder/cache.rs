@@ -28,6 +28,17 @@ impl<'c> Caches<'_, 'c> {
         }
     }
 
+    /// Fails unless all are of so many layers, as wide as these.
+    pub(super) fn check(&mut self, layers: usize, width: usize) -> Result<()> {
+        match self.all().iter().find(|cache| (cache.layers.len(), cache.width) != (layers, width)) {
+            Some(other) => {
+                let (found, of) = (other.layers.len(), other.width);
+                bail!("a cache of {found} layers of {of} for a model of {layers} of {width}")
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Columns of the longest row.
     pub(super) fn columns(&self) -> usize {
         match self {
@@ -148,6 +159,9 @@ impl KvCache {
             let fresh = || Tensor::zeros((b, capacity, self.width), dtype, &device(at));
             let roomy = match &self.layers[at] {
                 Some([keys, values]) if keys.dim(0)? == b => {
+                    if keys.dtype() != dtype {
+                        bail!("a cache of {:?} cannot take columns of {dtype:?}", keys.dtype());
+                    }
                     if keys.dim(1)? >= needed {
                         continue;
                     }

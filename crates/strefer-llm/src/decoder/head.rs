@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::init::Init;
-use strefer_nn::ops::{CrossEntropy, linear_cross_entropy};
+use strefer_nn::ops::{CrossEntropy, has_kernels, linear_cross_entropy};
 use strefer_nn::{Linear, linear_init};
 
 use super::DecoderConfig;
@@ -13,10 +13,11 @@ use super::DecoderConfig;
 /// Labels with this value do not count.
 const IGNORE: i64 = -100;
 
-/// Of how many positions logits exist at a time while a loss over `vocab_size` tokens is computed. Where the head learns, its gradient is
-/// added up over as many parts: a card has room for larger ones.
-pub fn logits_at_a_time(vocab_size: usize, on_card: bool) -> usize {
-    let logits = if on_card { 1 << 27 } else { 1 << 25 };
+/// How many positions go through the head at a time while a loss over `vocab_size` tokens is computed; a processor has the logits of
+/// fewer at once. Where the head learns, its gradient is added up over the parts: kernels on a card, which need the logits once, take
+/// larger ones.
+pub fn logits_at_a_time(vocab_size: usize, by_kernels: bool) -> usize {
+    let logits = if by_kernels { 1 << 27 } else { 1 << 25 };
     (logits / vocab_size.max(1)).clamp(16, 4096)
 }
 
@@ -122,7 +123,7 @@ impl Head {
         }
         let next = Tensor::from_vec(next, b * s, &Device::Cpu)?;
         let (weight, bias) = self.rows()?;
-        let chunk = logits_at_a_time(weight.dim(0)?, !weight.device().is_cpu());
+        let chunk = logits_at_a_time(weight.dim(0)?, has_kernels(weight.device()));
         let hidden = hidden.reshape((b * s, d))?;
         let CrossEntropy { sum, count, each } =
             linear_cross_entropy(&hidden, &weight, bias.as_ref(), &next, IGNORE, chunk)?;

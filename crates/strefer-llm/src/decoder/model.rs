@@ -232,6 +232,7 @@ impl Decoder {
         if columns > self.cfg.max_position_embeddings {
             bail!("{columns} columns do not fit the model's {} positions", self.cfg.max_position_embeddings);
         }
+        caches.check(self.layers.len(), self.cfg.num_key_value_heads * self.cfg.head_dim())?;
         let device = |layer: usize| self.placement.of_layer(layer, self.layers.len()).clone();
         let cached = caches.rows([b, s], embeds.dtype(), device)?;
         Ok((self.frequencies.at(positions, embeds.dtype())?, cached))

@@ -19,6 +19,11 @@ impl Steps {
         Self { decoder: decoder.clone(), replay: Replay::new(decoder.clone()) }
     }
 
+    /// How often the launches of a step were asked for by one call.
+    pub fn replayed(&self) -> usize {
+        self.replay.replayed()
+    }
+
     /// [`Decoder::forward_rows`] of new columns that see all that is before them.
     ///
     /// # Shapes
@@ -45,7 +50,8 @@ impl Steps {
             decoder.through(xs, rotary, &mask, Some(rows), |_| ())
         };
         let Rotary { cos, sin } = &rotary;
-        let state = match rows.looked_up().map(|lists| lists.map(Tensor::clone)) {
+        let looked_up = rows.looked_up().filter(|_| s == 1).map(|lists| lists.map(Tensor::clone));
+        let state = match looked_up {
             None => layers(embeds, cos, sin, &rows)?,
             Some([places, held]) => {
                 replay.run(rows.reach(s), &[embeds, cos, sin, &places, &held], |inputs| {

@@ -187,7 +187,12 @@ impl<'a> Rows<'a> {
             row.finish_step(decoder, |token, logits| see(*at, token, logits));
         }
         let ended = self.rows.extract_if(.., |(_, row)| row.ended.is_some());
-        ended.map(|(at, row)| (at, row.ended.unwrap_or(Ok(())).map(|()| row.tokens))).collect()
+        let answers = ended.map(|(at, row)| (at, row.ended.unwrap_or(Ok(())).map(|()| row.tokens))).collect();
+        if self.rows.is_empty() {
+            // What is written down of steps keeps memory.
+            self.way = Way::of(decoder);
+        }
+        answers
     }
 }
 

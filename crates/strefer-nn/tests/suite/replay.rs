@@ -110,11 +110,16 @@ mod on_card {
             let layers = Layers::new(device).unwrap();
             let before = |xs: &Tensor, added: &Tensor| layers.run(&(xs * 0.5)?, added);
             let between = |xs: &Tensor, added: &Tensor| layers.run(&layers.run(xs, added)?.abs()?, added);
+            // Of a size that nothing else has, so that nothing else comes to lie there.
+            let odd = |xs: &Tensor, added: &Tensor| {
+                let many = Tensor::cat(&vec![xs; 37], 0)?.abs()?;
+                layers.run(&many.narrow(0, 0, 3)?, added)
+            };
             let behind = |xs: &Tensor, added: &Tensor| layers.run(xs, added)?.affine(2.0, 1.0);
             let product = |xs: &Tensor, added: &Tensor| {
                 layers.run(xs, added)?.matmul(&layers.second.t()?.contiguous()?.t()?)
             };
-            let works: [Work<'_>; 4] = [&before, &between, &behind, &product];
+            let works: [Work<'_>; 5] = [&odd, &before, &between, &behind, &product];
             for (at, work) in works.into_iter().enumerate() {
                 assert_eq!(turns(&mut Replay::new(()), device, [0, 3], 0..6, work), 6, "work {at}");
             }

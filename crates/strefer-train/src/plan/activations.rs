@@ -83,104 +83,139 @@ pub(crate) fn kept(
     run: &TrainConfig,
     place: Place,
 ) -> Kept {
-    let (llm, vision) = (&cfg.llm, &cfg.vision.siglip);
+    let model = Model { cfg, learning, run, place, composed: Composed::of(run, place) };
     let again = run.steps.recompute;
     let lens: Vec<usize> = rows.iter().map(|row| row.positions).collect();
     let shared = Packing { positions: run.steps.pack, longest: None }.rows(&lens);
     let longest = shared.iter().map(|row| row.iter().map(|&at| lens[at]).sum()).max().unwrap_or(0);
-    let (s, d) = (shared.len() * longest, llm.hidden_size);
-    let composed = Composed::of(run, place);
-    // No kernel for cards takes attention in f32: its scores are kept, and what masks and softmax make of them.
-    let scores_in_f32 = place == Place::Card { fused: true } && run.steps.dtype == Float::F32;
-    let updates = if learning.lora { updates(cfg, run, place) } else { 0 };
-    let scores = llm.num_attention_heads * longest;
-    let layer = match &composed {
-        Some(composed) => composed.decoder_layer(cfg, longest),
-        None => {
-            let wide = (llm.num_attention_heads + llm.num_key_value_heads) * llm.head_dim();
-            // Two norms, two products, two sums; queries, keys, values, attention; gate, up and their product.
-            // On a card what is turned is kept beside what it was.
-            let turned = if place.is_card() { 3 } else { 2 };
-            6 * d + turned * wide + 3 * llm.intermediate_size + if scores_in_f32 { 6 * scores } else { 0 }
-        }
-    };
-    let way = composed.as_ref().map_or(0, |composed| composed.way(scores));
-    let decoder = Layers {
-        count: llm.num_hidden_layers,
-        input: s * d,
-        each: s * (layer + updates),
-        grads: s * (3 * llm.intermediate_size + 4 * d + way),
-    };
+    let decoder = model.decoder(shared.len() * longest, longest);
     let back = learning.before || learning.language || learning.lora;
     let (language, turn) = match back {
         true => (decoder.held(again, place), decoder.turn(again, place)),
         false => (decoder.each, 0),
     };
-    // Embeddings of the text, the spliced rows, the last norm, and what the loss picks out with its gradient.
-    let supervised: usize = rows.iter().map(|row| row.supervised).sum();
-    let ends = 3 * s * d + 2 * supervised * d;
-    let at_a_time = logits_at_a_time(llm.vocab_size, place.is_card());
-    let logits = at_a_time.min(supervised) * llm.vocab_size;
-    let logits = composed.as_ref().map_or(logits, |composed| composed.loss(logits));
-
     let frames: usize = rows.iter().map(|row| row.frames).sum();
-    let patches = (vision.image_size / vision.patch_size).pow(2);
-    let (n, dv) = (frames * patches, vision.hidden_size);
-    let scores = vision.num_attention_heads * patches;
-    let layer = match &composed {
-        Some(composed) => composed.vision_layer(dv, vision.intermediate_size, scores),
-        None => 10 * dv + 2 * vision.intermediate_size + if scores_in_f32 { 4 * scores } else { 0 },
-    };
-    // Candle's backward of GELU makes eight tensors as wide as its input; as counted, all of the way takes as much as a layer keeps.
-    let way = composed.as_ref().map_or(0, |composed| composed.way(scores) + layer);
-    let tower = Layers {
-        count: vision.num_hidden_layers,
-        input: n * dv,
-        each: n * layer,
-        grads: n * (2 * (dv + vision.intermediate_size) + way),
-    };
-    let (tower, turn_of_tower) = match learning.vision {
+    let tower = model.tower(frames);
+    let (seen, turn_of_tower) = match learning.vision {
         true => (tower.held(again, place), tower.turn(again, place)),
         false => (tower.each / 2, 0),
     };
-    let pixels = frames * 3 * vision.image_size * vision.image_size;
-    // A card has them in f32, too, and those of the next pass.
-    let wide = if run.steps.dtype == Float::F32 { 1 } else { 2 };
-    let pixels = if place.is_card() { pixels * (1 + 2 * wide) } else { pixels };
-    let history =
-        if learning.vision || learning.connector { connector::kept(cfg, frames, patches) } else { 0 };
+    let pixels = frames * 3 * cfg.vision.siglip.image_size.pow(2);
     let tokens: usize = rows.iter().map(|row| row.video_tokens).sum();
-    let connector = 2 * n * dv + history + 3 * tokens * d;
-    let before = pixels + if learning.vision { tower } else { 0 };
+    let connector = 2 * tower.input + model.connector(frames) + 3 * tokens * cfg.llm.hidden_size;
+    let before = pixels + if learning.vision { seen } else { 0 };
     // Processors keep what one turn needed for the next.
     let turns = if place.is_card() { turn.max(turn_of_tower) } else { turn + turn_of_tower };
+    // Embeddings of the text, the spliced rows, the last norm.
+    let ends = 3 * decoder.input;
+    let loss = model.loss(rows.iter().map(|row| row.supervised).sum());
+    let in_the_first = decoder.each + decoder.grads + decoder.input + before + connector;
     Kept {
-        most: language
-            + turns
-            + ends
-            + logits
-            + head(cfg, learning, place, supervised > at_a_time)
-            + pixels
-            + connector
-            + tower,
-        middle: decoder.each + decoder.grads + decoder.input + before + connector,
+        most: language + turns + ends + loss + pixels + connector + seen,
+        middle: if back { in_the_first } else { 0 },
         tower: before + turn_of_tower,
     }
 }
 
-/// What the head's matrix takes besides its gradient while a card goes back through the loss.
-fn head(cfg: &VideoLlmConfig, learning: Learning, place: Place, in_parts: bool) -> usize {
-    let Place::Card { fused } = place else { return 0 };
-    if !(learning.head || cfg.llm.tie_word_embeddings && learning.embedding) {
-        return 0;
+/// A model that learns, as far as what it keeps depends on it.
+struct Model<'a> {
+    cfg: &'a VideoLlmConfig,
+    learning: Learning,
+    run: &'a TrainConfig,
+    place: Place,
+    composed: Option<Composed>,
+}
+
+impl Model<'_> {
+    /// Whether kernels do all but attention: none for cards takes that in f32, so its scores are kept, and what masks and softmax make of
+    /// them.
+    fn keeps_scores(&self) -> bool {
+        self.place == Place::Card { fused: true } && self.run.steps.dtype == Float::F32
     }
-    let matrix = cfg.llm.vocab_size * cfg.llm.hidden_size;
-    // Added rows make one matrix with the others, which has a gradient.
-    let joined = if cfg.llm.extra_rows.is_some() { 2 * matrix } else { 0 };
-    // The gradient that was made with the loss, in parts that are added up, times the loss's own; candle makes a sum of it and goes back
-    // through that.
-    let beside = if in_parts { 2 } else { 1 };
-    matrix * if fused { beside } else { 3 } + joined
+
+    /// Over `s` positions in rows of `longest`.
+    fn decoder(&self, s: usize, longest: usize) -> Layers {
+        let llm = &self.cfg.llm;
+        let (d, scores) = (llm.hidden_size, llm.num_attention_heads * longest);
+        let layer = match &self.composed {
+            Some(composed) => composed.decoder_layer(self.cfg, longest),
+            None => {
+                let wide = (llm.num_attention_heads + llm.num_key_value_heads) * llm.head_dim();
+                // Two norms, two products, two sums; queries, keys, values, attention; gate, up and their product.
+                // On a card what is turned is kept beside what it was.
+                let turned = if self.place.is_card() { 3 } else { 2 };
+                let scores = if self.keeps_scores() { 6 * scores } else { 0 };
+                6 * d + turned * wide + 3 * llm.intermediate_size + scores
+            }
+        };
+        let updates = if self.learning.lora { updates(self.cfg, self.run, self.place) } else { 0 };
+        let way = self.composed.as_ref().map_or(0, |composed| composed.way(scores));
+        Layers {
+            count: llm.num_hidden_layers,
+            input: s * d,
+            each: s * (layer + updates),
+            grads: s * (3 * llm.intermediate_size + 4 * d + way),
+        }
+    }
+
+    /// Over the patches of so many frames.
+    fn tower(&self, frames: usize) -> Layers {
+        let vision = &self.cfg.vision.siglip;
+        let (patches, d, inner) = (self.patches(), vision.hidden_size, vision.intermediate_size);
+        let (n, scores) = (frames * patches, vision.num_attention_heads * patches);
+        let layer = match &self.composed {
+            Some(composed) => composed.vision_layer(d, inner, scores),
+            None => 10 * d + 2 * inner + if self.keeps_scores() { 4 * scores } else { 0 },
+        };
+        // Candle's backward of GELU makes eight tensors as wide as its input; as counted, all of the way takes as much as a layer keeps.
+        let way = self.composed.as_ref().map_or(0, |composed| composed.way(scores) + layer);
+        Layers {
+            count: vision.num_hidden_layers,
+            input: n * d,
+            each: n * layer,
+            grads: n * (2 * (d + inner) + way),
+        }
+    }
+
+    /// Of a frame.
+    fn patches(&self) -> usize {
+        let vision = &self.cfg.vision.siglip;
+        (vision.image_size / vision.patch_size).pow(2)
+    }
+
+    fn connector(&self, frames: usize) -> usize {
+        let learns = self.learning.vision || self.learning.connector;
+        if learns { connector::kept(self.cfg, frames, self.patches()) } else { 0 }
+    }
+
+    /// What the loss of so many labels picks out, with its gradient; the logits that exist at a time; and what the head's matrix takes.
+    fn loss(&self, supervised: usize) -> usize {
+        let llm = &self.cfg.llm;
+        let at_a_time = logits_at_a_time(llm.vocab_size, self.place == Place::Card { fused: true });
+        let logits = match self.place {
+            Place::Card { .. } => at_a_time.min(supervised) * llm.vocab_size,
+            // Of a few rows, or a million of them.
+            Place::Processor => (1 << 20).max(64 * llm.vocab_size).min(supervised * llm.vocab_size),
+        };
+        let logits = self.composed.as_ref().map_or(logits, |composed| composed.loss(logits));
+        2 * supervised * llm.hidden_size + logits + self.head(supervised > at_a_time)
+    }
+
+    /// What the head's matrix takes besides its gradient while a card goes back through the loss.
+    fn head(&self, in_parts: bool) -> usize {
+        let Place::Card { fused } = self.place else { return 0 };
+        let llm = &self.cfg.llm;
+        if !(self.learning.head || llm.tie_word_embeddings && self.learning.embedding) {
+            return 0;
+        }
+        let matrix = llm.vocab_size * llm.hidden_size;
+        // Added rows make one matrix with the others, which has a gradient.
+        let joined = if llm.extra_rows.is_some() { 2 * matrix } else { 0 };
+        // The gradient that was made with the loss, in parts that are added up, times the loss's own; candle makes a sum of it and goes
+        // back through that.
+        let beside = if in_parts { 2 } else { 1 };
+        joined + matrix * if fused { beside } else { 3 }
+    }
 }
 
 /// What candle's operations keep where no kernels are used on a card: every result on the way, some of them in f32.

@@ -87,6 +87,8 @@ pub struct RankMemory {
     pub middle_activations: usize,
     /// What of it is kept until the backward has come to the vision tower.
     pub last_activations: usize,
+    /// Frames of the pass under way and of the next, as they come to a card.
+    pub carried: usize,
     /// Samples that were read ahead, and decoded frames that are kept.
     pub data: usize,
     /// What a card's library needs for products.
@@ -94,6 +96,7 @@ pub struct RankMemory {
     /// Where the model is; on a card, samples and the copy are the host's.
     pub place: Place,
     /// Whether the head is the embedding's matrix.
+    #[serde(skip)]
     tied: bool,
 }
 
@@ -123,7 +126,7 @@ impl RankMemory {
 
     /// What stays from step to step, where the model is.
     fn lasting(&self) -> usize {
-        self.weights.values().sum::<usize>() + self.optimizer + self.products
+        self.weights.values().sum::<usize>() + self.optimizer + self.products + self.carried
     }
 
     /// What a step needs besides.
@@ -162,6 +165,7 @@ impl RankMemory {
             activations: 0,
             middle_activations: 0,
             last_activations: 0,
+            carried: 0,
             data: 0,
             products: if place.is_card() { PRODUCTS } else { 0 },
             place,

@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::card::{address, tensor, with_tensors, with_views};
-use super::{applies, turns};
+use super::{applies, recorded, turns};
 use crate::kernels::{self, Attention, Beside, Cached, Runner, Tables};
 use crate::ops::{AttentionMask, CachedRows, Heads, Rotary, multi_head_attention};
 
@@ -96,6 +96,8 @@ pub(in crate::ops) fn attend_cached(
     if call.takes(q.dtype()) {
         return Ok(Some(found));
     }
+    // How much is held, and where, is part of what is launched from here on.
+    recorded::cannot();
     // A prompt: its queries are turned, its keys and values are kept, and each group reads its own.
     let mut start = 0;
     let read = rows.of_layer(layer).map(|([keys, values], held)| {
