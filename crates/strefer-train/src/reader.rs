@@ -13,6 +13,7 @@ use strefer_core::{Rng, Sample};
 use strefer_model::{FrameCache, Inputs, Processor, ProcessorOptions, Purpose};
 
 use strefer_nn::Carrier;
+use strefer_nn::ops::has_kernels;
 use strefer_store::{SampleSet, Shelf};
 use strefer_video::Limits;
 
@@ -174,9 +175,12 @@ impl Reader {
         Self { channels, threads, stop, next: 0, carrier: None, ahead: None }
     }
 
-    /// Brings frames to a card from now on, where [`Reader::look_ahead`] is called in time.
+    /// Brings frames to a card from now on, where [`Reader::look_ahead`] is called in time, and kernels are used there: no card has run
+    /// either yet, so what cards do without a word does without both.
     pub(crate) fn bring_to(mut self, device: &Device) -> Result<Self> {
-        self.carrier = Carrier::to(device)?;
+        if has_kernels(device) {
+            self.carrier = Carrier::to(device)?;
+        }
         Ok(self)
     }
 

@@ -88,8 +88,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
             .map_or_else(|| World::from_env().map(|world| world.size), |ranks| Ok(ranks as usize))?;
         let given = args.memory.map(|memory| (memory * 1e9) as usize);
         let each = given.or_else(|| args.device.free_memory());
-        let card = Place::Card { fused: kernels_asked_for() };
-        let place = if args.device.is_card() { card } else { Place::Processor };
+        let place = match args.device.is_card() {
+            true => Place::Card { fused: kernels_asked_for()? },
+            false => Place::Processor,
+        };
         let room = super::plan::Room { ranks, each, place };
         return super::plan::run(&config, &room, args.json);
     }

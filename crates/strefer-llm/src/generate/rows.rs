@@ -190,7 +190,7 @@ impl<'a> Rows<'a> {
         let answers = ended.map(|(at, row)| (at, row.ended.unwrap_or(Ok(())).map(|()| row.tokens))).collect();
         if self.rows.is_empty() {
             // What is written down of steps keeps memory.
-            self.way = Way::of(decoder);
+            self.way.steps = Steps::new(decoder);
         }
         answers
     }

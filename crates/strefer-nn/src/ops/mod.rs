@@ -82,10 +82,20 @@ fn narrow<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Option<DType> {
     result.filter(|_| any)
 }
 
+/// What says by what operations on cards are done.
+const KERNELS: &str = "STREFER_KERNELS";
+
 /// Whether kernels of this crate are asked for on cards: `STREFER_KERNELS` is `fused` or `cudnn`. Programs without CUDA know it, too,
 /// to plan for others.
-pub fn kernels_asked_for() -> bool {
-    matches!(std::env::var("STREFER_KERNELS").as_deref(), Ok("fused" | "cudnn"))
+///
+/// # Errors
+/// Another word than these and `composed`.
+pub fn kernels_asked_for() -> Result<bool> {
+    match std::env::var(KERNELS).as_deref() {
+        Ok("composed") | Err(_) => Ok(false),
+        Ok("fused" | "cudnn") => Ok(true),
+        Ok(other) => bail!("{KERNELS}={other}: it is composed, fused or cudnn"),
+    }
 }
 
 /// Whether kernels of this crate do what operations do on a device.

@@ -136,7 +136,8 @@ impl Plan {
         let frames = rows.iter().map(|row| row.frames).max().unwrap_or_default();
         let sample = frames * 3 * cfg.image_size().pow(2) * size_of::<f32>();
         // On the way to a card a pass lies in page-locked memory, and one waits for its turn.
-        let waiting = config.data.readers * (AHEAD + 1) + if place.is_card() { 2 } else { 0 };
+        let carries = place == Place::Card { fused: true };
+        let waiting = config.data.readers * (AHEAD + 1) + if carries { 2 } else { 0 };
         let ahead = waiting * passes.rows() * sample;
 
         let mut found = Vec::new();
@@ -148,7 +149,7 @@ impl Plan {
             memory.activations = width * kept.most;
             memory.middle_activations = width * kept.middle;
             memory.last_activations = width * kept.tower;
-            memory.carried = if place.is_card() { 2 * passes.rows() * sample } else { 0 };
+            memory.carried = if carries { 2 * passes.rows() * sample } else { 0 };
             memory.data = ahead + (config.data.cache_mb << 20);
             found.push(memory);
         }

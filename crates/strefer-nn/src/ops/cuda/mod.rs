@@ -48,8 +48,9 @@ pub(super) use sum::sum;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor};
 
+use super::{KERNELS, kernels_asked_for};
 use crate::cudnn::Library;
 
 /// What operations on cards are done by. Composed is what they are without a word, until a card has shown that all give the same.
@@ -65,8 +66,6 @@ pub enum Kernels {
     Cudnn,
 }
 
-const VARIABLE: &str = "STREFER_KERNELS";
-
 static USED: LazyLock<AtomicU8> =
     LazyLock::new(|| AtomicU8::new(Kernels::asked_for().unwrap_or(Kernels::Composed) as u8));
 
@@ -76,11 +75,12 @@ impl Kernels {
     /// # Errors
     /// Another word than `composed`, `fused` and `cudnn`; `cudnn` where that library cannot be loaded.
     pub fn asked_for() -> Result<Self> {
-        match std::env::var(VARIABLE).as_deref() {
-            Ok("composed") | Err(_) => Ok(Self::Composed),
-            Ok("fused") => Ok(Self::Fused),
+        if !kernels_asked_for()? {
+            return Ok(Self::Composed);
+        }
+        match std::env::var(KERNELS).as_deref() {
             Ok("cudnn") => Library::get().map(|_| Self::Cudnn),
-            Ok(other) => bail!("{VARIABLE}={other}: it is composed, fused or cudnn"),
+            _ => Ok(Self::Fused),
         }
     }
 }
